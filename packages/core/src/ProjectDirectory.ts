@@ -1,0 +1,47 @@
+/**
+ * The local Astro project that a lease gets: a folder of its own, removed on release.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Project {
+  readonly name: string
+  readonly path: string
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class ProjectError extends Schema.TaggedError<ProjectError>("@airflow-resource/core/ProjectError")(
+  "ProjectError",
+  { detail: Schema.String }
+) {
+  override get message(): string {
+    return `Could not make the project folder: ${this.detail}. Is the system's folder for temporary files writable and not full?`
+  }
+  readonly retryable = false
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class ProjectDirectory extends Context.Tag("@airflow-resource/core/ProjectDirectory")<
+  ProjectDirectory,
+  {
+    /** Makes the project; closing the scope removes it. */
+    readonly make: (options: {
+      readonly name: string
+      readonly runtimeVersion: string
+    }) => Effect.Effect<Project, ProjectError, Scope.Scope>
+  }
+>() {}
