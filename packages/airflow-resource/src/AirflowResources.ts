@@ -1,0 +1,31 @@
+/**
+ * The layers put together: what a program provides to lease Airflows.
+ *
+ * @since 0.1.0
+ */
+import * as AstroApi from "@airflow-resource/astro/AstroApi"
+import * as AstroProject from "@airflow-resource/astro/AstroProject"
+import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+import type { Requirements } from "@airflow-resource/core/AirflowResource"
+import * as DagDelivery from "@airflow-resource/core/DagDelivery"
+import type { CacheError, DeploymentCache } from "@airflow-resource/core/DeploymentCache"
+import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
+import * as Owner from "@airflow-resource/core/Owner"
+import * as PinnedClock from "@airflow-resource/core/PinnedClock"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import * as Emulator from "@airflow-resource/emulator/Emulator"
+import type { GithubError } from "@airflow-resource/github/GithubSecrets"
+import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"
+import type { RepositoryInvalid } from "@airflow-resource/github/GithubRepository"
+import * as GithubRepository from "@airflow-resource/github/GithubRepository"
+import * as SecretsDelivery from "@airflow-resource/github/SecretsDelivery"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as process from "node:process"
+import type { ConfigurationError } from "./ConfigurationError.js"
+import { fromConfigError } from "./ConfigurationError.js"
+import * as Http from "./Http.js"
+import * as Settings from "./Settings.js"

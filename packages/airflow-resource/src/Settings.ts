@@ -1,0 +1,150 @@
+/**
+ * Everything that the environment says, read and checked at once.
+ *
+ * @since 0.1.0
+ */
+import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
+import type { Make } from "@airflow-resource/core/Deployment"
+import * as GithubConfig from "@airflow-resource/github/GithubConfig"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { ConfigurationError, fromConfigError } from "./ConfigurationError.js"
+import * as ProjectRoot from "./ProjectRoot.js"
+
+/**
+ * Settings of the pool and of the user that every lease gets.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const pool = Config.all({
+  prefix: Config.withDefault(Config.nonEmptyString("AIRFLOW_RESOURCE_POOL"), "airflow-resource"),
+  max: Config.withDefault(
+    Config.validate(Config.integer("AIRFLOW_RESOURCE_MAX"), {
+      message: "a whole number from 1 on is expected",
+      validation: (max) => max >= 1
+    }),
+    4
+  ),
+  fence: Config.withDefault(Config.literal("auto", "on")("AIRFLOW_RESOURCE_FENCE"), "auto"),
+  acquireTimeout: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT"), "15 minutes"),
+  maxHold: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_MAX_HOLD"), "60 minutes"),
+  cache: Config.option(Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE")),
+  username: Config.withDefault(Config.nonEmptyString("AIRFLOW_USERNAME"), "airflow"),
+  password: Config.option(Config.redacted("AIRFLOW_PASSWORD"))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings {
+  readonly pool: Config.Config.Success<typeof pool>
+  readonly astro: Config.Config.Success<typeof AstroConfig.config>
+  readonly make: Make
+  /** `None`: nothing is delivered. */
+  readonly github: Option.Option<Config.Config.Success<typeof GithubConfig.config>>
+  /** Absolute. */
+  readonly cache: string
+}
+
+/**
+ * What each variable is, for messages.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const variables: Readonly<Record<string, string>> = {
+  AIRFLOW_RESOURCE_PROVIDER: "who operates the deployments: `api` (Astro's REST API) or `emulator`",
+  AIRFLOW_RESOURCE_DELIVERY: "how DAG code reaches the deployment: `secrets` (of the GitHub repository) or `none`",
+  AIRFLOW_RESOURCE_POOL: "the first part of the deployments' names; default airflow-resource",
+  AIRFLOW_RESOURCE_MAX: "how many deployments the pool may fill; default 4",
+  AIRFLOW_RESOURCE_FENCE: "whether a lease without a token of its own goes on (`auto`) or fails (`on`); default auto",
+  AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "how long getting a lease may take, such as `15 minutes`",
+  AIRFLOW_RESOURCE_MAX_HOLD: "how long a lease may last, such as `60 minutes`",
+  AIRFLOW_RESOURCE_CACHE:
+    "the ledger's file; default Environment/CacheManager/cluster_cache.db under the project's root, which was not found here",
+  AIRFLOW_USERNAME: "the Airflow user that every lease gets; default airflow",
+  AIRFLOW_PASSWORD: "that user's password; default airflow",
+  ...AstroConfig.variables,
+  ...GithubConfig.variables
+}
+
+/**
+ * Which provider the environment names.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const provider = Config.withDefault(Config.literal("api", "emulator")("AIRFLOW_RESOURCE_PROVIDER"), "api")
+
+/**
+ * Reads the environment, and a `.env` in the project's root where there is one; the process environment wins.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const load = (
+  from: string
+): Effect.Effect<Settings, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const path = yield* Path.Path
+    const root = yield* ProjectRoot.find(from)
+    return yield* withDotEnv(
+      root,
+      Effect.gen(function*() {
+        const delivery = yield* Config.withDefault(
+          Config.literal("secrets", "none")("AIRFLOW_RESOURCE_DELIVERY"),
+          "secrets"
+        )
+        const settings = yield* Config.all({
+          pool,
+          astro: AstroConfig.config,
+          make: AstroConfig.make,
+          github: delivery === "none" ? Config.succeed(Option.none()) : Config.map(GithubConfig.config, Option.some)
+        })
+        const cache = yield* Option.match(Option.orElse(settings.pool.cache, () => root), {
+          onNone: () =>
+            new ConfigurationError({
+              problems: [{
+                variable: "AIRFLOW_RESOURCE_CACHE",
+                problem: "is missing",
+                meaning: variables["AIRFLOW_RESOURCE_CACHE"] ?? ""
+              }]
+            }),
+          onSome: () =>
+            Effect.succeed(path.resolve(
+              Option.getOrElse(root, () => "/"),
+              Option.getOrElse(settings.pool.cache, () => "Environment/CacheManager/cluster_cache.db")
+            ))
+        })
+        return { ...settings, cache }
+      })
+    ).pipe(
+      Effect.catchAll((error) =>
+        Effect.fail(error._tag === "ConfigurationError" ? error : fromConfigError(error, variables))
+      )
+    )
+  })
+
+// internal
+
+const withDotEnv = <A, E, R>(root: Option.Option<string>, self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const path = yield* Path.Path
+    const environment = ConfigProvider.fromEnv()
+    const file = yield* Effect.option(
+      PlatformConfigProvider.fromDotEnv(path.join(Option.getOrElse(root, () => "/"), ".env"))
+    )
+    const provider = Option.match(file, {
+      onNone: () => environment,
+      onSome: (dotEnv) => ConfigProvider.orElse(environment, () => dotEnv)
+    })
+    return yield* Effect.withConfigProvider(self, provider)
+  })
+

@@ -1,0 +1,358 @@
+/**
+ * The durable ledger: slots, tickets, locks, events. A store runs one of {@link PoolPolicy}'s functions at a time over one
+ * pool's rows; what the functions decide is the same whatever the store.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { Deployment } from "./Deployment.js"
+import * as schedules from "./internal/schedules.js"
+import type { LeaseId } from "./Lease.js"
+import { LeaseLost } from "./Lease.js"
+import * as PinnedClock from "./PinnedClock.js"
+import * as PoolPolicy from "./PoolPolicy.js"
+import type { PoolEvent, Slot, Ticket } from "./Slot.js"
+
+/**
+ * The ledger cannot be used. `busy` and `io` may get better; the others need a person.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CacheError extends Schema.TaggedError<CacheError>("@airflow-resource/core/CacheError")("CacheError", {
+  kind: Schema.Literal("notWritable", "foreign", "newer", "corrupt", "busy", "io"),
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `The cache ${this.path} cannot be used: ${this.detail}. ${remedies[this.kind]}`
+  }
+  get retryable(): boolean {
+    return this.kind === "busy"
+  }
+}
+
+const remedies: Record<CacheError["kind"], string> = {
+  notWritable: "Make the folder writable, or name another file in AIRFLOW_RESOURCE_CACHE.",
+  foreign: "Nothing was touched. Name another file in AIRFLOW_RESOURCE_CACHE, or move that one away.",
+  newer: "Nothing was touched. Update airflow-resource, or name another file in AIRFLOW_RESOURCE_CACHE.",
+  corrupt: "Nothing was touched. Move the file away: a new ledger finds the pool's deployments again.",
+  busy: "Another process keeps its write lock. Is one stopped or in a debugger?",
+  io: "Is the disk full, or the file gone?"
+}
+
+/**
+ * A scoped lock on a name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Lock {
+  /** Grows at every acquisition. */
+  readonly epoch: number
+  /** Never succeeds; fails when the lock was lost. */
+  readonly lost: Effect.Effect<never, LeaseLost>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockOptions {
+  /** For whom: shown to those who wait. */
+  readonly label: string
+  readonly leaseId: string
+  /** Called with the reason each time that it changes. */
+  readonly onWait: (reason: string) => Effect.Effect<void>
+  /** How long the lock outlives a holder that does not beat. Default: 60 seconds. */
+  readonly ttl?: Duration.DurationInput
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class DeploymentCache extends Context.Tag("@airflow-resource/core/DeploymentCache")<
+  DeploymentCache,
+  {
+    /** Where the ledger is, for people. */
+    readonly path: string
+    /** Tells ledgers apart: made once, with the ledger. */
+    readonly ledgerId: string
+    readonly enqueue: (rules: PoolPolicy.PoolRules, ticket: PoolPolicy.NewTicket) => Effect.Effect<void, CacheError>
+    /** Expires, grants, and answers for the ticket: {@link PoolPolicy.step}. A waiter that does not call this lapses. */
+    readonly step: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<PoolPolicy.TicketStatus, CacheError>
+    readonly withdraw: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<boolean, CacheError>
+    /** Pushes the holder's deadline. `false`: the slot is lost. */
+    readonly beat: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      epoch: number
+    ) => Effect.Effect<boolean, CacheError>
+    /** Writes facts about the slot, as its holder. */
+    readonly update: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      epoch: number,
+      patch: PoolPolicy.SlotPatch
+    ) => Effect.Effect<Slot, CacheError | LeaseLost>
+    /** Frees the slot and grants it to the queue's head in one transaction; `false`: nobody waits for it, it is still held. */
+    readonly handOver: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      epoch: number
+    ) => Effect.Effect<boolean, CacheError>
+    /** `false`: it was not held under this epoch any more. */
+    readonly free: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      epoch: number,
+      facts: { readonly clean: boolean }
+    ) => Effect.Effect<boolean, CacheError>
+    readonly giveBack: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      epoch: number,
+      until: number
+    ) => Effect.Effect<boolean, CacheError>
+    readonly discover: (
+      rules: PoolPolicy.PoolRules,
+      found: ReadonlyArray<{ readonly deployment: Deployment; readonly slot: number; readonly generation: number }>
+    ) => Effect.Effect<void, CacheError>
+    readonly slots: (poolId: string) => Effect.Effect<ReadonlyArray<Slot>, CacheError>
+    /** Oldest first; of one lease, or of all. */
+    readonly events: (
+      poolId: string,
+      leaseId?: LeaseId
+    ) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
+    /** Waits for the lock, holds it while the scope is open, and gives it back when the scope closes. */
+    readonly lock: (name: string, options: LockOptions) => Effect.Effect<Lock, CacheError, Scope.Scope>
+  }
+>() {}
+
+/**
+ * A row of the locks, by name. Locks belong to no pool: a repository is one, whoever deploys from it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockRow {
+  readonly epoch: number
+  readonly holder: { readonly leaseId: string; readonly label: string; readonly deadline: number } | null
+}
+
+/**
+ * What a store has to offer. Every function runs alone: no other process sees or makes a change between its read and its write.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Store {
+  readonly path: string
+  readonly ledgerId: string
+  /** Reads the pool's slots, its live tickets, the ticket of that key, and the next ticket number; writes what `f` answers. */
+  readonly modify: <A>(
+    poolId: string,
+    key: string | null,
+    f: (ledger: PoolPolicy.Ledger, nextSeq: number) => PoolPolicy.Change<A>
+  ) => Effect.Effect<A, CacheError>
+  /** One conditional statement, so that it can also be sent from where this module is not. */
+  readonly beat: (
+    poolId: string,
+    slot: number,
+    epoch: number,
+    now: number,
+    deadline: number
+  ) => Effect.Effect<boolean, CacheError>
+  readonly modifyLock: <A>(name: string, f: (row: LockRow) => readonly [A, LockRow]) => Effect.Effect<A, CacheError>
+  readonly slots: (poolId: string) => Effect.Effect<ReadonlyArray<Slot>, CacheError>
+  readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
+}
+
+/**
+ * A ledger over a store, on the clock that is at hand.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (store: Store): Effect.Effect<typeof DeploymentCache.Service> =>
+  Effect.gen(function*() {
+    const pin = yield* PinnedClock.pin
+    const modify = <A>(
+      rules: PoolPolicy.PoolRules,
+      key: string | null,
+      f: (ledger: PoolPolicy.Ledger, now: number, nextSeq: number) => PoolPolicy.Change<A>
+    ) =>
+      pin(Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) => store.modify(rules.poolId, key, (ledger, nextSeq) => f(ledger, now, nextSeq))
+      ))
+
+    const update: typeof DeploymentCache.Service["update"] = (rules, number, epoch, patch) =>
+      Effect.filterOrFail(
+        modify(rules, null, (ledger, now) => PoolPolicy.update(ledger, now, number, epoch, patch)),
+        (slot) => slot !== undefined,
+        () => new LeaseLost({ held: `slot ${number}`, epoch, reason: "its deadline had passed, and others may use it" })
+      )
+
+    return DeploymentCache.of({
+      path: store.path,
+      ledgerId: store.ledgerId,
+      enqueue: (rules, ticket) =>
+        modify(rules, ticket.key, (ledger, now, seq) => PoolPolicy.enqueue(ledger, rules, now, ticket, seq)),
+      step: (rules, key) => modify(rules, key, (ledger, now) => PoolPolicy.step(ledger, rules, now, key)),
+      withdraw: (rules, key) => modify(rules, key, (ledger, now) => PoolPolicy.withdraw(ledger, now, key)),
+      beat: (rules, slot, epoch) =>
+        pin(Effect.flatMap(
+          Clock.currentTimeMillis,
+          (now) => store.beat(rules.poolId, slot, epoch, now, now + rules.ttl)
+        )),
+      update,
+      handOver: (rules, slot, epoch) =>
+        modify(rules, null, (ledger, now) => PoolPolicy.handOver(ledger, rules, now, slot, epoch)),
+      free: (rules, slot, epoch, facts) =>
+        modify(rules, null, (ledger, now) => PoolPolicy.free(ledger, now, slot, epoch, facts)),
+      giveBack: (rules, slot, epoch, until) =>
+        modify(rules, null, (ledger, now) => PoolPolicy.giveBack(ledger, rules, now, slot, epoch, until)),
+      discover: (rules, found) => modify(rules, null, (ledger, now) => PoolPolicy.discover(ledger, now, found)),
+      slots: store.slots,
+      events: (poolId, leaseId) => store.events(poolId, leaseId),
+      lock: (name, options) => pin(lock(store, name, options))
+    })
+  })
+
+/**
+ * A ledger that lives as long as its layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<DeploymentCache> = Layer.effect(
+  DeploymentCache,
+  Effect.suspend(() => make(memoryStore()))
+)
+
+// internal
+
+const memoryStore = (): Store => {
+  const pools = new Map<string, { slots: ReadonlyArray<Slot>; tickets: ReadonlyArray<Ticket>; events: Array<PoolEvent> }>()
+  const locks = new Map<string, LockRow>()
+  const pool = (id: string) => {
+    const known = pools.get(id) ?? { slots: [], tickets: [], events: [] }
+    pools.set(id, known)
+    return known
+  }
+  return {
+    path: "in memory",
+    ledgerId: "memory",
+    modify: (poolId, key, f) =>
+      Effect.sync(() => {
+        const rows = pool(poolId)
+        const [live, ended] = [
+          rows.tickets.filter((ticket) => ticket.state !== "ended" || ticket.key === key),
+          rows.tickets.filter((ticket) => ticket.state === "ended" && ticket.key !== key)
+        ]
+        const change = f({ slots: rows.slots, tickets: live }, rows.tickets.length + 1)
+        rows.slots = change.ledger.slots
+        rows.tickets = [...ended, ...change.ledger.tickets]
+        rows.events.push(...change.events)
+        return change.value
+      }),
+    beat: (poolId, number, epoch, now, deadline) =>
+      Effect.sync(() => {
+        const rows = pool(poolId)
+        const slot = rows.slots.find((slot) => slot.number === number)
+        if (!PoolPolicy.holds(slot, epoch, now)) return false
+        rows.slots = rows.slots.map((known) =>
+          known === slot ? { ...slot, holder: { ...slot.holder, deadline } } : known
+        )
+        return true
+      }),
+    modifyLock: (name, f) =>
+      Effect.sync(() => {
+        const [value, row] = f(locks.get(name) ?? { epoch: 0, holder: null })
+        locks.set(name, row)
+        return value
+      }),
+    slots: (poolId) => Effect.sync(() => pool(poolId).slots),
+    events: (poolId, leaseId) =>
+      Effect.sync(() => pool(poolId).events.filter((event) => leaseId === undefined || event.leaseId === leaseId))
+  }
+}
+
+const lock = (store: Store, name: string, options: LockOptions): Effect.Effect<Lock, CacheError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    const ttl = Duration.toMillis(options.ttl ?? "60 seconds")
+    const nonce = `${options.leaseId}/${yield* Random.nextIntBetween(0, 2 ** 31)}`
+    const claim = Effect.suspend(() => {
+      const now = clock.unsafeCurrentTimeMillis()
+      return store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(
+        name,
+        (row) =>
+          row.holder !== null && row.holder.deadline > now
+            ? [{ heldBy: row.holder.label }, row]
+            : [{ epoch: row.epoch + 1 }, {
+              epoch: row.epoch + 1,
+              holder: { leaseId: nonce, label: options.label, deadline: now + ttl }
+            }]
+      )
+    })
+    const giveUp = store.modifyLock<void>(
+      name,
+      (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
+    )
+    const lost = yield* Deferred.make<never, LeaseLost>()
+    let reason = ""
+    const wait = schedules.untilSome(
+      Effect.gen(function*() {
+        const answer = yield* claim
+        if ("epoch" in answer) return Option.some(answer.epoch)
+        if (answer.heldBy !== reason) {
+          reason = answer.heldBy
+          yield* options.onWait(`${name} is in use by ${answer.heldBy}; leases that use it take turns`)
+        }
+        return Option.none()
+      }),
+      schedules.queue
+    )
+
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        // registered before the claim: giving up what was never claimed changes nothing
+        yield* Effect.addFinalizer(() =>
+          Effect.catchAllCause(giveUp, (cause) => Effect.logWarning(`the lock on ${name} lapses by itself`, cause))
+        )
+        const epoch = yield* restore(wait)
+        const beat = Effect.suspend(() => {
+          const now = clock.unsafeCurrentTimeMillis()
+          return store.modifyLock<boolean>(name, (row) =>
+            row.epoch === epoch && row.holder !== null && row.holder.deadline > now
+              ? [true, { ...row, holder: { ...row.holder, deadline: now + ttl } }]
+              : [false, row])
+        })
+        yield* Effect.forkScoped(Effect.interruptible(
+          beat.pipe(
+            // an error is no loss yet: the deadline decides
+            Effect.catchAll(() => Effect.succeed(true)),
+            Effect.delay(ttl / 4),
+            Effect.repeat({ while: (held) => held }),
+            Effect.zipRight(Deferred.fail(
+              lost,
+              new LeaseLost({ held: `the lock on ${name}`, epoch, reason: "it was silent past its deadline" })
+            ))
+          )
+        ))
+        return { epoch, lost: Deferred.await(lost) }
+      })
+    )
+  })
