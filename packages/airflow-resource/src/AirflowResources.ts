@@ -14,18 +14,161 @@ import * as Owner from "@airflow-resource/core/Owner"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
-import type { GithubError } from "@airflow-resource/github/GithubSecrets"
 import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"
 import type { RepositoryInvalid } from "@airflow-resource/github/GithubRepository"
 import * as GithubRepository from "@airflow-resource/github/GithubRepository"
 import * as SecretsDelivery from "@airflow-resource/github/SecretsDelivery"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as process from "node:process"
 import type { ConfigurationError } from "./ConfigurationError.js"
-import { fromConfigError } from "./ConfigurationError.js"
 import * as Http from "./Http.js"
 import * as Settings from "./Settings.js"
+
+/**
+ * What {@link layerFromEnv} can fail with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type LayerError = ConfigurationError | CacheError | RepositoryInvalid
+
+/**
+ * Everything that `AirflowResource.acquire` needs, and the ledger.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Services = Requirements | DeploymentCache
+
+/**
+ * The layers that settings describe, on real time whoever builds them.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  settings: Settings.Settings,
+  options?: Partial<DeploymentPool.PoolOptions>
+): Layer.Layer<Services, CacheError | RepositoryInvalid> =>
+  PinnedClock.liveLayer(Layer.unwrapEffect(
+    Effect.map(Owner.current, (owner) =>
+      Layer.mergeAll(
+        DeploymentPool.layer({
+          ...settings.pool,
+          owner,
+          make: settings.make,
+          apiToken: Option.getOrUndefined(settings.pool.apiToken),
+          accessToken: settings.astro.token,
+          password: Option.getOrUndefined(settings.pool.password),
+          ...options
+        }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer])),
+        Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
+        AstroProject.layer
+      ).pipe(Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache }))))
+  ).pipe(Layer.provide([Http.layer, NodeContext.layer])))
+
+/**
+ * The layers that the environment describes. `AIRFLOW_RESOURCE_PROVIDER=emulator` needs no account and no other variable.
+ *
+ * @example
+ * ```ts
+ * import { AirflowResource } from "@airflow-resource/core"
+ * import { AirflowResources } from "airflow-resource"
+ * import { Effect } from "effect"
+ *
+ * const program = AirflowResource.use(
+ *   { testName: "my test" },
+ *   ({ airflow }) => airflow.verifyAirflowDagExists("hello_world_dag")
+ * ).pipe(Effect.provide(AirflowResources.layerFromEnv))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFromEnv: Layer.Layer<Services, LayerError | Emulator.EmulatorError> = Layer.unwrapEffect(
+  Effect.gen(function*() {
+    const from = process.cwd()
+    if ((yield* Settings.provider(from)) === "emulator") return layerEmulator()
+    return layer(yield* Settings.load(from))
+  })
+).pipe(Layer.provide(NodeContext.layer))
+
+/**
+ * Options of {@link layerEmulator}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EmulatedOptions {
+  /** Default: a hundred times faster than Astro. */
+  readonly emulator?: Emulator.Options | undefined
+  readonly pool?: Partial<DeploymentPool.PoolOptions> | undefined
+  /** Default: `secrets`, to the emulated repository. */
+  readonly delivery?: "secrets" | "none" | undefined
+  /** The ledger's file. Default: one of its own, which goes with the layer. */
+  readonly cache?: string | undefined
+}
+
+/**
+ * The same layers over real HTTP against an emulator in this process, which is offered too. No account, no network.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerEmulator = (
+  options: EmulatedOptions = {}
+): Layer.Layer<Services | Emulator.Emulator, CacheError | RepositoryInvalid | Emulator.EmulatorError> =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const { speed = 100 } = options.emulator ?? {}
+    const emulator = yield* Emulator.Emulator
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "airflow-resource-" }))
+    return layer({
+      pool: {
+        prefix: "airflow-resource",
+        max: 4,
+        fence: "auto",
+        acquireTimeout: Duration.minutes(15),
+        maxHold: Duration.minutes(60),
+        apiToken: Option.none(),
+        cache: Option.none(),
+        username: "airflow",
+        password: Option.none()
+      },
+      astro: {
+        apiUrl: emulator.astroApiUrl,
+        token: emulator.astroToken,
+        workspaceId: emulator.workspaceId,
+        organizationId: Option.none()
+      },
+      make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+      github: options.delivery === "none"
+        ? Option.none()
+        : Option.some({
+          token: emulator.githubToken,
+          repository: emulator.repository,
+          dagPath: "dags",
+          apiUrl: Option.some(emulator.githubApiUrl)
+        }),
+      cache: options.cache ?? `${folder}/cluster_cache.db`
+    }, { revocationWait: Duration.seconds(5 / speed), ...options.pool })
+  })).pipe(
+    Layer.provideMerge(Emulator.layer({ speed: 100, ...options.emulator })),
+    Layer.provide(NodeContext.layer)
+  )
+
+// internal
+
+const layerSecrets = (github: NonNullable<Option.Option.Value<Settings.Settings["github"]>>) =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const repository = yield* GithubRepository.parse(github.repository)
+    const apiUrl = yield* GithubRepository.apiUrl(repository, Option.getOrUndefined(github.apiUrl))
+    return SecretsDelivery.layer({ repository }).pipe(
+      Layer.provide(GithubSecrets.layer({ token: github.token, apiUrl, fetch: yield* Http.fetch }))
+    )
+  }))

@@ -10,10 +10,12 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider"
 import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ConfigurationError, fromConfigError } from "./ConfigurationError.js"
+import type { ConfigurationError } from "./ConfigurationError.js"
+import { fromConfigError } from "./ConfigurationError.js"
 import * as ProjectRoot from "./ProjectRoot.js"
 
 /**
@@ -34,6 +36,8 @@ export const pool = Config.all({
   fence: Config.withDefault(Config.literal("auto", "on")("AIRFLOW_RESOURCE_FENCE"), "auto"),
   acquireTimeout: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT"), "15 minutes"),
   maxHold: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_MAX_HOLD"), "60 minutes"),
+  /** A token that all leases share, in place of their own. */
+  apiToken: Config.option(Config.redacted("ASTRO_API_TOKEN")),
   cache: Config.option(Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE")),
   username: Config.withDefault(Config.nonEmptyString("AIRFLOW_USERNAME"), "airflow"),
   password: Config.option(Config.redacted("AIRFLOW_PASSWORD"))
@@ -81,7 +85,13 @@ export const variables: Readonly<Record<string, string>> = {
  * @since 0.1.0
  * @category config
  */
-export const provider = Config.withDefault(Config.literal("api", "emulator")("AIRFLOW_RESOURCE_PROVIDER"), "api")
+export const provider = (
+  from: string
+): Effect.Effect<"api" | "emulator", ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  read(
+    from,
+    () => Config.withDefault(Config.literal("api", "emulator")("AIRFLOW_RESOURCE_PROVIDER"), "api")
+  )
 
 /**
  * Reads the environment, and a `.env` in the project's root where there is one; the process environment wins.
@@ -92,59 +102,43 @@ export const provider = Config.withDefault(Config.literal("api", "emulator")("AI
 export const load = (
   from: string
 ): Effect.Effect<Settings, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  Effect.gen(function*() {
-    const path = yield* Path.Path
-    const root = yield* ProjectRoot.find(from)
-    return yield* withDotEnv(
-      root,
-      Effect.gen(function*() {
-        const delivery = yield* Config.withDefault(
-          Config.literal("secrets", "none")("AIRFLOW_RESOURCE_DELIVERY"),
-          "secrets"
-        )
-        const settings = yield* Config.all({
-          pool,
-          astro: AstroConfig.config,
-          make: AstroConfig.make,
-          github: delivery === "none" ? Config.succeed(Option.none()) : Config.map(GithubConfig.config, Option.some)
-        })
-        const cache = yield* Option.match(Option.orElse(settings.pool.cache, () => root), {
-          onNone: () =>
-            new ConfigurationError({
-              problems: [{
-                variable: "AIRFLOW_RESOURCE_CACHE",
-                problem: "is missing",
-                meaning: variables["AIRFLOW_RESOURCE_CACHE"] ?? ""
-              }]
-            }),
-          onSome: () =>
-            Effect.succeed(path.resolve(
-              Option.getOrElse(root, () => "/"),
-              Option.getOrElse(settings.pool.cache, () => "Environment/CacheManager/cluster_cache.db")
-            ))
-        })
-        return { ...settings, cache }
-      })
-    ).pipe(
-      Effect.catchAll((error) =>
-        Effect.fail(error._tag === "ConfigurationError" ? error : fromConfigError(error, variables))
+  read(from, (root) =>
+    Effect.gen(function*() {
+      const path = yield* Path.Path
+      const delivery = yield* Config.withDefault(
+        Config.literal("secrets", "none")("AIRFLOW_RESOURCE_DELIVERY"),
+        "secrets"
       )
-    )
-  })
+      const settings = yield* Config.all({
+        pool,
+        astro: AstroConfig.config,
+        make: AstroConfig.make,
+        github: delivery === "none" ? Config.succeed(Option.none()) : Config.map(GithubConfig.config, Option.some),
+        // without a root there is no place to look for the ledger by default
+        ...(Option.isNone(root) ? { cache: Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE") } : {})
+      })
+      const cache = Option.getOrElse(settings.pool.cache, () => "Environment/CacheManager/cluster_cache.db")
+      return { ...settings, cache: path.resolve(Option.getOrElse(root, () => from), cache) }
+    }))
 
 // internal
 
-const withDotEnv = <A, E, R>(root: Option.Option<string>, self: Effect.Effect<A, E, R>) =>
+const read = <A, R>(
+  from: string,
+  body: (root: Option.Option<string>) => Effect.Effect<A, ConfigError.ConfigError, R>
+): Effect.Effect<A, ConfigurationError, R | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const path = yield* Path.Path
+    const root = yield* ProjectRoot.find(from)
     const environment = ConfigProvider.fromEnv()
-    const file = yield* Effect.option(
-      PlatformConfigProvider.fromDotEnv(path.join(Option.getOrElse(root, () => "/"), ".env"))
+    const dotEnv = yield* Effect.option(
+      Effect.flatMap(root, (folder) => PlatformConfigProvider.fromDotEnv(path.join(folder, ".env")))
     )
-    const provider = Option.match(file, {
-      onNone: () => environment,
-      onSome: (dotEnv) => ConfigProvider.orElse(environment, () => dotEnv)
-    })
-    return yield* Effect.withConfigProvider(self, provider)
-  })
-
+    return yield* Effect.withConfigProvider(
+      body(root),
+      Option.match(dotEnv, {
+        onNone: () => environment,
+        onSome: (file) => ConfigProvider.orElse(environment, () => file)
+      })
+    )
+  }).pipe(Effect.mapError((error) => fromConfigError(error, variables)))

@@ -1,1 +1,12 @@
-export {}
+/**
+ * Leases real Airflow deployments to tests: the main job, and the layers put together.
+ *
+ * @since 0.1.0
+ */
+export { AirflowApi, AirflowResource, DeploymentPool, Lease, PinnedClock } from "@airflow-resource/core"
+export * as AirflowResources from "./AirflowResources.js"
+export * as ConfigurationError from "./ConfigurationError.js"
+export * as Http from "./Http.js"
+export * as Offline from "./Offline.js"
+export * as ProjectRoot from "./ProjectRoot.js"
+export * as Settings from "./Settings.js"

@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
@@ -81,7 +82,7 @@ export interface AcquireOptions {
   readonly testName: string
   /** Another make than the pool's own. */
   readonly make?: Make | undefined
-  /** The Airflow user [`airflow`, `airflow`]. */
+  /** The Airflow user; default: the pool's. */
   readonly username?: string | undefined
   readonly password?: Redacted.Redacted | undefined
   /** Asking again under the same key is the same request. */
@@ -165,14 +166,17 @@ export const use = <A, E, R>(
 
 // internal
 
-/** What was acquired so far is released as soon as a later step fails, not only when the caller's scope closes. */
+/**
+ * A lease ends with the first of three: the caller's scope, a later step that fails, and the pool's own scope, since a layer
+ * that is provided inside a test closes before the test's scope does.
+ */
 const lease = (
   options: AcquireOptions
 ): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { pinned } = yield* DeploymentPool
-      const scope = yield* Scope.make()
+      const { pinned, scope: pool } = yield* DeploymentPool
+      const scope = yield* Scope.fork(pool, ExecutionStrategy.sequential)
       yield* Effect.addFinalizer((exit) => pinned(Scope.close(scope, exit)))
       return yield* restore(assemble(options)).pipe(
         Scope.extend(scope),
@@ -198,8 +202,8 @@ const assemble = (
       projects.make({ name: projectName, runtimeVersion: make.runtimeVersion })
     ], { concurrency: "unbounded" })
 
-    const username = options.username ?? "airflow"
-    const password = options.password ?? Redacted.make("airflow")
+    const username = options.username ?? pool.options.username ?? "airflow"
+    const password = options.password ?? pool.options.password ?? Redacted.make("airflow")
     const onStep = (activity: string) =>
       Effect.flatMap(Clock.currentTimeMillis, (at) => options.onProgress?.({ at, activity }) ?? Effect.void)
     yield* onStep("making the user and delivering")

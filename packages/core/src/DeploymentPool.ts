@@ -59,6 +59,9 @@ export interface PoolOptions {
   readonly apiToken?: Redacted.Redacted | undefined
   /** Used, openly, where an own token is refused (`ASTRO_ACCESS_TOKEN`). */
   readonly accessToken?: Redacted.Redacted | undefined
+  /** The Airflow user that every lease gets [`airflow`, `airflow`]. */
+  readonly username?: string | undefined
+  readonly password?: Redacted.Redacted | undefined
 }
 
 /**
@@ -145,6 +148,8 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
   DeploymentPool,
   {
     readonly options: PoolOptions
+    /** The pool's own: closing it releases every lease, while the ledger and the provider are still there. */
+    readonly scope: Scope.Scope
     readonly cache: typeof DeploymentCache.Service
     /** Leases a slot until the scope closes; closing it releases, whatever happened. */
     readonly acquire: (request: LeaseRequest) => Effect.Effect<LeasedSlot, PoolError, Scope.Scope>
@@ -162,7 +167,11 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
  */
 export const make = (
   options: PoolOptions
-): Effect.Effect<typeof DeploymentPool.Service, never, DeploymentCache | DeploymentProvider | AirflowApi> =>
+): Effect.Effect<
+  typeof DeploymentPool.Service,
+  never,
+  DeploymentCache | DeploymentProvider | AirflowApi | Scope.Scope
+> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
     const cache = yield* DeploymentCache
@@ -304,6 +313,7 @@ export const make = (
 
     return DeploymentPool.of({
       options,
+      scope: yield* Effect.scope,
       cache,
       acquire: (request) => pin(acquire(request)),
       slots: pin(Effect.flatMap(rules, ({ poolId }) => cache.slots(poolId))),
@@ -321,7 +331,7 @@ export const make = (
 export const layer = (
   options: PoolOptions
 ): Layer.Layer<DeploymentPool, never, DeploymentCache | DeploymentProvider | AirflowApi> =>
-  Layer.effect(DeploymentPool, make(options))
+  Layer.scoped(DeploymentPool, make(options))
 
 // internal
 

@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
@@ -45,3 +46,13 @@ export class ProjectDirectory extends Context.Tag("@airflow-resource/core/Projec
     }) => Effect.Effect<Project, ProjectError, Scope.Scope>
   }
 >() {}
+
+/**
+ * Makes no folder: for programs that touch no file.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<ProjectDirectory> = Layer.succeed(ProjectDirectory, {
+  make: ({ name }) => Effect.succeed({ name, path: `memory://${name}` })
+})

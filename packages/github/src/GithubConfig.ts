@@ -55,7 +55,8 @@ export const config: Config.Config<GithubConfig> = Config.all({
  * @category config
  */
 export const variables: Readonly<Record<string, string>> = {
-  AIRFLOW_GITHUB_TOKEN: "A GitHub token that may write the repository's secrets (fine-grained: Secrets, read and write; " +
+  AIRFLOW_GITHUB_TOKEN:
+    "A GitHub token that may write the repository's secrets (fine-grained: Secrets, read and write; " +
     "classic: repo).",
   AIRFLOW_REPO: "The repository that holds the DAGs, such as https://github.com/my-org/my-dags.",
   AIRFLOW_DAG_PATH: "The folder of the repository that holds the DAGs; dags by default.",

@@ -3,7 +3,9 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /**
@@ -206,8 +208,8 @@ const rateLimit = (status: number, words: string, header: Header, now: number): 
   const reset = Number(header("x-ratelimit-reset") ?? Number.NaN)
   if (header("x-ratelimit-remaining") === "0" && Number.isFinite(reset)) {
     // GitHub's clock rather than ours, which may be wrong
-    const date = Date.parse(header("date") ?? "")
-    return Duration.millis(Math.max(0, reset * 1000 - (Number.isNaN(date) ? now : date)))
+    const date = Option.map(DateTime.make(header("date") ?? ""), DateTime.toEpochMillis)
+    return Duration.millis(Math.max(0, reset * 1000 - Option.getOrElse(date, () => now)))
   }
   return status === 429 || /rate limit/i.test(words) ? Duration.minutes(1) : undefined
 }

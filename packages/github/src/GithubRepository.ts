@@ -108,7 +108,8 @@ export const apiUrl = (
     ? Effect.succeed("https://api.github.com")
     : Effect.fail(
       new RepositoryInvalid({
-        problem: `its host ${repository.host} is not github.com, and the token is sent to no host that you did not name`,
+        problem:
+          `its host ${repository.host} is not github.com, and the token is sent to no host that you did not name`,
         remedy: repository.host.endsWith(".ghe.com")
           ? `Set GITHUB_API_URL=https://api.${repository.host} if that is where its API is.`
           : `Set GITHUB_API_URL=https://${repository.host}/api/v3 if that is where its API is.`
@@ -119,7 +120,7 @@ export const apiUrl = (
 // internal
 
 const safeApiUrl =
-  /^(https:\/\/[a-z0-9][a-z0-9.-]*|http:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\]))(:\d{1,5})?(\/[a-z0-9._~\/-]*)?$/i
+  /^(https:\/\/[a-z0-9][a-z0-9.-]*|http:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\]))(:\d{1,5})?(\/[a-z0-9._~/-]*)?$/i
 
 const example = "Write it like https://github.com/my-org/my-dags, git@github.com:my-org/my-dags.git, or my-org/my-dags."
 

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import type { Octokit } from "@octokit/rest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -11,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import { fromOctokit, GithubError, timedOut, undecodable } from "./GithubError.js"
 import * as GithubRepository from "./GithubRepository.js"
 import * as schedules from "./internal/schedules.js"
@@ -225,7 +225,8 @@ export const layerMemory = (
 /** Octokit sends no version by itself. */
 const headers = { "x-github-api-version": "2022-11-28" }
 
-interface Common {
+// a type, since an interface could be widened and so fits no index signature
+type Common = {
   readonly owner: string
   readonly repo: string
   readonly baseUrl: string

@@ -4,16 +4,16 @@
  *
  * @since 0.1.0
  */
-import type * as ConfigError from "effect/ConfigError"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import type { Target } from "@airflow-resource/core/DagDelivery"
 import { DagDelivery, DeliveryError } from "@airflow-resource/core/DagDelivery"
 import type { CacheError } from "@airflow-resource/core/DeploymentCache"
 import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import type { LeaseLost } from "@airflow-resource/core/Lease"
+import type * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as GithubConfig from "./GithubConfig.js"
 import type { GithubError } from "./GithubError.js"
 import * as GithubRepository from "./GithubRepository.js"

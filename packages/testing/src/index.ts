@@ -1,1 +1,6 @@
-export {}
+/**
+ * Leased Airflow deployments in vitest.
+ *
+ * @since 0.1.0
+ */
+export * from "./airflowTest.js"

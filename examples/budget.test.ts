@@ -1,0 +1,9 @@
+import { assert } from "@effect/vitest"
+import { airflowTest } from "@airflow-resource/testing"
+import { AirflowResources } from "airflow-resource"
+import { Effect } from "effect"
+
+airflowTest("hello_world_dag is there", ({ airflow }) =>
+  Effect.gen(function*() {
+    assert.isTrue(yield* airflow.verifyAirflowDagExists("hello_world_dag"))
+  }), { layer: AirflowResources.layerFromEnv, timeout: "5 seconds" })

@@ -1,0 +1,37 @@
+import { AstroApi, AstroProject } from "@airflow-resource/astro"
+import { AirflowApi, AirflowResource, DagDelivery, DeploymentPool } from "@airflow-resource/core"
+import * as Owner from "@airflow-resource/core/Owner"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { FetchHttpClient } from "@effect/platform"
+import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Layer, Option } from "effect"
+
+const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+
+const Provider = Layer.unwrapEffect(Effect.gen(function*() {
+  return AstroApi.layer({
+    apiUrl: yield* Config.withDefault(Config.string("ASTRO_API_URL"), "https://api.astronomer.io"),
+    token: yield* Config.redacted("ASTRO_ACCESS_TOKEN"),
+    workspaceId: yield* Config.string("ASTRO_WORKSPACE_ID"),
+    organizationId: Option.none()
+  })
+}))
+
+const Pool = Layer.unwrapEffect(Effect.map(Owner.current, (owner) => DeploymentPool.layer({ make, owner, max: 2 })))
+
+const Airflows = Layer.mergeAll(
+  Pool.pipe(Layer.provide([AirflowApi.layer, Provider])),
+  DagDelivery.layerNone,
+  AstroProject.layer
+).pipe(
+  Layer.provide(SqliteDeploymentCache.layer({ path: `${import.meta.dirname}/../Environment/CacheManager/program.db` })),
+  Layer.provide([FetchHttpClient.layer, NodeContext.layer])
+)
+
+const program = AirflowResource.use({ testName: "program" }, ({ airflow, deploymentName, reused }) =>
+  Effect.gen(function*() {
+    const dags = yield* airflow.dags
+    yield* Console.log(`${deploymentName} (${reused}) has ${dags.length} DAG(s)`)
+  }))
+
+program.pipe(Effect.provide(Airflows), NodeRuntime.runMain)

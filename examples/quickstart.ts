@@ -1,0 +1,115 @@
+/**
+ * Leases an Airflow, runs a DAG on it, prints the task's log and gives it back; then does the same again, to show what keeping
+ * the deployment has saved. `npm start` runs it against the emulator, `npm start -- --provider api` against your account.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
+import { Clock, Console, Duration, Effect, Ref } from "effect"
+
+const dagId = "hello_world_dag"
+const speed = 60
+
+/** What the emulated Airflow runs. Change the text, and the output changes. */
+const dags = [{
+  dagId,
+  tasks: [{ taskId: "hello", duration: "3 seconds", log: "Hello World from Airflow" }]
+}]
+
+const provider = process.argv.includes("--provider") ? process.argv[process.argv.indexOf("--provider") + 1] : "emulator"
+const emulated = provider === "emulator"
+
+type Step = { readonly activity: string; readonly at: number }
+
+/** One whole lease, with the steps that it took. */
+const lease = (title: string) =>
+  Effect.gen(function*() {
+    const startedAt = yield* Clock.currentTimeMillis
+    const steps = yield* Ref.make<ReadonlyArray<Step>>([])
+    const note = (step: Step) =>
+      Effect.zipRight(
+        Ref.update(steps, (all) => [...all, step]),
+        Console.log(`  ${seconds(step.at - startedAt).padStart(7)}  ${step.activity}`)
+      )
+    yield* Console.log(`\n${title}`)
+    const reused = yield* AirflowResource.use({ testName: `quickstart: ${title}`, onProgress: note }, (resource) =>
+      Effect.gen(function*() {
+        const { airflow } = resource
+        const here = Effect.fn(function*(activity: string) {
+          yield* note({ activity, at: yield* Clock.currentTimeMillis })
+        })
+        yield* here(`${resource.deploymentName} is ours (${resource.reused}, epoch ${resource.epoch}): ${resource.apiUrl}`)
+        const runId = yield* airflow.unpauseAndTriggerAirflowDag(dagId)
+        yield* here(`running ${dagId}`)
+        yield* airflow.verifyDagIdRan(dagId, runId)
+        const tasks = yield* airflow.checkDagTaskInstances(dagId, runId)
+        for (const { taskId } of tasks) {
+          const log = yield* airflow.getTaskInstanceLogs(dagId, runId, taskId)
+          yield* Console.log(log.trim().split("\n").map((line) => `           | ${line}`).join("\n"))
+        }
+        yield* here("the test is done")
+        return resource.reused
+      }))
+    yield* note({ activity: "released", at: yield* Clock.currentTimeMillis })
+    return { title, reused, startedAt, steps: yield* Ref.get(steps) }
+  })
+
+const seconds = (millis: number) => `${(millis / 1000).toFixed(1)} s`
+const onAstro = (millis: number) => emulated ? Duration.format(Duration.seconds(Math.round(millis * speed / 1000))) : ""
+
+type Lease = Effect.Effect.Success<ReturnType<typeof lease>>
+
+/** How long each step took, the two leases side by side. */
+const timeline = (leases: ReadonlyArray<Lease>) => {
+  const lines = leases.flatMap(({ reused, startedAt, steps, title }) => {
+    const end = steps.at(-1)?.at ?? startedAt
+    const total = end - startedAt
+    const rows = steps.slice(0, -1).map((step, index) => {
+      const took = (steps[index + 1]?.at ?? end) - step.at
+      return { activity: step.activity.split(":")[0] ?? "", offset: step.at - startedAt, took }
+    })
+    return [
+      `\n${title} (${reused})${" ".repeat(Math.max(1, 44 - title.length - reused.length))}here${
+        emulated ? "   at Astro's own pace" : ""
+      }`,
+      ...rows.filter(({ took }) => took >= total / 100).map(({ activity, offset, took }) => {
+        const from = Math.round(offset / total * 20)
+        const width = Math.max(1, Math.round(took / total * 20))
+        const bar = `${" ".repeat(from)}${"█".repeat(width)}`.slice(0, 21).padEnd(21)
+        return `  ${bar} ${activity.slice(0, 22).padEnd(22)} ${seconds(took).padStart(7)}   ${onAstro(took)}`
+      }),
+      `  ${" ".repeat(21)} ${"altogether".padEnd(22)} ${seconds(total).padStart(7)}   ${onAstro(total)}`
+    ]
+  })
+  const [first, second] = leases.map(({ startedAt, steps }) => (steps.at(-1)?.at ?? startedAt) - startedAt)
+  const saved = (first ?? 0) - (second ?? 0)
+  return [
+    ...lines,
+    "",
+    `Reusing the deployment saved ${seconds(saved)}${emulated ? `, which is ${onAstro(saved)} at Astro's own pace` : ""}.`
+  ].join("\n")
+}
+
+const program = Effect.gen(function*() {
+  const created = yield* lease("The first lease")
+  const woken = yield* lease("The second lease")
+  yield* Console.log(timeline([created, woken]))
+  const pool = yield* DeploymentPool.DeploymentPool
+  const asleep = (yield* pool.slots).filter((slot) => slot.holder === null && slot.power === "asleep")
+  yield* Console.log(`Left behind: ${asleep.length} deployment(s), hibernating, kept for the next lease. Nothing is held.`)
+})
+
+const layer = emulated
+  ? AirflowResources.layerEmulator({ emulator: { speed, dags } })
+  : AirflowResources.layerFromEnv
+
+if (provider === "emulator" || provider === "api") {
+  program.pipe(
+    Effect.provide(layer),
+    // the message of a typed error says what to do next; a stack adds nothing
+    Effect.catchAll((error) => Effect.zipRight(Console.error(`\n${error.message}`), Effect.fail(error))),
+    NodeRuntime.runMain({ disableErrorReporting: true })
+  )
+} else {
+  process.stderr.write(`There is no provider "${provider}". Use --provider emulator (no account needed) or --provider api.\n`)
+  process.exitCode = 1
+}

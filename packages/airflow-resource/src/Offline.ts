@@ -1,0 +1,49 @@
+/**
+ * Everything in memory: no socket, no file, no time.
+ *
+ * @since 0.1.0
+ */
+import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+import type { Requirements } from "@airflow-resource/core/AirflowResource"
+import * as DagDelivery from "@airflow-resource/core/DagDelivery"
+import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
+import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
+import * as DeploymentProvider from "@airflow-resource/core/DeploymentProvider"
+import * as ProjectDirectory from "@airflow-resource/core/ProjectDirectory"
+import * as Layer from "effect/Layer"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface OfflineOptions {
+  readonly cloud?: DeploymentProvider.MemoryOptions | undefined
+  readonly airflow?: AirflowApi.MemoryOptions | undefined
+  readonly pool?: Partial<DeploymentPool.PoolOptions> | undefined
+}
+
+/**
+ * The services that `AirflowResource.acquire` needs, in memory. What takes time (given durations, the revocation wait) takes it on
+ * the clock that the layer is built under: `TestClock.adjust` drives it in `it.effect` and `it.scoped`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOffline = (
+  options: OfflineOptions = {}
+): Layer.Layer<
+  Requirements | DeploymentCache.DeploymentCache | DeploymentProvider.DeploymentProvider
+> =>
+  Layer.mergeAll(
+    DeploymentPool.layer({
+      make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+      owner: { host: "offline", bootId: "", pid: 0, startedAt: "" },
+      revocationWait: 0,
+      ...options.pool
+    }).pipe(Layer.provide(AirflowApi.layerMemory(options.airflow))),
+    DagDelivery.layerNone,
+    ProjectDirectory.layerMemory
+  ).pipe(Layer.provideMerge(Layer.merge(
+    DeploymentCache.layerMemory,
+    DeploymentProvider.layerMemory(options.cloud)
+  )))

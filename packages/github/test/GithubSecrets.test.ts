@@ -1,0 +1,270 @@
+import { GithubRepository, GithubSecrets } from "@airflow-resource/github"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Duration, Effect, Exit, Fiber, Redacted } from "effect"
+import { inspect } from "node:util"
+import * as FakeGithub from "./FakeGithub.js"
+import { simulate } from "./simulate.js"
+
+const { html, json, refused } = FakeGithub
+
+const token = "ghp_CANARYTOKEN"
+const repository = new GithubRepository.GithubRepository({ host: "github.com", owner: "My-Org", name: "my-dags" })
+const base = "/repos/My-Org/my-dags"
+const keyRoute = `GET ${base}/actions/secrets/public-key`
+const putRoute = (name: string) => `PUT ${base}/actions/secrets/${name}`
+const secretsOf = (value: string) => ({ ONE: Redacted.make(value), TWO: Redacted.make("second") })
+
+const setup = Effect.gen(function*() {
+  const github = yield* FakeGithub.make
+  const secrets = yield* GithubSecrets.make({ token: Redacted.make(token), fetch: github.fetch })
+  return { github, secrets }
+})
+
+/** Nothing in any form of the error, not even in what vitest or a logger would print. */
+const assertSafe = (error: unknown) => {
+  const shown = [
+    inspect(error, { depth: 20, showHidden: true }),
+    JSON.stringify(error),
+    String(error),
+    JSON.stringify(Object.entries(Object(error))),
+    Cause.pretty(Cause.fail(error)),
+    String((error as Error).stack)
+  ].join("\n")
+  assert.notInclude(shown, "CANARY")
+  assert.notInclude(shown, "authorization")
+}
+
+const failing = (route: string, answers: Parameters<FakeGithub.FakeGithub["plan"]>[1][], times = 5) =>
+  Effect.gen(function*() {
+    const { github, secrets } = yield* setup
+    github.plan(route, ...Array.from({ length: times }, () => answers).flat())
+    const error = yield* simulate(Effect.flip(secrets.put(repository, secretsOf("CANARYVALUE"))), github.idle)
+    assertSafe(error)
+    return { error, github }
+  })
+
+describe("GithubSecrets", () => {
+  it.scoped("writes what the repository can open, with one key for the batch", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      yield* secrets.put(repository, secretsOf("naïve 🔑\n"))
+      yield* secrets.put(repository, { ONE: Redacted.make("again") })
+      assert.deepStrictEqual([...github.secrets], [["ONE", "again"], ["TWO", "second"]])
+      assert.strictEqual(github.count(keyRoute), 2)
+      for (const { headers } of github.calls) {
+        assert.strictEqual(headers.get("x-github-api-version"), "2022-11-28")
+        assert.strictEqual(headers.get("authorization"), `token ${token}`)
+      }
+    }))
+
+  it.scoped("fetches the key once more when it has changed in between", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      github.plan(putRoute("ONE"), () => {
+        github.rotateKey()
+        return json(422, { message: "Bad request - validation failed due to an improperly encrypted secret" })()
+      })
+      yield* secrets.put(repository, secretsOf("first"))
+      assert.deepStrictEqual([...github.secrets], [["ONE", "first"], ["TWO", "second"]])
+      assert.strictEqual(github.count(keyRoute), 2)
+    }))
+
+  it.scoped("gives up on a key that stays wrong", () =>
+    Effect.gen(function*() {
+      const stale = json(422, { message: "Bad request - validation failed due to an improperly encrypted secret" })
+      const { error, github } = yield* failing(putRoute("ONE"), [stale])
+      assert.strictEqual(error.kind, "staleKey")
+      assert.strictEqual(github.count(keyRoute), 2)
+      assert.strictEqual(github.count(putRoute("ONE")), 2)
+    }))
+
+  it.scoped("401: names the variable", () =>
+    Effect.gen(function*() {
+      const { error, github } = yield* failing(keyRoute, [json(401, { message: `Bad credentials ${token}` })])
+      assert.strictEqual(error.kind, "unauthorized")
+      assert.isFalse(error.retryable)
+      assert.include(error.message, "Bad credentials ***")
+      assert.include(error.message, "AIRFLOW_GITHUB_TOKEN")
+      assert.strictEqual(github.calls.length, 1)
+    }))
+
+  it.scoped("403: names the permission that GitHub asks for", () =>
+    Effect.gen(function*() {
+      const { error, github } = yield* failing(putRoute("ONE"), [json(
+        403,
+        { message: "Resource not accessible by personal access token" },
+        { "x-accepted-github-permissions": "secrets=write", "x-github-request-id": "ABC:1" }
+      )])
+      assert.strictEqual(error.kind, "forbidden")
+      assert.strictEqual(error.requestId, "ABC:1")
+      assert.include(error.message, "secrets=write")
+      assert.include(error.message, "write the secret ONE of My-Org/my-dags")
+      assert.strictEqual(github.count(putRoute("ONE")), 1)
+    }))
+
+  it.scoped("403: single sign-on", () =>
+    Effect.gen(function*() {
+      const { error } = yield* failing(keyRoute, [json(403, { message: "Resource protected by organization SAML" }, {
+        "x-github-sso": "required; url=https://github.com/orgs/o/sso?authorization_request=CANARY"
+      })])
+      assert.strictEqual(error.kind, "forbidden")
+      assert.include(error.message, "single sign-on")
+    }))
+
+  it.scoped("404: may be a matter of permission", () =>
+    Effect.gen(function*() {
+      const { error } = yield* failing(keyRoute, [json(404, { message: "Not Found" })])
+      assert.strictEqual(error.kind, "notFound")
+      assert.include(error.message, "AIRFLOW_REPO")
+    }))
+
+  it.scoped("422: any other is final", () =>
+    Effect.gen(function*() {
+      const { error, github } = yield* failing(putRoute("ONE"), [json(422, { message: "Secret names are invalid." })])
+      assert.strictEqual(error.kind, "invalid")
+      assert.strictEqual(github.count(putRoute("ONE")), 1)
+    }))
+
+  for (
+    const [name, status, message, headers] of [
+      ["429 with retry-after", 429, "slow down", { "retry-after": "30" }],
+      ["403 with retry-after", 403, "You have exceeded a secondary rate limit", { "retry-after": "30" }],
+      ["403 with an empty budget", 403, "API rate limit exceeded", {
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": "1800000030",
+        date: new Date(1_800_000_000_000).toUTCString()
+      }]
+    ] as const
+  ) {
+    it.scoped(`${name}: waits as told, then goes on`, () =>
+      Effect.gen(function*() {
+        const { github, secrets } = yield* setup
+        const startedAt = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+        github.plan(putRoute("ONE"), json(status, { message }, headers))
+        yield* simulate(secrets.put(repository, secretsOf("first")), github.idle)
+        const waited = (yield* Effect.clockWith((clock) => clock.currentTimeMillis)) - startedAt
+        assert.isAtLeast(waited, 30_000)
+        assert.isBelow(waited, 40_000)
+        assert.strictEqual(github.secrets.get("ONE"), "first")
+      }))
+  }
+
+  it.scoped("fails at once when GitHub wants to be left alone for longer than a minute", () =>
+    Effect.gen(function*() {
+      const { error, github } = yield* failing(keyRoute, [json(429, { message: "no" }, { "retry-after": "3600" })])
+      assert.strictEqual(error.kind, "rateLimited")
+      assert.deepStrictEqual(error.retryAfter, Duration.hours(1))
+      assert.strictEqual(github.calls.length, 1)
+    }))
+
+  it.scoped("503 that passes is not noticed", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      const down = json(503, { message: "Secrets service unavailable" })
+      github.plan(putRoute("ONE"), down, html(502), refused)
+      yield* simulate(secrets.put(repository, secretsOf("first")), github.idle)
+      assert.strictEqual(github.secrets.get("ONE"), "first")
+      assert.strictEqual(github.count(putRoute("ONE")), 4)
+    }))
+
+  it.scoped("503 that stays is tried five times", () =>
+    Effect.gen(function*() {
+      const { error, github } = yield* failing(keyRoute, [json(503, { message: "Secrets service unavailable" })])
+      assert.strictEqual(error.kind, "server")
+      assert.include(error.message, "Secrets service unavailable")
+      assert.strictEqual(github.calls.length, 5)
+    }))
+
+  it.scoped("502 as a web page is not repeated in the message", () =>
+    Effect.gen(function*() {
+      const { error } = yield* failing(keyRoute, [html(502)])
+      assert.strictEqual(error.kind, "server")
+      assert.notInclude(error.message, "Unicorn")
+    }))
+
+  it.scoped("nobody listens: unreachable, not a 500", () =>
+    Effect.gen(function*() {
+      const github = yield* FakeGithub.make
+      const secrets = yield* GithubSecrets.make({
+        token: Redacted.make(token),
+        apiUrl: "http://127.0.0.1:1",
+        fetch: github.counted(fetch)
+      })
+      const error = yield* simulate(Effect.flip(secrets.check(repository)), github.idle)
+      assertSafe(error)
+      assert.strictEqual(error.kind, "unreachable")
+      assert.isUndefined(error.status)
+    }))
+
+  it.scoped("no answer: a time-out, not a 500", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      github.plan(keyRoute, ...Array.from({ length: 5 }, () => FakeGithub.hanging))
+      const error = yield* simulate(Effect.flip(secrets.put(repository, secretsOf("CANARY"))))
+      assertSafe(error)
+      assert.strictEqual(error.kind, "timeout")
+      assert.include(error.message, "15s")
+      assert.isTrue(github.idle())
+    }))
+
+  it.scopedLive("an interruption ends the request", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      github.plan(keyRoute, FakeGithub.hanging)
+      const fiber = yield* Effect.fork(secrets.put(repository, secretsOf("CANARY")))
+      yield* Effect.yieldNow().pipe(Effect.repeat({ until: () => !github.idle() }))
+      const exit = yield* Fiber.interrupt(fiber)
+      assert.isTrue(Exit.isInterrupted(exit))
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve))).pipe(
+        Effect.repeat({ until: github.idle })
+      )
+      assert.strictEqual(github.calls.length, 1)
+    }))
+
+  it.scoped("answers that are no answers", () =>
+    Effect.gen(function*() {
+      for (
+        const [route, answer] of [
+          [keyRoute, html(200)],
+          [keyRoute, json(200, { key_id: "1", key: "CANARY" })],
+          [keyRoute, json(200, { key: "CANARY" })],
+          [putRoute("ONE"), html(200)]
+        ] as const
+      ) {
+        const { error } = yield* failing(route, [answer])
+        assert.strictEqual(error.kind, "undecodable", error.message)
+      }
+    }))
+
+  it.scoped("check tells who the repository is, and writes nothing", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      assert.deepStrictEqual(yield* secrets.check(repository), {
+        fullName: "My-Org/my-dags",
+        defaultBranch: "main",
+        private: true
+      })
+      assert.deepStrictEqual(github.calls.map(({ route }) => route), [`GET ${base}`, keyRoute])
+    }))
+
+  it.scoped("check refuses a token whose owner may only read", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      github.plan(
+        `GET ${base}`,
+        json(200, { full_name: "My-Org/my-dags", default_branch: "main", private: false, permissions: { push: false } })
+      )
+      const error = yield* Effect.flip(secrets.check(repository))
+      assert.strictEqual(error.kind, "forbidden")
+    }))
+
+  it.scoped("sends nothing to a host that nobody named", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      const elsewhere = new GithubRepository.GithubRepository({ host: "evil.example.com", owner: "o", name: "r" })
+      const error = yield* Effect.flip(secrets.check(elsewhere))
+      assert.strictEqual(error.kind, "invalid")
+      assert.include(error.message, "GITHUB_API_URL")
+      assert.strictEqual(github.calls.length, 0)
+    }))
+})

@@ -1,0 +1,257 @@
+import { Emulator } from "@airflow-resource/emulator"
+import { assert, describe, it } from "@effect/vitest"
+import { AirflowResource, AirflowResources } from "airflow-resource"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Scope } from "effect"
+import * as fs from "node:fs"
+import { inspect } from "node:util"
+
+const emulated = (options: AirflowResources.EmulatedOptions = {}) =>
+  AirflowResources.layerEmulator({ emulator: { speed: 200 }, ...options })
+
+const lease = (testName: string) => AirflowResource.use({ testName }, (resource) => Effect.succeed(resource))
+
+/** Nothing awake, no token left, and every deployment back in the ledger. */
+const assertTidy = Effect.gen(function*() {
+  const audit = yield* (yield* Emulator.Emulator).audit
+  assert.deepStrictEqual(audit.awake, [])
+  assert.deepStrictEqual(audit.tokens, [])
+})
+
+describe("a lease", () => {
+  it.scoped("works in plain it.scoped, whose clock stands still", () =>
+    Effect.gen(function*() {
+      const { airflow, reused } = yield* AirflowResource.acquire({ testName: "plain" })
+      assert.strictEqual(reused, "created")
+      const runId = yield* airflow.unpauseAndTriggerAirflowDag("hello_world_dag")
+      yield* airflow.verifyDagIdRan("hello_world_dag", runId)
+      assert.include(yield* airflow.getTaskInstanceLogs("hello_world_dag", runId, "hello"), "Hello World from Airflow")
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("has every field, and leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const resource = yield* AirflowResource.use({ testName: "fields" }, (resource) =>
+        Effect.sync(() => {
+          assert.isTrue(fs.existsSync(`${resource.projectDirectory}/Dockerfile`))
+          return resource
+        }))
+      assert.isFalse(fs.existsSync(resource.projectDirectory))
+      assert.include(resource, {
+        type: "airflow_resource",
+        testName: "fields",
+        status: "active",
+        workerPid: process.pid,
+        username: "airflow",
+        reused: "created",
+        user: "created",
+        fenced: true,
+        epoch: 1
+      })
+      assert.match(resource.projectName, /^airflow_test_fields_\d+$/)
+      assert.match(resource.apiUrl, /\/api\/v1$/)
+      assert.strictEqual(resource.apiUrl, `${resource.baseUrl}/api/v1`)
+      assert.strictEqual(Redacted.value(resource.apiHeaders).Authorization, `Bearer ${Redacted.value(resource.apiToken)}`)
+      assert.deepStrictEqual(resource.createdResources, [[resource.deploymentName, resource.cacheManager]])
+      assert.strictEqual(resource.airflowInstance, resource.airflow)
+      assert.notInclude(inspect(resource, { depth: 10 }), Redacted.value(resource.apiToken))
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("wakes what the one before left, and finds it empty", () =>
+    Effect.gen(function*() {
+      const first = yield* AirflowResource.use({ testName: "first" }, (resource) =>
+        Effect.gen(function*() {
+          const { airflow } = resource
+          const runId = yield* airflow.unpauseAndTriggerAirflowDag("hello_world_dag")
+          yield* airflow.setVariable("planted", "canary")
+          yield* airflow.createConnection({ id: "planted", type: "http" })
+          yield* airflow.createPool({ name: "planted", slots: 1 })
+          yield* airflow.setPoolSlots("default_pool", 3)
+          return { ...resource, runId }
+        }))
+      const second = yield* AirflowResource.use({ testName: "second" }, (resource) =>
+        Effect.gen(function*() {
+          const { airflow } = resource
+          assert.deepStrictEqual(yield* airflow.variables, [])
+          assert.deepStrictEqual(yield* airflow.connections, [])
+          assert.deepStrictEqual(yield* airflow.pools, [{ name: "default_pool", slots: 128 }])
+          assert.deepStrictEqual(yield* airflow.runs(), [])
+          assert.isTrue((yield* airflow.dag("hello_world_dag")).isPaused)
+          return resource
+        }))
+      assert.strictEqual(second.reused, "woken")
+      assert.strictEqual(second.deploymentId, first.deploymentId)
+      assert.strictEqual(second.epoch, first.epoch + 1)
+      assert.notStrictEqual(Redacted.value(second.apiToken), Redacted.value(first.apiToken))
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("is nobody else's: two at once get two deployments, a third waits for one of them and takes it over awake", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const ready = yield* Deferred.make<void>()
+      const hold = (testName: string) =>
+        Effect.fork(AirflowResource.use({ testName }, ({ deploymentId, reused }) =>
+          Effect.gen(function*() {
+            yield* Deferred.succeed(ready, undefined)
+            yield* Deferred.await(gate)
+            return { deploymentId, reused }
+          })))
+      const one = yield* hold("one")
+      const two = yield* hold("two")
+      yield* Deferred.await(ready)
+      const told: Array<string> = []
+      const waits = yield* Deferred.make<void>()
+      const three = yield* Effect.fork(AirflowResource.use({
+        testName: "three",
+        onProgress: ({ activity }) =>
+          Effect.suspend(() => {
+            told.push(activity)
+            return activity.includes("queue") ? Deferred.succeed(waits, undefined) : Effect.void
+          })
+      }, ({ deploymentId, reused }) => Effect.succeed({ deploymentId, reused })))
+      yield* Deferred.await(waits)
+      yield* Deferred.succeed(gate, undefined)
+      const [a, b, c] = [yield* Fiber.join(one), yield* Fiber.join(two), yield* Fiber.join(three)]
+      assert.notStrictEqual(a.deploymentId, b.deploymentId)
+      assert.include([a.deploymentId, b.deploymentId], c.deploymentId)
+      assert.strictEqual(c.reused, "awake")
+      assert.include(told.join("\n"), "place 1 in the queue: all 2 deployments are leased: slot 1 to one")
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({ pool: { max: 2 }, delivery: "none" }))), 60_000)
+
+  it.effect("takes turns at a repository whose secrets it writes, and says why it waits", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const gate = yield* Deferred.make<void>()
+      const waits = yield* Deferred.make<string>()
+      const held = yield* Deferred.make<void>()
+      const one = yield* Effect.fork(AirflowResource.use({ testName: "one" }, (resource) =>
+        Effect.gen(function*() {
+          const secrets = yield* emulator.secrets()
+          assert.deepStrictEqual(secrets, {
+            ASTRO_ACCESS_TOKEN: Redacted.value(resource.apiToken),
+            ASTRO_DEPLOYMENT_ID: resource.deploymentId,
+            ASTRO_DEPLOYMENT_NAME: resource.deploymentName
+          })
+          yield* Deferred.succeed(held, undefined)
+          yield* Deferred.await(gate)
+        })))
+      yield* Deferred.await(held)
+      const two = yield* Effect.fork(AirflowResource.use({
+        testName: "two",
+        onProgress: ({ activity }) =>
+          activity.includes("in use by") ? Deferred.succeed(waits, activity) : Effect.void
+      }, (resource) => Effect.map(emulator.secrets(), (secrets) => [secrets["ASTRO_DEPLOYMENT_ID"], resource.deploymentId])))
+      assert.include(yield* Deferred.await(waits), "in use by one")
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(one)
+      const [secret, id] = yield* Fiber.join(two)
+      assert.strictEqual(secret, id)
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("is released when its body fails, dies or is interrupted", () =>
+    Effect.gen(function*() {
+      const failed = yield* Effect.exit(AirflowResource.use({ testName: "fails" }, () => Effect.fail("no")))
+      assert.deepStrictEqual(failed, Exit.fail("no"))
+      const died = yield* Effect.exit(AirflowResource.use({ testName: "dies" }, () => Effect.die("oh")))
+      assert.isTrue(Exit.isFailure(died) && Cause.isDie(died.cause))
+      const started = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(
+        AirflowResource.use({ testName: "interrupted" }, () => Effect.zipRight(Deferred.succeed(started, undefined), Effect.never))
+      )
+      yield* Deferred.await(started)
+      yield* Fiber.interrupt(fiber)
+      yield* assertTidy
+      assert.strictEqual((yield* lease("after")).epoch, 4)
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("that is interrupted while creating leaves its deployment in the pool", () =>
+    Effect.gen(function*() {
+      const creating = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(AirflowResource.use({
+        testName: "interrupted",
+        onProgress: ({ activity }) =>
+          activity === "creating" || activity === "waiting for HEALTHY" ? Deferred.succeed(creating, undefined) : Effect.void
+      }, () => Effect.void))
+      yield* Deferred.await(creating)
+      yield* Fiber.interrupt(fiber)
+      yield* assertTidy
+      const again = yield* lease("after")
+      assert.strictEqual(again.reused, "woken")
+      const audit = yield* (yield* Emulator.Emulator).audit
+      assert.lengthOf(audit.deployments, 1)
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("adopts a deployment whose creation was not answered", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      yield* emulator.faults.next({ match: { method: "POST", path: /\/deployments$/ }, then: { _tag: "DropAfter" } })
+      yield* lease("lost answer")
+      assert.lengthOf((yield* emulator.audit).deployments, 1)
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("replaces a deployment of another runtime where the pool is full, and never hands it out", () =>
+    Effect.gen(function*() {
+      const first = yield* lease("13")
+      const second = yield* AirflowResource.use({
+        testName: "12",
+        make: { runtimeVersion: "12.7.1", cloudProvider: "aws", region: "us-east-1" }
+      }, (resource) => Effect.succeed(resource))
+      assert.strictEqual(second.reused, "created")
+      assert.notStrictEqual(second.deploymentId, first.deploymentId)
+      const audit = yield* (yield* Emulator.Emulator).audit
+      assert.deepStrictEqual(audit.deployments.map(({ id }) => id), [second.deploymentId])
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({ pool: { max: 1 } }))), 60_000)
+
+  it.effect("goes on unfenced, and says so, where no token may be made", () =>
+    Effect.gen(function*() {
+      const resource = yield* lease("operator")
+      assert.isFalse(resource.fenced)
+      assert.include(Option.getOrThrow(resource.unfencedReason), "Workspace Owner")
+    }).pipe(Effect.provide(emulated({ emulator: { speed: 200, tokenRights: "operator" } }))), 60_000)
+
+  it.effect("fails where no token may be made and the fence is on", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(lease("operator"))
+      assert(error._tag === "ProviderError")
+      assert.strictEqual(error.kind, "forbidden")
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({ emulator: { speed: 200, tokenRights: "operator" }, pool: { fence: "on" } }))), 60_000)
+
+  it.effect("fails with what it saw where the deployment never gets healthy", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(lease("ill"))
+      assert(error._tag === "DeploymentNotHealthy")
+      assert.include(error.message, "CREATING")
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({
+      emulator: { speed: 200, neverHealthy: true },
+      pool: { healthyTimeout: "2 seconds" }
+    }))), 60_000)
+
+  it.effect("in a region that Astro does not offer fails, and leaves the slot usable", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(AirflowResource.use({
+        testName: "nowhere",
+        make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "mars-1" }
+      }, () => Effect.void))
+      assert(error._tag === "ProviderError")
+      assert.strictEqual(error.kind, "unknownRegion")
+    }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("that is lost fails its body, and interrupts a scoped test, which then names it", () =>
+    Effect.gen(function*() {
+      const used = yield* Effect.exit(AirflowResource.use({ testName: "used" }, () => Effect.never))
+      assert(Exit.isFailure(used))
+      assert.include(Cause.pretty(used.cause), "Lost slot 1")
+      const scope = yield* Scope.make()
+      const scoped = yield* Effect.exit(
+        Effect.scoped(Effect.zipRight(AirflowResource.acquire({ testName: "scoped" }), Effect.never))
+      )
+      assert(Exit.isFailure(scoped))
+      assert.include(Cause.pretty(scoped.cause), "LeaseLost")
+      yield* Scope.close(scope, Exit.void)
+    }).pipe(Effect.provide(emulated({ pool: { maxHold: "5 seconds", ttl: "2 seconds" } }))), 60_000)
+})
