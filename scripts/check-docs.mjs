@@ -2,7 +2,7 @@
 // 1. every module is in its package's barrel, or is one that is only reached by its own path;
 // 2. every export has a docblock with @since and one @category;
 // 3. every ```ts block of README.md and docs/, and every @example, compiles;
-// 4. a block of a document under <!-- examples/NAME.ts --> is that file, word for word.
+// 4. a block of a document under <!-- examples/NAME.ts --> is that file, word for word (scripts/sync-readme.mjs copies it).
 import fs from "node:fs"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -31,7 +31,9 @@ const report = (file, line, text) => problems.push(`${file}:${line} ${text}`)
 const read = (file) => fs.readFileSync(path.join(root, file), "utf8")
 const list = (folder, wanted) =>
   fs.existsSync(path.join(root, folder))
-    ? fs.readdirSync(path.join(root, folder)).filter((name) => wanted.test(name)).sort().map((name) => `${folder}/${name}`)
+    ? fs.readdirSync(path.join(root, folder)).filter((name) => wanted.test(name)).sort().map((name) =>
+      `${folder}/${name}`
+    )
     : []
 
 const packages = fs.readdirSync(path.join(root, "packages")).sort().map((name) => `packages/${name}`)
@@ -45,7 +47,9 @@ const documents = ["README.md", ...list("docs", /\.md$/), ...packages.map((folde
 for (const file of modules) {
   const folder = path.posix.dirname(file)
   const inBarrel = read(`${folder}/index.ts`).includes(`from "./${path.posix.basename(file, ".ts")}.js"`)
-  if (inBarrel && subpathOnly.has(file)) report(`${folder}/index.ts`, 1, `exports ${file}, which is for its own path only`)
+  if (inBarrel && subpathOnly.has(file)) {
+    report(`${folder}/index.ts`, 1, `exports ${file}, which is for its own path only`)
+  }
   if (!inBarrel && !subpathOnly.has(file)) report(file, 1, "is not in the barrel index.ts")
 }
 
@@ -73,7 +77,7 @@ for (const file of modules) {
     previous = names
     if (signature) continue
     exportsSeen++
-    const tags = (ts.getJSDocCommentsAndTags(statement).filter(ts.isJSDoc).at(-1)?.tags ?? [])
+    const tags = ts.getJSDocCommentsAndTags(statement).filter(ts.isJSDoc).at(-1)?.tags ?? []
     const values = (name) =>
       tags.filter((tag) => tag.tagName.text === name).map((tag) => ts.getTextOfJSDocComment(tag.comment)?.trim() ?? "")
     if (!values("since").some((since) => /^\d+\.\d+\.\d+$/.test(since))) report(file, line, `${names} has no @since`)
@@ -96,7 +100,7 @@ const blocksOf = (lines) => {
     blocks.push({
       language: fence[2],
       line: at + 2,
-      text: lines.slice(at + 1, end).map((line) => line.slice(fence[1].length)).join("\n") + "\n",
+      text: lines.slice(at + 1, end).map((line) => `${line.slice(fence[1].length)}\n`).join(""),
       example: /^<!--\s*(examples\/\S+)\s*-->$/.exec(above?.trim() ?? "")?.[1]
     })
     at = end < 0 ? lines.length : end
@@ -134,7 +138,13 @@ fs.writeFileSync(planted, `import * as Effect from "effect/Effect"\nexport const
 const options = ts.parseJsonConfigFileContent(
   {
     extends: "../tsconfig.base.json",
-    compilerOptions: { noEmit: true, declaration: false, declarationMap: false, sourceMap: false, noUnusedLocals: false }
+    compilerOptions: {
+      noEmit: true,
+      declaration: false,
+      declarationMap: false,
+      sourceMap: false,
+      noUnusedLocals: false
+    }
   },
   ts.sys,
   folder

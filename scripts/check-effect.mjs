@@ -50,7 +50,9 @@ if (found.length > 0) {
     getNewLine: () => "\n"
   }))
 }
-const alive = diagnosticsOf(planted).some((one) => /neither yielded/.test(ts.flattenDiagnosticMessageText(one.messageText, "\n")))
+const alive = diagnosticsOf(planted).some((one) =>
+  /neither yielded/.test(ts.flattenDiagnosticMessageText(one.messageText, "\n"))
+)
 process.stdout.write(`${files.length} files checked for misuse of Effect, ${found.length} found\n`)
 if (!alive) process.stdout.write("the planted floating effect was not found: this check checks nothing\n")
 if (found.length > 0 || files.length === 0 || !alive) process.exitCode = 1

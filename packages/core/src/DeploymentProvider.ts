@@ -4,12 +4,13 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
-import type * as Redacted from "effect/Redacted"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Deployment, DeploymentId, Make } from "./Deployment.js"
+import type { DeploymentStatus, Make } from "./Deployment.js"
+import { Deployment, DeploymentId } from "./Deployment.js"
 
 /**
  * What a provider's `ready` found out: what the pool is identified by.
@@ -107,12 +108,6 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
 }
 
 /**
- * @since 0.1.0
- * @category refinements
- */
-export const isProviderError = (u: unknown): u is ProviderError => Predicate.isTagged(u, "ProviderError")
-
-/**
  * Operates deployments by id. Reads are retried within reason; writes are sent once, so that whoever asked can look first.
  *
  * @since 0.1.0
@@ -159,3 +154,108 @@ export interface MemoryOptions {
   readonly wakeTakes?: Duration.DurationInput
   readonly hibernateTakes?: Duration.DurationInput
 }
+
+/**
+ * A cloud in memory, with Astro's states. Creating, waking and hibernating take no time unless they are given some, on the
+ * clock that the layer is built under.
+ *
+ * @example
+ * ```ts
+ * import * as DeploymentProvider from "@airflow-resource/core/DeploymentProvider"
+ *
+ * export const cloud = DeploymentProvider.layerMemory({ createTakes: "3 minutes" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory = (options: MemoryOptions = {}): Layer.Layer<DeploymentProvider> =>
+  Layer.effect(DeploymentProvider, makeMemory(options))
+
+// internal
+
+/** What was asked for, and when; the status follows from it. */
+interface Fact extends NewDeployment {
+  readonly id: DeploymentId
+  readonly createdAt: number
+  /** The last request to sleep or to wake. */
+  readonly power: { readonly asleep: boolean; readonly since: number; readonly from: DeploymentStatus } | undefined
+  readonly tokens: ReadonlyArray<DeploymentToken>
+}
+
+const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProvider.Service> =>
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    const now = () => clock.unsafeCurrentTimeMillis()
+    const [createTakes, wakeTakes, hibernateTakes] = [options.createTakes, options.wakeTakes, options.hibernateTakes].map(
+      (time) => Duration.toMillis(time ?? 0)
+    ) as [number, number, number]
+    const facts = new Map<DeploymentId, Fact>()
+    let count = 0
+
+    const statusOf = ({ createdAt, power }: Fact): DeploymentStatus => {
+      if (now() < createdAt + createTakes) return "CREATING"
+      if (power === undefined) return "HEALTHY"
+      const settled = Math.max(power.since, createdAt + createTakes) + (power.asleep ? hibernateTakes : wakeTakes)
+      if (power.asleep) return now() < settled ? "HEALTHY" : "HIBERNATING"
+      return power.from === "HEALTHY" || now() >= settled ? "HEALTHY" : "DEPLOYING"
+    }
+    const view = (fact: Fact) =>
+      new Deployment({
+        id: fact.id,
+        name: fact.name,
+        description: fact.description,
+        status: statusOf(fact),
+        hibernationRequested: fact.power?.asleep === true,
+        make: fact.make,
+        airflowUrl: `memory://${fact.id}`,
+        uiUrl: `memory://cloud/${fact.id}`
+      })
+    const refuse = (kind: ProviderError["kind"], operation: string, detail: string) =>
+      new ProviderError({ kind, operation, detail, remedy: "This cloud is in memory." })
+    const find = (id: DeploymentId, operation: string) =>
+      Effect.suspend(() => {
+        const fact = facts.get(id)
+        return fact === undefined ? refuse("notFound", operation, `there is no deployment ${id}`) : Effect.succeed(fact)
+      })
+    const change = (id: DeploymentId, operation: string, f: (fact: Fact) => Fact) =>
+      Effect.map(find(id, operation), (fact) => void facts.set(id, f(fact)))
+    const setAsleep = (id: DeploymentId, asleep: boolean) =>
+      change(id, asleep ? "hibernate" : "wake", (fact) => ({
+        ...fact,
+        power: fact.power?.asleep === asleep ? fact.power : { asleep, since: now(), from: statusOf(fact) }
+      }))
+
+    return DeploymentProvider.of({
+      ready: Effect.succeed({ host: "memory", organizationId: "organization", workspaceId: "workspace" }),
+      list: Effect.sync(() => Array.from(facts.values(), view)),
+      get: (id) => Effect.map(find(id, "read the deployment"), view),
+      create: (deployment) =>
+        Effect.suspend(() => {
+          if (Array.from(facts.values()).some(({ name }) => name === deployment.name)) {
+            return refuse("nameTaken", `create ${deployment.name}`, "a deployment of that name exists")
+          }
+          const id = DeploymentId.make(`deployment-${++count}`)
+          const fact: Fact = { ...deployment, id, createdAt: now(), power: undefined, tokens: [] }
+          facts.set(id, fact)
+          return Effect.succeed(view(fact))
+        }),
+      delete: (id) => Effect.sync(() => void facts.delete(id)),
+      hibernate: (id) => setAsleep(id, true),
+      wake: (id) => setAsleep(id, false),
+      createToken: (id, name) =>
+        Effect.suspend(() => {
+          const token = { id: `token-${++count}`, name, createdAt: now() }
+          return Effect.as(
+            change(id, "make a token", (fact) => ({ ...fact, tokens: [...fact.tokens, token] })),
+            { ...token, value: Redacted.make(`secret-${token.id}`) }
+          )
+        }),
+      listTokens: (id) => Effect.map(find(id, "list tokens"), ({ tokens }) => tokens),
+      deleteToken: (id, tokenId) =>
+        Effect.ignore(change(id, "delete a token", (fact) => ({
+          ...fact,
+          tokens: fact.tokens.filter((token) => token.id !== tokenId)
+        })))
+    })
+  })

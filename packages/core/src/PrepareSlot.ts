@@ -206,9 +206,10 @@ export const release = (
       const hibernated = request(slot, "hibernating", slot.provider.hibernate(id), () => ({ deploymentId: id, power: "asleep" }))
       yield* Effect.retry(hibernated, { schedule: schedules.backoff, times: 3, while: isRetryable })
       yield* revoke(slot, id, (yield* poolTokens(slot, id)).filter((token) => token.name === tokenName(slot)))
-    } else {
+    } else if (row.deploymentId !== null) {
       yield* step(slot, "its deployment is gone", vacated(row))
     }
+    // a name without an id is a creation that may still arrive: the next holder looks for it
     yield* slot.cache.free(slot.rules, slot.number, slot.epoch, { clean: false })
   })
 

@@ -61,11 +61,3 @@ export interface Audit {
   /** Tokens of deployments that were not deleted. */
   readonly tokens: ReadonlyArray<{ readonly id: string; readonly name: string; readonly deploymentId: string }>
 }
-
-/** What is left of a path once nothing in it could sign a request. */
-export const withoutSignature = (target: string): string => {
-  const [path = "", query] = target.split("?", 2)
-  if (query === undefined) return path
-  const kept = query.split("&").filter((part) => !/^(sig|signature|token|access_token|x-amz-signature)=/i.test(part))
-  return kept.length === 0 ? path : `${path}?${kept.join("&")}`
-}

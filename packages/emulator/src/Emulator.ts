@@ -2,11 +2,12 @@
  * Astro, GitHub's secrets and Airflow over real HTTP in one process, on loopback only.
  *
  * It is stateful and deterministic: identifiers come from a seed, and every status follows from what was asked for and
- * from the time, which may run faster than real. It imports nothing of the clients that are tested against it, so that a
- * mistake cannot agree with itself.
+ * from the time, which may run faster than real. It imports nothing of the clients that are tested against it: a mistake
+ * must not be able to agree with itself.
  *
  * @since 0.1.0
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,7 +20,7 @@ import * as TestServices from "effect/TestServices"
 import { createHash } from "node:crypto"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
-import * as AuditLog from "./AuditLog.js"
+import type * as AuditLog from "./AuditLog.js"
 import * as Dags from "./Dags.js"
 import * as Faults from "./Faults.js"
 import * as AirflowServer from "./internal/AirflowServer.js"
@@ -161,8 +162,9 @@ export const make = (options: Options = {}): Effect.Effect<Service, EmulatorErro
       const now = yield* Effect.clockWith((live) => live.currentTimeMillis)
       const world = makeWorld(options, `http://127.0.0.1:${(server.address() as AddressInfo).port}`, now)
       replaceDags(world, dags, now)
+      const service = makeService(world, options, clock, now)
       server.on("request", (request, response) => run(serve(world, options, request, response)))
-      return makeService(world, options, now)
+      return service
     }).pipe(Effect.withClock(clock)))
 
 /**
@@ -187,10 +189,8 @@ export const layer = (options: Options = {}): Layer.Layer<Emulator, EmulatorErro
 // ---------------------------------------------------------------------------------------------------------------------
 // the service
 
-const makeService = (world: World.World, options: Options, startedAt: number): Service => {
-  // method results must not depend on the caller's clock, so the clock is taken once more for each
-  const withNow = <A>(f: (now: number) => A): Effect.Effect<A> =>
-    Effect.flatMap(TestServices.provideLive(Effect.clock), (clock) => Effect.map(clock.currentTimeMillis, f))
+const makeService = (world: World.World, options: Options, clock: Clock.Clock, startedAt: number): Service => {
+  const withNow = <A>(f: (now: number) => A): Effect.Effect<A> => Effect.map(clock.currentTimeMillis, f)
   const workspaceToken = (rights: "owner" | "operator", now: number, expiresIn: Duration.DurationInput) =>
     Redacted.make(
       World.mint(world, now, {
@@ -364,7 +364,7 @@ const serve = (
     const record = {
       at: arrived,
       method,
-      path: AuditLog.withoutSignature(target),
+      path: withoutSignature(target),
       status: 0,
       token: tokenLabel(world, request.headers)
     }
@@ -379,11 +379,12 @@ const serve = (
     }
     if (fault?._tag === "Delay") yield* Effect.sleep(fault.duration)
     const deployment = Ingress.findDeployment(world, target.split(/[/?]/)[1])
-    if (deployment !== undefined && options.airflow !== undefined && fault?._tag !== "DropAfter") {
+    if (deployment !== undefined && options.airflow !== undefined) {
       const refused = Ingress.refuse(world, deployment, request.headers, yield* currentTime)
       if (refused === undefined) {
         const tail = target.slice(World.pathOf(deployment).length + 1)
-        record.status = yield* Ingress.forward(options.airflow(deployment), tail, request, response)
+        const loses = fault?._tag === "DropAfter"
+        record.status = yield* Ingress.forward(options.airflow(deployment), tail, request, response, loses)
         return
       }
     }
@@ -392,7 +393,15 @@ const serve = (
     if (fault?._tag === "DropAfter") return drop(request)
     record.status = reply.status
     send(response, reply)
-  })
+  }).pipe(
+    // a mistake of the emulator must not look like a slow server
+    Effect.catchAllDefect((defect) =>
+      Effect.zipRight(
+        Effect.logError("The emulator could not answer", defect),
+        Effect.sync(() => response.headersSent ? response.destroy() : send(response, Wire.gatewayPage(500)))
+      )
+    )
+  )
 
 const answer = (world: World.World, options: Options, request: Wire.Request, now: number): Wire.Reply => {
   const [first] = request.segments
@@ -428,6 +437,14 @@ const spoiled = (fault: Extract<Faults.Outcome, { _tag: "Status" | "Html" }>): W
   if (fault._tag === "Html") return Wire.gatewayPage(fault.status)
   const body = fault.body === undefined ? "" : typeof fault.body === "string" ? fault.body : JSON.stringify(fault.body)
   return Wire.reply(fault.status, fault.contentType ?? "application/json", body, fault.headers)
+}
+
+/** What is left of a path once nothing in it could sign a request. */
+const withoutSignature = (target: string): string => {
+  const [path = "", query] = target.split("?", 2)
+  if (query === undefined) return path
+  const kept = query.split("&").filter((part) => !/^(sig|signature|token|access_token|x-amz-signature)=/i.test(part))
+  return kept.length === 0 ? path : `${path}?${kept.join("&")}`
 }
 
 /** Who asked, without the value that proves it. */

@@ -30,7 +30,8 @@ export type Outcome =
   | { readonly _tag: "Delay"; readonly duration: Duration.DurationInput }
 
 /**
- * `path` is tried on the whole target, query included (`/v1/organizations/…?names=x`); without `times` the fault happens once.
+ * `path` is tried on the whole target, query included (`/v1/organizations/…?names=x`); without `times` the fault happens
+ * once.
  *
  * @since 0.1.0
  * @category models

@@ -1,8 +1,8 @@
 /**
  * The life of a deployment as a pure function of what was asked for and of the time: there is no timer anywhere.
  *
- * Whoever asks for a status gets the phase that `now` falls into. A step that has begun is finished before the deployment
- * turns round, and the last wish wins, as on Astro.
+ * Whoever asks for a status gets the phase that `now` falls into. A step that has begun is finished before the
+ * deployment turns round, and the last wish wins, as on Astro.
  *
  * @since 0.1.0
  */

@@ -207,8 +207,8 @@ const rateLimit = (status: number, words: string, header: Header, now: number): 
   if (Number.isFinite(retryAfter)) return Duration.seconds(Math.max(0, retryAfter))
   const reset = Number(header("x-ratelimit-reset") ?? Number.NaN)
   if (header("x-ratelimit-remaining") === "0" && Number.isFinite(reset)) {
-    // GitHub's clock rather than ours, which may be wrong
-    const date = Option.map(DateTime.make(header("date") ?? ""), DateTime.toEpochMillis)
+    // GitHub's clock rather than ours, which may be wrong; DateTime does not know GMT
+    const date = Option.map(DateTime.make((header("date") ?? "").replace("GMT", "+0000")), DateTime.toEpochMillis)
     return Duration.millis(Math.max(0, reset * 1000 - Option.getOrElse(date, () => now)))
   }
   return status === 429 || /rate limit/i.test(words) ? Duration.minutes(1) : undefined

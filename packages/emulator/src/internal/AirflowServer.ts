@@ -2,7 +2,18 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Power from "../Power.js"
-import { Halt, isObject, type Json, match, noContent, parseJson, reply, type Reply, type Request, route } from "./Http.js"
+import {
+  Halt,
+  isObject,
+  type Json,
+  match,
+  noContent,
+  parseJson,
+  type Reply,
+  reply,
+  type Request,
+  route
+} from "./Http.js"
 import * as Runs from "./Runs.js"
 import * as TaskLog from "./TaskLog.js"
 import { type Deployment, isoTime, phasesOf, type World } from "./World.js"
@@ -32,7 +43,7 @@ export const handle = (world: World, deployment: Deployment, request: Request, n
     return plainProblem(
       404,
       "Not Found",
-      "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
+      noRoute
     )
   }
   if (found._tag === "MethodNotAllowed") {
@@ -247,7 +258,15 @@ const getRun = (call: Call, dagId: string, runId: string, title = "DAGRun not fo
 const trigger = (call: Call, dagId: string): Reply => {
   const { deployment, now, world } = call
   const body = objectBody(call)
-  const fields = ["dag_run_id", "logical_date", "execution_date", "conf", "note", "data_interval_start", "data_interval_end"]
+  const fields = [
+    "dag_run_id",
+    "logical_date",
+    "execution_date",
+    "conf",
+    "note",
+    "data_interval_start",
+    "data_interval_end"
+  ]
   if ("conf" in body && !isObject(body.conf)) {
     return badRequest(call, `${python(body.conf)} is not of type 'object' - 'conf'`)
   }
@@ -267,7 +286,8 @@ const trigger = (call: Call, dagId: string): Reply => {
   if (typeof runId !== "string") return badRequest(call, `${python(runId)} is not of type 'string' - 'dag_run_id'`)
   if (!/^[A-Za-z0-9_.~:+-]+$/.test(runId)) return reply(500, html, crashPage)
   if (runId.length > 250) return badRequest(call, "{'dag_run_id': ['Longer than maximum length 250.']}")
-  const conflict = (words: string) => problem(call, 409, "Conflict", `DAGRun with DAG ID: '${dagId}' and ${words} already exists`)
+  const conflict = (words: string) =>
+    problem(call, 409, "Conflict", `DAGRun with DAG ID: '${dagId}' and ${words} already exists`)
   if (findRun(call, dagId, runId) !== undefined) return conflict(`DAGRun ID: '${runId}'`)
   if (deployment.airflow.runs.some((run) => run.dagId === dagId && run.logicalDate === logicalDate)) {
     return conflict(`DAGRun logical date: '${logicalDate.replace("T", " ")}'`)
@@ -287,16 +307,26 @@ const trigger = (call: Call, dagId: string): Reply => {
   return ok(runJson(call, run, "queued"))
 }
 
+const orderFields: Record<string, keyof ReturnType<typeof runJson>> = {
+  dag_id: "dag_id",
+  run_id: "dag_run_id",
+  start_date: "start_date",
+  end_date: "end_date",
+  state: "state"
+}
+
 const listRuns = (call: Call, dagId: string): Reply => {
   const { query } = call.request
   checkOrder(call, ["id", "dag_id", "run_id", "execution_date", "start_date", "end_date", "state"])
+  const order = query.get("order_by") ?? "execution_date"
+  const field = orderFields[order.replace(/^-/, "")] ?? "execution_date"
   const states = query.getAll("state").flatMap((state) => state.split(","))
   const runs = call.deployment.airflow.runs
     .filter((run) => dagId === "~" || run.dagId === dagId)
     .map((run) => runJson(call, run))
     .filter((run) => states.length === 0 || states.includes(run.state))
-    .sort((a, b) => a.execution_date < b.execution_date ? -1 : 1)
-  return page(call, "dag_runs", query.get("order_by")?.startsWith("-") === true ? runs.reverse() : runs, (run) => run)
+    .sort((a, b) => String(a[field]) < String(b[field]) ? -1 : 1)
+  return page(call, "dag_runs", order.startsWith("-") ? runs.reverse() : runs, (run) => run)
 }
 
 const patchRun = (call: Call, dagId: string, runId: string): Reply => {
@@ -334,13 +364,13 @@ const taskJson = (run: Runs.RunFacts, task: Runs.TaskRun) => {
     max_tries: 0,
     note: null,
     operator: "_PythonDecoratedOperator",
-    pid: null,
+    pid: task.tryNumber === 0 ? null : 4242,
     pool: "default_pool",
     pool_slots: 1,
     priority_weight: 1,
     queue: "default",
     queued_when: startedAt === null || task.tryNumber === 0 ? null : date(startedAt),
-    rendered_fields: {},
+    rendered_fields: task.tryNumber === 0 ? {} : { op_args: [], op_kwargs: {}, templates_dict: null },
     rendered_map_index: null,
     sla_miss: null,
     start_date: startedAt === null ? null : date(startedAt),
@@ -456,7 +486,17 @@ const getVariable = (call: Call, key: string): Reply => {
     : ok(variableJson(key, variable))
 }
 
-const connectionFields = ["connection_id", "conn_type", "description", "host", "login", "password", "port", "schema", "extra"]
+const connectionFields = [
+  "connection_id",
+  "conn_type",
+  "description",
+  "host",
+  "login",
+  "password",
+  "port",
+  "schema",
+  "extra"
+]
 
 const connectionJson = (fields: Json): Json => {
   const shown = Object.fromEntries(
@@ -565,7 +605,9 @@ const savePool = (call: Call, name: string, body: Json): Reply => {
   call.deployment.airflow.pools.set(name, {
     slots: Number(body.slots ?? known?.slots),
     description: typeof body.description === "string" ? body.description : known?.description ?? null,
-    includeDeferred: typeof body.include_deferred === "boolean" ? body.include_deferred : known?.includeDeferred ?? false
+    includeDeferred: typeof body.include_deferred === "boolean"
+      ? body.include_deferred
+      : known?.includeDeferred ?? false
   })
   return ok(poolJson(call, name))
 }
@@ -603,7 +645,9 @@ const roles = ["Admin", "Op", "Public", "User", "Viewer"]
 
 const postUser = (call: Call): Reply => {
   const body = objectBody(call)
-  const missing = ["username", "email", "first_name", "last_name", "password"].find((name) => typeof body[name] !== "string")
+  const missing = ["username", "email", "first_name", "last_name", "password"].find((name) =>
+    typeof body[name] !== "string"
+  )
   if (missing !== undefined) return badRequest(call, `{'${missing}': ['Missing data for required field.']}`)
   const asked = (Array.isArray(body.roles) ? body.roles : [{ name: "Viewer" }]).map((role) =>
     isObject(role) ? String(role.name) : String(role)
@@ -647,12 +691,14 @@ const withUser = (call: Call, username: string, found: (user: Json) => Reply): R
 // the table
 
 const paging = ["limit", "offset", "order_by"]
-const dateFilters = ["execution_date", "start_date", "end_date", "updated_at"].flatMap((name) => [`${name}_gte`, `${name}_lte`])
+const dateFilters = ["execution_date", "start_date", "end_date", "updated_at"].flatMap((
+  name
+) => [`${name}_gte`, `${name}_lte`])
 const taskFilters = ["state", "pool", "queue", "executor", "duration_gte", "duration_lte", ...dateFilters]
 
 const routes = [
   route<Call>("GET health", (call) => ok(health(call))),
-  route<Call>("GET version", ({ deployment }) => ok({ git_version: null, version: deployment.runtime.airflowVersion })),
+  route<Call>("GET version", ({ deployment }) => ok({ git_version: "", version: deployment.runtime.airflowVersion })),
   route<Call>("GET dags", listDags, [...paging, "tags", "only_active", "paused", "fields", "dag_id_pattern"]),
   route<Call>("PATCH dags", patchDags, ["limit", "offset", "tags", "update_mask", "only_active", "dag_id_pattern"]),
   route<Call>("GET dags/:dagId", (call, dagId) => ok(dagJson(call, getDag(call, dagId))), ["fields"]),
@@ -672,7 +718,10 @@ const routes = [
   route<Call>("DELETE dags/:dagId/dagRuns/:runId", deleteRun),
   route<Call>("GET dags/:dagId/dagRuns/:runId/taskInstances", listTasks, ["limit", "offset", ...taskFilters]),
   route<Call>("GET dags/:dagId/dagRuns/:runId/taskInstances/:taskId", getTask),
-  route<Call>("GET dags/:dagId/dagRuns/:runId/taskInstances/:taskId/listMapped", listMapped, [...paging, ...taskFilters]),
+  route<Call>("GET dags/:dagId/dagRuns/:runId/taskInstances/:taskId/listMapped", listMapped, [
+    ...paging,
+    ...taskFilters
+  ]),
   route<Call>("GET dags/:dagId/dagRuns/:runId/taskInstances/:taskId/:mapIndex", getTask),
   route<Call>("GET dags/:dagId/dagRuns/:runId/taskInstances/:taskId/logs/:attempt", getLog, [
     "full_content",
@@ -683,7 +732,8 @@ const routes = [
   route<Call>("GET importErrors", (call) => page(call, "import_errors", [], (error) => error), paging),
   route<Call>(
     "GET variables",
-    (call) => page(call, "variables", [...call.deployment.airflow.variables], ([key, value]) => variableJson(key, value)),
+    (call) =>
+      page(call, "variables", [...call.deployment.airflow.variables], ([key, value]) => variableJson(key, value)),
     paging
   ),
   route<Call>("POST variables", postVariable),
@@ -693,11 +743,15 @@ const routes = [
     call.deployment.airflow.variables.delete(key)
       ? noContent({ "content-type": html })
       : problem(call, 404, "Variable not found", null)),
-  route<Call>("GET connections", (call) =>
-    page(call, "connections", [...call.deployment.airflow.connections.values()], (connection) => {
-      const { extra: _, ...shown } = connectionJson(connection)
-      return shown
-    }), paging),
+  route<Call>(
+    "GET connections",
+    (call) =>
+      page(call, "connections", [...call.deployment.airflow.connections.values()], (connection) => {
+        const { extra: _, ...shown } = connectionJson(connection)
+        return shown
+      }),
+    paging
+  ),
   route<Call>("POST connections", postConnection),
   route<Call>("GET connections/:id", (call, id) => ok(connectionJson(getConnection(call, id)))),
   route<Call>("PATCH connections/:id", patchConnection, ["update_mask"]),
@@ -711,7 +765,11 @@ const routes = [
   route<Call>("GET pools/:name", (call, name) => withoutSlash(name, () => ok(poolJson(call, name)))),
   route<Call>("PATCH pools/:name", patchPool, ["update_mask"]),
   route<Call>("DELETE pools/:name", (call, name) => withoutSlash(name, () => deletePool(call, name))),
-  route<Call>("GET users", (call) => page(call, "users", [...call.deployment.airflow.users.values()], (user) => user), paging),
+  route<Call>(
+    "GET users",
+    (call) => page(call, "users", [...call.deployment.airflow.users.values()], (user) => user),
+    paging
+  ),
   route<Call>("POST users", postUser),
   route<Call>("GET users/:username", (call, username) => withUser(call, username, ok)),
   route<Call>("DELETE users/:username", (call, username) =>
@@ -727,7 +785,7 @@ const withoutSlash = (name: string, found: () => Reply): Reply =>
     ? plainProblem(
       404,
       "Not Found",
-      "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
+      noRoute
     )
     : found()
 
@@ -738,8 +796,15 @@ const html = "text/html; charset=utf-8"
 
 const ok = (body: unknown): Reply => reply(200, "application/json", `${JSON.stringify(body, null, 2)}\n`)
 
+const noRoute = "The requested URL was not found on the server. " +
+  "If you entered the URL manually please check your spelling and try again."
+
 const plainProblem = (status: number, title: string, detail: string): Reply =>
-  reply(status, "application/problem+json", `${JSON.stringify({ detail, status, title, type: "about:blank" }, null, 2)}\n`)
+  reply(
+    status,
+    "application/problem+json",
+    `${JSON.stringify({ detail, status, title, type: "about:blank" }, null, 2)}\n`
+  )
 
 const problem = (call: Call, status: number, title: string | null, detail: string | null): Reply => {
   const kind = status === 409 ? "AlreadyExists" : status === 404 ? "NotFound" : "BadRequest"

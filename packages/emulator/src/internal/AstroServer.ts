@@ -1,8 +1,20 @@
-/** Astro's public API (`/v1`): organizations, workspaces, deployments, hibernation and API tokens, as a table of routes. */
+/** Astro's public API (`/v1`): organization, workspace, deployments, hibernation and API tokens, as a table of routes. */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Power from "../Power.js"
-import { bearer, Halt, isObject, json, type Json, match, noContent, parseJson, type Reply, type Request, route } from "./Http.js"
+import {
+  bearer,
+  Halt,
+  isObject,
+  type Json,
+  json,
+  match,
+  noContent,
+  parseJson,
+  type Reply,
+  type Request,
+  route
+} from "./Http.js"
 import {
   type Deployment,
   type EnvironmentVariable,
@@ -35,7 +47,9 @@ export const handle = (world: World, request: Request, now: number): Reply => {
   if (found._tag === "MethodNotAllowed") return failure(world, 405, "Method not allowed")
   const call: Call = { world, request, now, caller }
   try {
-    if (request.segments[0] === "organizations" && (found.parameters[0] ?? world.organizationId) !== world.organizationId) {
+    if (
+      request.segments[0] === "organizations" && (found.parameters[0] ?? world.organizationId) !== world.organizationId
+    ) {
       return failure(world, 404, "Organization not found")
     }
     return found.route.handle(call, ...found.parameters)
@@ -86,7 +100,9 @@ const workspaceJson = (call: Call) => ({
 })
 
 const getWorkspace = (call: Call, _organization: string, workspaceId: string): Reply =>
-  workspaceId === call.world.workspaceId ? json(200, workspaceJson(call)) : failure(call.world, 404, "Workspace not found")
+  workspaceId === call.world.workspaceId
+    ? json(200, workspaceJson(call))
+    : failure(call.world, 404, "Workspace not found")
 
 const range = <A>(floor: A, standard: A, ceiling: A) => ({ floor, default: standard, ceiling })
 
@@ -205,7 +221,8 @@ const listDeployments = (call: Call): Reply => {
   const only = (name: string, value: string) => !query.has(name) || query.getAll(name).includes(value)
   const found = liveDeployments(call.world).filter((deployment) =>
     isVisible(call, deployment) &&
-    only("deploymentIds", deployment.id) && only("names", deployment.name) && only("workspaceIds", call.world.workspaceId)
+    only("deploymentIds", deployment.id) && only("names", deployment.name) &&
+    only("workspaceIds", call.world.workspaceId)
   )
   return page(call, "deployments", found.map((deployment) => deploymentJson(call, deployment)))
 }
@@ -255,7 +272,11 @@ const createDeployment = (call: Call): Reply => {
     ? world.regions[0]
     : world.regions.find((offered) => offered.provider === provider && offered.name === body.region)
   if (region === undefined) {
-    return invalid(call, "region", `Region '${String(body.region)}' is not available for cloud provider '${String(provider)}'`)
+    return invalid(
+      call,
+      "region",
+      `Region '${String(body.region)}' is not available for cloud provider '${String(provider)}'`
+    )
   }
   checkConfig(call, body, body.isDevelopmentMode === true)
   if (liveDeployments(world).length >= world.maxDeployments) {
@@ -589,7 +610,9 @@ const requireFields = (call: Call, body: Json, names: ReadonlyArray<string>) => 
 }
 
 const pick = (body: Json, names: ReadonlyArray<string>): Json =>
-  Object.fromEntries(names.filter((name) => body[name] !== undefined && body[name] !== null).map((name) => [name, body[name]]))
+  Object.fromEntries(
+    names.filter((name) => body[name] !== undefined && body[name] !== null).map((name) => [name, body[name]])
+  )
 
 const subjectOf = (token: Token): Subject => ({ id: token.id, subjectType: "SERVICEKEY", apiTokenName: token.name })
 

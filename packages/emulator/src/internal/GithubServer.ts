@@ -1,5 +1,17 @@
 /** GitHub's repository secrets (`/github` stands for `https://api.github.com`), as a table of routes. */
-import { bearer, Halt, isObject, json, match, noContent, parseJson, reply, type Reply, type Request, route } from "./Http.js"
+import {
+  bearer,
+  Halt,
+  isObject,
+  json,
+  match,
+  noContent,
+  parseJson,
+  type Reply,
+  reply,
+  type Request,
+  route
+} from "./Http.js"
 import * as SealedBox from "./SealedBox.js"
 import { isoTime, type Repository, type Secret, type World } from "./World.js"
 

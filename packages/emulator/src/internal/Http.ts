@@ -37,7 +37,12 @@ export const below = (request: Request, depth: number): Request => ({
   segments: request.segments.slice(depth)
 })
 
-export const reply = (status: number, contentType: string, body: string, headers: Record<string, string> = {}): Reply => ({
+export const reply = (
+  status: number,
+  contentType: string,
+  body: string,
+  headers: Record<string, string> = {}
+): Reply => ({
   status,
   headers: { "content-type": contentType, ...headers },
   body

@@ -1,6 +1,6 @@
 /**
- * What stands before a deployment's Airflow on Astro: it answers itself as long as there is no Airflow behind it, lets only
- * the deployment's tokens through, and passes the rest on, to the emulated Airflow or to a real one.
+ * What stands before a deployment's Airflow on Astro: it answers itself as long as there is no Airflow behind it, lets
+ * only the deployment's tokens through, and passes the rest on, to the emulated Airflow or to a real one.
  */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
@@ -40,7 +40,9 @@ export const forward = (
   target: Target,
   tail: string,
   request: Http.IncomingMessage,
-  response: Http.ServerResponse
+  response: Http.ServerResponse,
+  /** Carried out, but the answer does not arrive. */
+  losesAnswer: boolean
 ): Effect.Effect<number> =>
   Effect.async<number>((resume) => {
     const url = new URL(target.url)
@@ -58,8 +60,15 @@ export const forward = (
     upstream.on("response", (answer) => {
       const { connection: ___, "keep-alive": ____, ...answered } = answer.headers
       const status = answer.statusCode ?? 502
+      if (losesAnswer) {
+        request.socket.destroy()
+        return resume(Effect.succeed(0))
+      }
       response.writeHead(status, answered)
-      answer.on("error", () => response.destroy())
+      answer.on("error", () => {
+        response.destroy()
+        resume(Effect.succeed(0))
+      })
       answer.on("end", () => resume(Effect.succeed(status)))
       answer.pipe(response)
     })

@@ -60,7 +60,9 @@ export const evaluate = (run: RunFacts, scheduler: Scheduler): Run => {
   const forced = run.forced !== null && run.forced.at <= now ? run.forced : null
   const tasks = courses.flatMap((course) => {
     const seen = forced === null ? observe(course, started, now) : overrule(course, forced)
-    const indices = course.task.mapped === undefined ? [-1] : Array.from({ length: course.task.mapped }, (_, index) => index)
+    const indices = course.task.mapped === undefined
+      ? [-1]
+      : Array.from({ length: course.task.mapped }, (_, index) => index)
     return indices.map((mapIndex) => ({ task: course.task, mapIndex, killed: course.killed, ...seen }))
   })
   if (forced !== null) {
@@ -109,7 +111,10 @@ const observe = ({ end, start, state }: Course, runStarted: number, now: number)
 }
 
 /** A run that is set to failed fails what is running and skips the rest. */
-const overrule = ({ end, start, state }: Course, forced: { readonly at: number; readonly state: "success" | "failed" }) => {
+const overrule = (
+  { end, start, state }: Course,
+  forced: { readonly at: number; readonly state: "success" | "failed" }
+) => {
   const tryNumber = start <= forced.at && state !== "upstream_failed" ? 1 : 0
   if (end <= forced.at) {
     return { state: forced.state === "success" ? "success" : state, startedAt: start, endedAt: end, tryNumber }

@@ -42,7 +42,6 @@ export interface EnvironmentVariable {
   readonly updatedAt: number
 }
 
-
 /** What a deployment's Airflow remembers; it survives hibernation. */
 export interface Metadata {
   /** When a DAG was paused and unpaused, by DAG id. */
@@ -50,7 +49,10 @@ export interface Metadata {
   runs: Array<RunFacts>
   readonly variables: Map<string, { readonly value: string; readonly description: string | null }>
   readonly connections: Map<string, Json>
-  readonly pools: Map<string, { readonly slots: number; readonly description: string | null; readonly includeDeferred: boolean }>
+  readonly pools: Map<
+    string,
+    { readonly slots: number; readonly description: string | null; readonly includeDeferred: boolean }
+  >
   readonly users: Map<string, Json>
 }
 
@@ -148,7 +150,18 @@ export class Ids {
   }
 }
 
-const words = ["boreal", "cosmic", "diameter", "galactic", "lunar", "orbital", "primitive", "solar", "stellar", "zodiacal"]
+const words = [
+  "boreal",
+  "cosmic",
+  "diameter",
+  "galactic",
+  "lunar",
+  "orbital",
+  "primitive",
+  "solar",
+  "stellar",
+  "zodiacal"
+]
 
 export const isoTime = (millis: number): string => DateTime.formatIso(DateTime.unsafeMake(Math.floor(millis)))
 

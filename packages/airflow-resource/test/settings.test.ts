@@ -1,0 +1,127 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { ProjectRoot, Settings } from "airflow-resource"
+import { Duration, Effect, Option, Redacted } from "effect"
+
+const names = [...Object.keys(Settings.variables), "ASTRO_ORGANIZATION_ID", "ASTRO_API_URL"]
+
+/** A project of its own, with this environment and no other. */
+const inProject = <A, E, R>(
+  environment: Record<string, string>,
+  body: (folder: string) => Effect.Effect<A, E, R>,
+  dotEnv?: string
+) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* fs.makeTempDirectoryScoped()
+    yield* fs.makeDirectory(`${folder}/.git`)
+    if (dotEnv !== undefined) yield* fs.writeFileString(`${folder}/.env`, dotEnv)
+    const before = Object.fromEntries(names.map((name) => [name, process.env[name]]))
+    const set = (values: Record<string, string | undefined>) =>
+      Effect.sync(() => {
+        for (const name of names) {
+          const value = values[name]
+          if (value === undefined) delete process.env[name]
+          else process.env[name] = value
+        }
+      })
+    yield* Effect.acquireRelease(set(environment), () => set(before))
+    return yield* body(folder)
+  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+
+const complete = {
+  ASTRO_WORKSPACE_ID: "ws",
+  ASTRO_ACCESS_TOKEN: "secret-token",
+  ASTRO_CLOUD_PROVIDER: "aws",
+  ASTRO_REGION: "us-east-1",
+  AIRFLOW_GITHUB_TOKEN: "secret-github",
+  AIRFLOW_REPO: "https://github.com/my-org/my-dags"
+}
+
+describe("Settings", () => {
+  it.effect("names every missing variable at once, with what it is", () =>
+    inProject({}, (folder) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Settings.load(folder))
+        assert.sameMembers(error.problems.map(({ variable }) => variable), Object.keys(complete))
+        for (const { meaning } of error.problems) assert.isAbove(meaning.length, 20)
+        for (const name of Object.keys(complete)) assert.include(error.message, name)
+        assert.include(error.message, ".env")
+      })))
+
+  it.effect("asks for no GitHub where nothing is delivered", () =>
+    inProject({ AIRFLOW_RESOURCE_DELIVERY: "none" }, (folder) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Settings.load(folder))
+        assert.notInclude(error.message, "AIRFLOW_REPO")
+      })))
+
+  it.effect("asks for no access token where an API token is set", () =>
+    inProject({ ...complete, ASTRO_ACCESS_TOKEN: "", ASTRO_API_TOKEN: "shared" }, (folder) =>
+      Effect.gen(function*() {
+        const settings = yield* Settings.load(folder)
+        assert.strictEqual(Redacted.value(settings.astro.token), "shared")
+        assert.strictEqual(Redacted.value(Option.getOrThrow(settings.pool.apiToken)), "shared")
+      })))
+
+  it.effect("has the original's defaults", () =>
+    inProject(complete, (folder) =>
+      Effect.gen(function*() {
+        const settings = yield* Settings.load(folder)
+        assert.deepStrictEqual(settings.make, { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" })
+        assert.strictEqual(settings.pool.username, "airflow")
+        assert.strictEqual(settings.pool.max, 4)
+        assert.strictEqual(settings.cache, `${folder}/Environment/CacheManager/cluster_cache.db`)
+      })))
+
+  it.effect("names a malformed variable, and not its value where that is secret", () =>
+    inProject({
+      ...complete,
+      ASTRO_CLOUD_PROVIDER: "ibm",
+      AIRFLOW_RESOURCE_MAX: "none",
+      AIRFLOW_RESOURCE_DELIVERY: "secrets"
+    }, (folder) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Settings.load(folder))
+        assert.sameMembers(error.problems.map(({ variable }) => variable), ["ASTRO_CLOUD_PROVIDER", "AIRFLOW_RESOURCE_MAX"])
+        assert.notInclude(error.message, "secret-")
+      })))
+
+  it.effect("says what a delivery or a provider that is not there could be instead", () =>
+    inProject({ ...complete, AIRFLOW_RESOURCE_DELIVERY: "pigeon", AIRFLOW_RESOURCE_PROVIDER: "cloud" }, (folder) =>
+      Effect.gen(function*() {
+        assert.include((yield* Effect.flip(Settings.load(folder))).message, "`none`")
+        assert.include((yield* Effect.flip(Settings.provider(folder))).message, "`emulator`")
+      })))
+
+  it.effect("reads a .env in the project's root, and the process wins", () =>
+    inProject(
+      { ...complete, ASTRO_REGION: "from-process" },
+      (folder) =>
+        Effect.gen(function*() {
+          const fs = yield* FileSystem.FileSystem
+          yield* fs.makeDirectory(`${folder}/deep/er`, { recursive: true })
+          const settings = yield* Settings.load(`${folder}/deep/er`)
+          assert.strictEqual(settings.make.region, "from-process")
+          assert.strictEqual(settings.make.runtimeVersion, "12.7.1")
+          assert.deepStrictEqual(Duration.toMinutes(settings.pool.maxHold), 5)
+        }),
+      "ASTRO_REGION=from-file\nASTRO_RUNTIME_VERSION=12.7.1\nAIRFLOW_RESOURCE_MAX_HOLD=5 minutes\n"
+    ))
+})
+
+describe("ProjectRoot", () => {
+  it.scoped("is the nearest .git, else the topmost package.json, else nothing", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      yield* fs.makeDirectory(`${folder}/a/b/c`, { recursive: true })
+      assert.deepStrictEqual(yield* ProjectRoot.find(`${folder}/a/b/c`), Option.none())
+      yield* fs.writeFileString(`${folder}/a/package.json`, "{}")
+      yield* fs.writeFileString(`${folder}/a/b/package.json`, "{}")
+      assert.deepStrictEqual(yield* ProjectRoot.find(`${folder}/a/b/c`), Option.some(`${folder}/a`))
+      yield* fs.makeDirectory(`${folder}/a/b/.git`)
+      assert.deepStrictEqual(yield* ProjectRoot.find(`${folder}/a/b/c`), Option.some(`${folder}/a/b`))
+    }).pipe(Effect.provide(NodeContext.layer)))
+})

@@ -1,0 +1,78 @@
+/**
+ * The local Astro project of a lease, from a template with the paths of `astro dev init`.
+ *
+ * @since 0.1.0
+ */
+import { ProjectDirectory, ProjectError } from "@airflow-resource/core/ProjectDirectory"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<ProjectDirectory, never, FileSystem.FileSystem | Path.Path> = Layer.effect(
+  ProjectDirectory,
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    return ProjectDirectory.of({
+      make: ({ name, runtimeVersion }) =>
+        Effect.gen(function*() {
+          const folder = path.join(yield* fs.makeTempDirectoryScoped({ prefix: "airflow-resource-" }), name)
+          yield* Effect.forEach(folders, (part) => fs.makeDirectory(path.join(folder, part), { recursive: true }))
+          yield* Effect.forEach(
+            Object.entries(files(name, runtimeVersion)),
+            ([file, text]) => fs.writeFileString(path.join(folder, file), text)
+          )
+          return { name, path: folder }
+        }).pipe(Effect.mapError((error) => new ProjectError({ detail: error.message })))
+    })
+  })
+)
+
+// internal
+
+const folders = ["dags", "plugins", "include", ".astro", "tests/dags"]
+
+const files = (name: string, runtimeVersion: string): Readonly<Record<string, string>> => ({
+  "Dockerfile": `FROM ${image(runtimeVersion)}\n`,
+  "requirements.txt": "",
+  "packages.txt": "",
+  ".env": "",
+  "airflow_settings.yaml": "airflow:\n  connections: []\n  pools: []\n  variables: []\n",
+  ".gitignore": ".env\n",
+  ".dockerignore": ".astro\n.git\n.env\n",
+  "README.md": `# ${name}\n\nThe project of one lease; it is removed when the lease ends.\n`,
+  "dags/.airflowignore": "",
+  "dags/exampledag.py": exampleDag,
+  "tests/dags/test_dag_example.py": "def test_the_folder_is_here():\n    assert __file__\n",
+  ".astro/config.yaml": `project:\n  name: ${name}\n`,
+  ".astro/dag_integrity_exceptions.txt": "",
+  ".astro/test_dag_integrity_default.py": "def test_nothing_is_excepted():\n    assert __file__\n"
+})
+
+/** Runtimes of Airflow 3 (3.0-1) come from another registry than those of Airflow 2 (13.1.0). */
+const image = (runtimeVersion: string) =>
+  /^\d+\.\d+-/.test(runtimeVersion)
+    ? `astrocrpublic.azurecr.io/runtime:${runtimeVersion}`
+    : `quay.io/astronomer/astro-runtime:${runtimeVersion}`
+
+const exampleDag = `from datetime import datetime
+
+from airflow.decorators import dag, task
+
+
+@dag(schedule=None, start_date=datetime(2024, 1, 1), catchup=False)
+def exampledag():
+    @task
+    def greet():
+        print("Hello from the example")
+
+    greet()
+
+
+exampledag()
+`

@@ -1,0 +1,93 @@
+import type { Emulator } from "@airflow-resource/emulator"
+import { Effect, Redacted } from "effect"
+
+export interface Answer {
+  readonly status: number
+  readonly contentType: string
+  readonly headers: Headers
+  readonly text: string
+  // what an API answers is looked into freely here
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly json: any
+}
+
+export interface Call {
+  readonly token?: Redacted.Redacted | undefined
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+}
+
+export class Unanswered extends Error {
+  readonly _tag = "Unanswered"
+}
+
+export const send = (method: string, url: string, { body, headers = {}, token }: Call = {}) =>
+  Effect.tryPromise({
+    try: async (signal): Promise<Answer> => {
+      const response = await fetch(url, {
+        method,
+        signal,
+        redirect: "manual",
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }),
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...headers
+        },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) })
+      })
+      const text = await response.text()
+      const contentType = response.headers.get("content-type") ?? ""
+      return {
+        status: response.status,
+        contentType,
+        headers: response.headers,
+        text,
+        json: contentType.includes("json") && text !== "" ? JSON.parse(text) : undefined
+      }
+    },
+    catch: () => new Unanswered(`${method} ${url}`)
+  })
+
+/** Asks again until the answer is right; fails after ten seconds. */
+export const until = <A, E>(effect: Effect.Effect<A, E>, isRight: (value: A) => boolean) =>
+  effect.pipe(
+    Effect.tap((value) => isRight(value) ? Effect.void : Effect.sleep("5 millis")),
+    Effect.repeat({ until: isRight }),
+    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Unanswered("it never came true") })
+  )
+
+export const astro = (emulator: Emulator.Service, token: Redacted.Redacted = emulator.astroToken) => {
+  const organization = `${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}`
+  const call = (method: string, path: string, body?: unknown) =>
+    send(method, `${organization}/${path}`, { token, body })
+  return {
+    call,
+    create: (name: string, fields: Record<string, unknown> = {}) =>
+      call("POST", "deployments", {
+        name,
+        workspaceId: emulator.workspaceId,
+        isDevelopmentMode: true,
+        astroRuntimeVersion: "13.1.0",
+        cloudProvider: "AWS",
+        region: "us-east-1",
+        ...fields
+      }),
+    get: (id: string) => call("GET", `deployments/${id}`),
+    hibernate: (id: string, isHibernating: boolean) =>
+      call("POST", `deployments/${id}/hibernation-override`, { isHibernating }),
+    createToken: (entityId: string, name = "lease") =>
+      call("POST", "tokens", { name, scope: "DEPLOYMENT", role: "DEPLOYMENT_ADMIN", entityId })
+  }
+}
+
+/** A deployment whose Airflow answers. */
+export const awake = (emulator: Emulator.Service, name = "one") =>
+  Effect.gen(function*() {
+    const created = yield* astro(emulator).create(name)
+    const id: string = created.json.id
+    const url = created.json.webServerAirflowApiUrl as string
+    const airflow = (method: string, path: string, call: Call = {}) =>
+      send(method, `${url}/${path}`, { token: emulator.astroToken, ...call })
+    yield* until(airflow("GET", "version"), (answer) => answer.status === 200)
+    return { id, url, airflow }
+  })

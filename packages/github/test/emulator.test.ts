@@ -1,0 +1,120 @@
+import { DagDelivery, type Target } from "@airflow-resource/core/DagDelivery"
+import { DeploymentId } from "@airflow-resource/core/Deployment"
+import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
+import { Emulator } from "@airflow-resource/emulator"
+import { GithubRepository, GithubSecrets, SecretsDelivery } from "@airflow-resource/github"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
+import { inspect } from "node:util"
+
+const setup = Effect.gen(function*() {
+  const emulator = yield* Emulator.make()
+  const repository = yield* GithubRepository.parse(emulator.repository)
+  const secretsFor = (token: Redacted.Redacted) => GithubSecrets.make({ token, apiUrl: emulator.githubApiUrl })
+  return { emulator, repository, secretsFor }
+})
+
+const target = (number: number, onWait: Target["onWait"] = () => Effect.void): Target => ({
+  deploymentId: DeploymentId.make(`deployment-${number}`),
+  deploymentName: `pool-${number}`,
+  accessToken: Redacted.make(`lease-token-${number}`),
+  leaseId: `lease-${number}`,
+  label: `pipeline.test.ts > test ${number}`,
+  onWait
+})
+
+const secretsOf = (number: number) => ({
+  ASTRO_DEPLOYMENT_ID: `deployment-${number}`,
+  ASTRO_DEPLOYMENT_NAME: `pool-${number}`,
+  ASTRO_ACCESS_TOKEN: `lease-token-${number}`
+})
+
+describe("against the emulator, over HTTP", () => {
+  it.scopedLive("secrets arrive as they were given, and are replaced", () =>
+    Effect.gen(function*() {
+      const { emulator, repository, secretsFor } = yield* setup
+      const secrets = yield* secretsFor(emulator.githubToken)
+      assert.strictEqual((yield* secrets.check(repository)).fullName, emulator.repository)
+      yield* secrets.put(repository, { ONE: Redacted.make("naïve 🔑\n"), TWO: Redacted.make("") })
+      yield* secrets.put(repository, { ONE: Redacted.make("again") })
+      assert.deepStrictEqual(yield* emulator.secrets(), { ONE: "again", TWO: "" })
+    }))
+
+  it.scopedLive("tokens that may not are told apart, and are not in the error", () =>
+    Effect.gen(function*() {
+      const { emulator, repository, secretsFor } = yield* setup
+      const attempt = (token: Redacted.Redacted, how: "put" | "check") =>
+        Effect.gen(function*() {
+          const secrets = yield* secretsFor(token)
+          const value = Redacted.make("CANARY")
+          const error = yield* Effect.flip(
+            how === "put" ? secrets.put(repository, { ONE: value }) : Effect.asVoid(secrets.check(repository))
+          )
+          const shown = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error) + error.message
+          assert.notInclude(shown, Redacted.value(token))
+          assert.notInclude(shown, "CANARY")
+          return error
+        })
+      const [none, read] = [yield* emulator.mintGithubToken("none"), yield* emulator.mintGithubToken("read")]
+      assert.strictEqual((yield* attempt(Redacted.make("github_pat_CANARY"), "check")).kind, "unauthorized")
+      assert.strictEqual((yield* attempt(none, "check")).kind, "notFound")
+      assert.strictEqual((yield* attempt(read, "check")).kind, "forbidden")
+      const refused = yield* attempt(read, "put")
+      assert.strictEqual(refused.kind, "forbidden")
+      assert.include(refused.message, "secrets=write")
+      assert.deepStrictEqual(yield* emulator.secrets(), {})
+    }))
+
+  it.scopedLive("names that no secret may have are refused by GitHub", () =>
+    Effect.gen(function*() {
+      const { emulator, repository, secretsFor } = yield* setup
+      const secrets = yield* secretsFor(emulator.githubToken)
+      const error = yield* Effect.flip(secrets.put(repository, { GITHUB_X: Redacted.make("CANARY") }))
+      assert.strictEqual(error.kind, "invalid")
+      assert.include(error.message, "GITHUB_")
+    }))
+
+  it.scopedLive("an answer that was lost after the write is asked for again", () =>
+    Effect.gen(function*() {
+      const { emulator, repository, secretsFor } = yield* setup
+      const secrets = yield* secretsFor(emulator.githubToken)
+      yield* emulator.faults.next({ match: { method: "PUT", path: /\/secrets\/ONE$/ }, then: { _tag: "DropAfter" } })
+      yield* emulator.faults.next({
+        match: { method: "PUT", path: /\/secrets\/ONE$/ },
+        then: { _tag: "Html", status: 502 }
+      })
+      yield* secrets.put(repository, { ONE: Redacted.make("first") })
+      assert.strictEqual((yield* emulator.secretWrites).length, 2)
+      assert.deepStrictEqual(yield* emulator.secrets(), { ONE: "first" })
+    }))
+
+  it.scopedLive("two deliveries take turns; the second is told why it waits, and each finds its own secrets", () =>
+    Effect.gen(function*() {
+      const { emulator } = yield* setup
+      const env = new Map([
+        ["AIRFLOW_GITHUB_TOKEN", Redacted.value(emulator.githubToken)],
+        ["AIRFLOW_REPO", `https://github.com/${emulator.repository.toUpperCase()}.git`],
+        ["GITHUB_API_URL", emulator.githubApiUrl]
+      ])
+      const layer = Layer.provide(SecretsDelivery.layerFromEnv, DeploymentCache.layerMemory).pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env)))
+      )
+      yield* Effect.gen(function*() {
+        const { deliver } = yield* DagDelivery
+        const waits = yield* Deferred.make<string>()
+        const waiting = (reason: string) => Deferred.succeed(waits, reason)
+        const second = yield* Effect.scoped(Effect.gen(function*() {
+          yield* deliver(target(1))
+          const second = yield* Effect.fork(Effect.scoped(
+            Effect.zipRight(deliver(target(2, waiting)), emulator.secrets())
+          ))
+          assert.include(yield* Deferred.await(waits), "pipeline.test.ts > test 1")
+          assert.deepStrictEqual(yield* emulator.secrets(), secretsOf(1))
+          return second
+        }))
+        assert.deepStrictEqual(yield* Fiber.join(second), secretsOf(2))
+      }).pipe(Effect.provide(layer))
+      const writes = (yield* emulator.secretWrites).map(({ name }) => name)
+      assert.deepStrictEqual(writes, [...Object.keys(secretsOf(1)), ...Object.keys(secretsOf(2))])
+    }))
+})

@@ -1,0 +1,214 @@
+import { assert, describe, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import ts from "typescript"
+
+/** Which package may import which, in its sources. */
+const arrows: Record<string, ReadonlyArray<string>> = {
+  core: [],
+  emulator: [],
+  astro: ["core"],
+  github: ["core"],
+  "airflow-resource": ["core", "astro", "github", "emulator"],
+  testing: ["airflow-resource"]
+}
+
+/** Where everything comes together, and what is a server: these are Node's. */
+const onNode = new Set(["emulator", "airflow-resource"])
+
+const nativeOrNode = /^(node:|better-sqlite3$|@effect\/sql-sqlite-node(\/|$)|libsodium)/
+
+interface Import {
+  readonly from: string
+  readonly to: string
+  /** Loaded when the importing module is: neither a type nor a dynamic import. */
+  readonly eager: boolean
+}
+
+/** Texts by path, such as `core/src/Lease.ts`. */
+type Sources = ReadonlyMap<string, string>
+
+const importsOf = (path: string, text: string): ReadonlyArray<Import> => {
+  const found: Array<Import> = []
+  const add = (specifier: ts.Node | undefined, eager: boolean) => {
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push({ from: path, to: specifier.text, eager })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      const { namedBindings, name, isTypeOnly } = node.importClause ?? {}
+      const onlyTypes = name === undefined && namedBindings !== undefined && ts.isNamedImports(namedBindings) &&
+        namedBindings.elements.length > 0 && namedBindings.elements.every((element) => element.isTypeOnly)
+      add(node.moduleSpecifier, isTypeOnly !== true && !onlyTypes)
+    } else if (ts.isExportDeclaration(node)) {
+      add(node.moduleSpecifier, !node.isTypeOnly)
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      add(node.argument.literal, false)
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node.arguments[0], false)
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(path, text, ts.ScriptTarget.ES2022))
+  return found
+}
+
+const packageOf = (path: string): string => path.split("/")[0]!
+
+/** The file that an import means, if it is one of ours. */
+const resolve = ({ from, to }: Import): string | undefined => {
+  if (to.startsWith(".")) return new URL(to, `file:///${from}`).pathname.slice(1).replace(/\.js$/, ".ts")
+  const ours = /^(?:@airflow-resource\/([^/]+)|(airflow-resource))(?:\/(.+))?$/.exec(to)
+  return ours === null ? undefined : `${ours[1] ?? ours[2]}/src/${ours[3] ?? "index"}.ts`
+}
+
+/** Imports that go against the arrows. */
+const against = (sources: Sources): ReadonlyArray<string> =>
+  [...sources].flatMap(([path, text]) =>
+    importsOf(path, text).flatMap((one) => {
+      const target = resolve(one)
+      if (target === undefined) return []
+      const [here, there] = [packageOf(path), packageOf(target)]
+      if (here === there) {
+        return one.to.startsWith(".") ? [] : [`${path} imports its own package by name: ${one.to}`]
+      }
+      if (!arrows[here]!.includes(there)) return [`${path} imports ${one.to}`]
+      return target.includes("/internal/") ? [`${path} imports internals: ${one.to}`] : []
+    })
+  )
+
+/** Packages that are imported and that package.json does not name. */
+const undeclared = (sources: Sources, declared: (name: string) => ReadonlySet<string>): ReadonlyArray<string> =>
+  [...sources].flatMap(([path, text]) =>
+    importsOf(path, text)
+      .filter(({ to }) => !to.startsWith(".") && !to.startsWith("node:"))
+      .map(({ to }) => /^(@[^/]+\/)?[^/]+/.exec(to)![0])
+      .filter((name) => !declared(packageOf(path)).has(name))
+      .map((name) => `${path} imports ${name}, which its package.json does not name`)
+  )
+
+/** The first cycle among the modules of each package, types included. */
+const cycles = (sources: Sources): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const done = new Set<string>()
+  const walk = (path: string, trail: ReadonlyArray<string>): void => {
+    if (trail.includes(path)) {
+      found.push([...trail.slice(trail.indexOf(path)), path].join(" -> "))
+      return
+    }
+    if (done.has(path)) return
+    for (const one of importsOf(path, sources.get(path) ?? "")) {
+      const target = resolve(one)
+      if (target !== undefined && packageOf(target) === packageOf(path)) walk(target, [...trail, path])
+    }
+    done.add(path)
+  }
+  for (const path of sources.keys()) walk(path, [])
+  return found
+}
+
+/** How a barrel comes to load what is native or Node's. */
+const heavy = (sources: Sources, barrel: string): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const seen = new Set<string>()
+  const walk = (path: string, trail: ReadonlyArray<string>): void => {
+    if (seen.has(path) || (packageOf(path) !== packageOf(barrel) && onNode.has(packageOf(path)))) return
+    seen.add(path)
+    for (const one of importsOf(path, sources.get(path) ?? "").filter(({ eager }) => eager)) {
+      if (nativeOrNode.test(one.to)) found.push([...trail, path, one.to].join(" -> "))
+      const target = resolve(one)
+      if (target !== undefined) walk(target, [...trail, path])
+    }
+  }
+  walk(barrel, [])
+  return found
+}
+
+const packages = fileURLToPath(new URL("../..", import.meta.url))
+
+const real: Sources = new Map(
+  Object.keys(arrows).flatMap((name) =>
+    readdirSync(`${packages}/${name}/src`, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts"))
+      .map((file) => [`${name}/src/${file}`, readFileSync(`${packages}/${name}/src/${file}`, "utf8")] as const)
+  )
+)
+
+const declared = (name: string): ReadonlySet<string> => {
+  const { dependencies = {}, peerDependencies = {} } = JSON.parse(
+    readFileSync(`${packages}/${name}/package.json`, "utf8")
+  )
+  return new Set([...Object.keys(dependencies), ...Object.keys(peerDependencies)])
+}
+
+const barrels = Object.keys(arrows).filter((name) => !onNode.has(name)).map((name) => `${name}/src/index.ts`)
+
+describe("the arrows between packages", () => {
+  it("there is a rule for every package", () => {
+    assert.deepStrictEqual(readdirSync(packages).sort(), Object.keys(arrows).sort())
+  })
+
+  it("are kept", () => assert.deepStrictEqual(against(real), []))
+
+  it("are in the package.json", () => assert.deepStrictEqual(undeclared(real, declared), []))
+
+  it("modules make no cycle", () => assert.deepStrictEqual(cycles(real), []))
+
+  for (const barrel of barrels) {
+    it(`${barrel} loads nothing that is native or Node's`, () => assert.deepStrictEqual(heavy(real, barrel), []))
+  }
+})
+
+describe("what is planted is found", () => {
+  const planted = (files: Record<string, string>): Sources => new Map(Object.entries(files))
+
+  it("imports against the arrows, of every form", () => {
+    for (
+      const text of [
+        `import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"`,
+        `import type { Deployment } from "@airflow-resource/github"`,
+        `export * from "@airflow-resource/github"`,
+        `export type A = import("@airflow-resource/github").B`,
+        `export const later = () => import("@airflow-resource/github")`,
+        `import "../../github/src/index.js"`
+      ]
+    ) assert.lengthOf(against(planted({ "astro/src/A.ts": text })), 1, text)
+    assert.lengthOf(against(planted({ "emulator/src/A.ts": `import "@airflow-resource/core/Lease"` })), 1)
+    assert.lengthOf(against(planted({ "testing/src/A.ts": `import "@airflow-resource/core"` })), 1)
+    assert.lengthOf(against(planted({ "core/src/A.ts": `import "airflow-resource"` })), 1)
+    assert.lengthOf(against(planted({ "astro/src/A.ts": `import "@airflow-resource/core/internal/x"` })), 1)
+    assert.lengthOf(against(planted({ "core/src/A.ts": `import "@airflow-resource/core/Lease"` })), 1)
+    assert.lengthOf(against(planted({ "astro/src/A.ts": `import "@airflow-resource/core/Lease"` })), 0)
+  })
+
+  it("packages that are not declared", () => {
+    const sources = planted({ "core/src/A.ts": `import * as Effect from "effect/Effect"\nimport x from "@scope/x/y"` })
+    assert.lengthOf(undeclared(sources, () => new Set(["effect"])), 1)
+  })
+
+  it("cycles", () => {
+    const found = cycles(planted({
+      "core/src/A.ts": `import * as B from "./B.js"`,
+      "core/src/B.ts": `import { c } from "./internal/c.js"`,
+      "core/src/internal/c.ts": `import type { A } from "../A.js"`
+    }))
+    assert.deepStrictEqual(found, ["core/src/A.ts -> core/src/B.ts -> core/src/internal/c.ts -> core/src/A.ts"])
+  })
+
+  it("barrels that load too much, through other packages too", () => {
+    const files = {
+      "github/src/index.ts": `export * as Lock from "./Lock.js"`,
+      "github/src/Lock.ts": `import * as Core from "@airflow-resource/core/Cache"`,
+      "core/src/Cache.ts": `import Database from "better-sqlite3"`
+    }
+    assert.lengthOf(heavy(planted(files), "github/src/index.ts"), 1)
+    const lazy = {
+      ...files,
+      "core/src/Cache.ts": `import type { A } from "node:fs"\nexport const f = () => import("node:os")`
+    }
+    assert.lengthOf(heavy(planted(lazy), "github/src/index.ts"), 0)
+    assert.lengthOf(
+      heavy(planted({ "core/src/index.ts": `import { type A, b } from "node:fs"` }), "core/src/index.ts"),
+      1
+    )
+  })
+})

@@ -1,0 +1,10 @@
+// A process of its own: leases once, says when it held what, and gives it back.
+import { AirflowResource, AirflowResources } from "airflow-resource"
+import { Clock, Console, Effect } from "effect"
+
+AirflowResource.use({ testName: `process ${process.pid}` }, ({ deploymentId, epoch }) =>
+  Effect.gen(function*() {
+    const from = yield* Clock.currentTimeMillis
+    yield* Effect.sleep("300 millis")
+    yield* Console.log(JSON.stringify({ deploymentId, epoch, from, to: yield* Clock.currentTimeMillis }))
+  })).pipe(Effect.provide(AirflowResources.layerFromEnv), Effect.runPromise)
