@@ -11,7 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Airflow, AirflowApi, AirflowApiError, AirflowNotReady } from "./AirflowApi.js"
+import type { Airflow, AirflowApiError, AirflowNotReady } from "./Airflow.js"
+import type { AirflowApi } from "./AirflowApi.js"
 import * as AirflowReadiness from "./AirflowReadiness.js"
 import * as AirflowReset from "./AirflowReset.js"
 import type { Deployment, DeploymentId, Make } from "./Deployment.js"
@@ -166,7 +167,7 @@ export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSl
     const { token, unfenced } = yield* mint(slot, found)
     const deployment = yield* awaitHealthy(slot, found)
     yield* step(slot, "waiting for Airflow", { power: "awake" })
-    const airflow = yield* slot.airflowApi.connect({
+    const airflow = slot.airflowApi.connect({
       baseUrl: deployment.airflowUrl,
       credentials: { _tag: "Bearer", token }
     })

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Airflow from "./Airflow.js"
 export * as AirflowApi from "./AirflowApi.js"
 export * as AirflowReadiness from "./AirflowReadiness.js"
 export * as AirflowReset from "./AirflowReset.js"

@@ -1,0 +1,96 @@
+/**
+ * What "Airflow is ready" means: its parts are healthy, its heartbeat is fresh, and it answers with our credentials.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Airflow, AirflowApiError, Health } from "./Airflow.js"
+import { AirflowNotReady } from "./Airflow.js"
+import * as schedules from "./internal/schedules.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadyOptions {
+  /** Default: 5 minutes. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** When waking or creating was asked for: a heartbeat from before it proves nothing. */
+  readonly since?: DateTime.Utc | undefined
+  /** How often in a row it must look ready [2]. */
+  readonly stablePolls?: number | undefined
+}
+
+/**
+ * Polls until Airflow is ready, through whatever an ingress answers while a deployment wakes. Credentials that are refused for
+ * 30 seconds end it early.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const awaitReady = (
+  airflow: Pick<Airflow, "baseUrl" | "health" | "dags" | "version">,
+  options: ReadyOptions = {}
+): Effect.Effect<void, AirflowNotReady> =>
+  Effect.gen(function*() {
+    const timeout = Duration.decode(options.timeout ?? "5 minutes")
+    const startedAt = yield* Clock.currentTimeMillis
+    const answers: Array<string> = []
+    let stable = 0
+    let refusedSince: number | undefined
+    const notReady = Effect.map(
+      Clock.currentTimeMillis,
+      (now) => new AirflowNotReady({ baseUrl: airflow.baseUrl, waited: Duration.millis(now - startedAt), answers: answers.slice(-5) })
+    )
+    const see = (answer: string) => {
+      stable = 0
+      if (answers.at(-1) !== answer) answers.push(answer)
+      return Option.none<void>()
+    }
+
+    const look = Effect.gen(function*() {
+      const complaint = complain(yield* airflow.health, options.since)
+      if (complaint !== undefined) return see(complaint)
+      yield* airflow.dags
+      refusedSince = undefined
+      stable += 1
+      return stable >= (options.stablePolls ?? 2) ? Option.some<void>(undefined) : Option.none<void>()
+    }).pipe(
+      Effect.catchAll((error: AirflowApiError) =>
+        Effect.gen(function*() {
+          see(error.detail)
+          const now = yield* Clock.currentTimeMillis
+          const refused = error.kind === "unauthorized" || error.kind === "forbidden"
+          refusedSince = refused ? refusedSince ?? now : undefined
+          const hopeless = error.kind === "unsupported" || (refusedSince !== undefined && now - refusedSince >= patience)
+          return hopeless ? yield* Effect.flatMap(notReady, Effect.fail) : Option.none<void>()
+        })
+      )
+    )
+    yield* schedules.untilSome(look, schedules.poll).pipe(
+      Effect.timeoutOption(timeout),
+      Effect.flatMap(Option.match({ onNone: () => Effect.flatMap(notReady, Effect.fail), onSome: () => Effect.void }))
+    )
+  })
+
+// internal
+
+/** A new token may need a moment before everything in front of Airflow knows it. */
+const patience = 30_000
+
+/** Clocks of two machines differ. */
+const skew = Duration.seconds(30)
+
+const complain = ({ dagProcessor, metadatabase, scheduler }: Health, since: DateTime.Utc | undefined) => {
+  if (metadatabase !== "healthy") return `the metadatabase is ${metadatabase}`
+  if (scheduler.status !== "healthy") return `the scheduler is ${scheduler.status}`
+  // Airflow 2 has none unless it is run by itself
+  if (Option.isSome(dagProcessor) && dagProcessor.value !== "healthy") return `the DAG processor is ${dagProcessor.value}`
+  if (since === undefined) return undefined
+  const fresh = Option.exists(scheduler.heartbeat, DateTime.greaterThan(DateTime.subtractDuration(since, skew)))
+  return fresh ? undefined : "the scheduler's heartbeat is from before the deployment was woken"
+}
