@@ -1,5 +1,5 @@
-import { assert } from "@effect/vitest"
 import { airflowTest } from "@airflow-resource/testing"
+import { assert } from "@effect/vitest"
 import { AirflowResources } from "airflow-resource"
 import { Effect } from "effect"
 

@@ -28,10 +28,13 @@ const Airflows = Layer.mergeAll(
   Layer.provide([FetchHttpClient.layer, NodeContext.layer])
 )
 
-const program = AirflowResource.use({ testName: "program" }, ({ airflow, deploymentName, reused }) =>
-  Effect.gen(function*() {
-    const dags = yield* airflow.dags
-    yield* Console.log(`${deploymentName} (${reused}) has ${dags.length} DAG(s)`)
-  }))
+const program = AirflowResource.use(
+  { testName: "program" },
+  ({ airflow, deploymentName, reused }) =>
+    Effect.gen(function*() {
+      const dags = yield* airflow.dags
+      yield* Console.log(`${deploymentName} (${reused}) has ${dags.length} DAG(s)`)
+    })
+)
 
 program.pipe(Effect.provide(Airflows), NodeRuntime.runMain)

@@ -12,7 +12,7 @@ const speed = 60
 /** What the emulated Airflow runs. Change the text, and the output changes. */
 const dags = [{
   dagId,
-  tasks: [{ taskId: "hello", duration: "3 seconds", log: "Hello World from Airflow" }]
+  tasks: [{ taskId: "hello", duration: "3 seconds" as const, log: "Hello World from Airflow" }]
 }]
 
 const provider = process.argv.includes("--provider") ? process.argv[process.argv.indexOf("--provider") + 1] : "emulator"
@@ -37,14 +37,20 @@ const lease = (title: string) =>
         const here = Effect.fn(function*(activity: string) {
           yield* note({ activity, at: yield* Clock.currentTimeMillis })
         })
-        yield* here(`${resource.deploymentName} is ours (${resource.reused}, epoch ${resource.epoch}): ${resource.apiUrl}`)
+        yield* here(
+          `${resource.deploymentName} is ours (${resource.reused}, epoch ${resource.epoch}): ${resource.apiUrl}`
+        )
         const runId = yield* airflow.unpauseAndTriggerAirflowDag(dagId)
         yield* here(`running ${dagId}`)
         yield* airflow.verifyDagIdRan(dagId, runId)
         const tasks = yield* airflow.checkDagTaskInstances(dagId, runId)
         for (const { taskId } of tasks) {
           const log = yield* airflow.getTaskInstanceLogs(dagId, runId, taskId)
-          yield* Console.log(log.trim().split("\n").map((line) => `           | ${line}`).join("\n"))
+          yield* Console.log(
+            log.trim().split("\n").map((line) =>
+              `           | ${line}`
+            ).join("\n")
+          )
         }
         yield* here("the test is done")
         return resource.reused
@@ -68,16 +74,16 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
       return { activity: step.activity.split(":")[0] ?? "", offset: step.at - startedAt, took }
     })
     return [
-      `\n${title} (${reused})${" ".repeat(Math.max(1, 44 - title.length - reused.length))}here${
+      `\n${title} (${reused})${" ".repeat(Math.max(1, 56 - title.length - reused.length))}here${
         emulated ? "   at Astro's own pace" : ""
       }`,
       ...rows.filter(({ took }) => took >= total / 100).map(({ activity, offset, took }) => {
         const from = Math.round(offset / total * 20)
         const width = Math.max(1, Math.round(took / total * 20))
         const bar = `${" ".repeat(from)}${"█".repeat(width)}`.slice(0, 21).padEnd(21)
-        return `  ${bar} ${activity.slice(0, 22).padEnd(22)} ${seconds(took).padStart(7)}   ${onAstro(took)}`
+        return `  ${bar} ${activity.slice(0, 34).padEnd(34)} ${seconds(took).padStart(7)}   ${onAstro(took)}`
       }),
-      `  ${" ".repeat(21)} ${"altogether".padEnd(22)} ${seconds(total).padStart(7)}   ${onAstro(total)}`
+      `  ${" ".repeat(21)} ${"altogether".padEnd(34)} ${seconds(total).padStart(7)}   ${onAstro(total)}`
     ]
   })
   const [first, second] = leases.map(({ startedAt, steps }) => (steps.at(-1)?.at ?? startedAt) - startedAt)
@@ -85,17 +91,25 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
   return [
     ...lines,
     "",
-    `Reusing the deployment saved ${seconds(saved)}${emulated ? `, which is ${onAstro(saved)} at Astro's own pace` : ""}.`
+    `Reusing the deployment saved ${seconds(saved)}${
+      emulated ? `, which is ${onAstro(saved)} at Astro's own pace` : ""
+    }.`
   ].join("\n")
 }
 
 const program = Effect.gen(function*() {
   const created = yield* lease("The first lease")
+  if (emulated) {
+    yield* Console.log("\n(a minute passes at Astro's own pace, in which the deployment falls asleep)")
+    yield* Effect.sleep(Duration.seconds(60 / speed))
+  }
   const woken = yield* lease("The second lease")
   yield* Console.log(timeline([created, woken]))
   const pool = yield* DeploymentPool.DeploymentPool
   const asleep = (yield* pool.slots).filter((slot) => slot.holder === null && slot.power === "asleep")
-  yield* Console.log(`Left behind: ${asleep.length} deployment(s), hibernating, kept for the next lease. Nothing is held.`)
+  yield* Console.log(
+    `Left behind: ${asleep.length} deployment(s), hibernating, kept for the next lease. Nothing is held.`
+  )
 })
 
 const layer = emulated
@@ -110,6 +124,8 @@ if (provider === "emulator" || provider === "api") {
     NodeRuntime.runMain({ disableErrorReporting: true })
   )
 } else {
-  process.stderr.write(`There is no provider "${provider}". Use --provider emulator (no account needed) or --provider api.\n`)
+  process.stderr.write(
+    `There is no provider "${provider}". Use --provider emulator (no account needed) or --provider api.\n`
+  )
   process.exitCode = 1
 }

@@ -4,6 +4,8 @@ import fs from "node:fs"
 const readme = fs.readFileSync("README.md", "utf8")
 fs.writeFileSync(
   "README.md",
-  readme.replace(/<!-- (examples\/\S+) -->\n```ts\n[\s\S]*?```/g, (_, file) =>
-    `<!-- ${file} -->\n\`\`\`ts\n${fs.readFileSync(file, "utf8")}\`\`\``)
+  readme.replace(
+    /<!-- (examples\/\S+) -->\n```ts\n[\s\S]*?```/g,
+    (_, file) => `<!-- ${file} -->\n\`\`\`ts\n${fs.readFileSync(file, "utf8")}\`\`\``
+  )
 )

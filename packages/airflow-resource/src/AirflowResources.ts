@@ -14,12 +14,12 @@ import * as Owner from "@airflow-resource/core/Owner"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
-import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"
 import type { RepositoryInvalid } from "@airflow-resource/github/GithubRepository"
 import * as GithubRepository from "@airflow-resource/github/GithubRepository"
+import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"
 import * as SecretsDelivery from "@airflow-resource/github/SecretsDelivery"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -55,22 +55,24 @@ export const layer = (
   settings: Settings.Settings,
   options?: Partial<DeploymentPool.PoolOptions>
 ): Layer.Layer<Services, CacheError | RepositoryInvalid> =>
-  PinnedClock.liveLayer(Layer.unwrapEffect(
-    Effect.map(Owner.current, (owner) =>
-      Layer.mergeAll(
-        DeploymentPool.layer({
-          ...settings.pool,
-          owner,
-          make: settings.make,
-          apiToken: Option.getOrUndefined(settings.pool.apiToken),
-          accessToken: settings.astro.token,
-          password: Option.getOrUndefined(settings.pool.password),
-          ...options
-        }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer])),
-        Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
-        AstroProject.layer
-      ).pipe(Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache }))))
-  ).pipe(Layer.provide([Http.layer, NodeContext.layer])))
+  PinnedClock.liveLayer(
+    Layer.unwrapEffect(
+      Effect.map(Owner.current, (owner) =>
+        Layer.mergeAll(
+          DeploymentPool.layer({
+            ...settings.pool,
+            owner,
+            make: settings.make,
+            apiToken: Option.getOrUndefined(settings.pool.apiToken),
+            accessToken: settings.astro.token,
+            password: Option.getOrUndefined(settings.pool.password),
+            ...options
+          }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer])),
+          Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
+          AstroProject.layer
+        ).pipe(Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache }))))
+    ).pipe(Layer.provide([Http.layer, NodeContext.layer]))
+  )
 
 /**
  * The layers that the environment describes. `AIRFLOW_RESOURCE_PROVIDER=emulator` needs no account and no other variable.

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as ConfigError from "effect/ConfigError"
+import type * as ConfigError from "effect/ConfigError"
 import * as Schema from "effect/Schema"
 
 /**

@@ -21,8 +21,7 @@ export const find = (
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const has = (folder: string, name: string) =>
-      Effect.orElseSucceed(fs.exists(path.join(folder, name)), () => false)
+    const has = (folder: string, name: string) => Effect.orElseSucceed(fs.exists(path.join(folder, name)), () => false)
     const folders = ancestors(path, path.resolve(from))
     const repository = yield* Effect.findFirst(folders, (folder) => has(folder, ".git"))
     if (Option.isSome(repository)) return repository

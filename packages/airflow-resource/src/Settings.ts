@@ -6,7 +6,7 @@
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import type { Make } from "@airflow-resource/core/Deployment"
 import * as GithubConfig from "@airflow-resource/github/GithubConfig"
-import * as FileSystem from "@effect/platform/FileSystem"
+import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider"
 import * as Config from "effect/Config"

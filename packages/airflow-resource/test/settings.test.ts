@@ -84,16 +84,22 @@ describe("Settings", () => {
     }, (folder) =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(Settings.load(folder))
-        assert.sameMembers(error.problems.map(({ variable }) => variable), ["ASTRO_CLOUD_PROVIDER", "AIRFLOW_RESOURCE_MAX"])
+        assert.sameMembers(error.problems.map(({ variable }) => variable), [
+          "ASTRO_CLOUD_PROVIDER",
+          "AIRFLOW_RESOURCE_MAX"
+        ])
         assert.notInclude(error.message, "secret-")
       })))
 
   it.effect("says what a delivery or a provider that is not there could be instead", () =>
-    inProject({ ...complete, AIRFLOW_RESOURCE_DELIVERY: "pigeon", AIRFLOW_RESOURCE_PROVIDER: "cloud" }, (folder) =>
-      Effect.gen(function*() {
-        assert.include((yield* Effect.flip(Settings.load(folder))).message, "`none`")
-        assert.include((yield* Effect.flip(Settings.provider(folder))).message, "`emulator`")
-      })))
+    inProject(
+      { ...complete, AIRFLOW_RESOURCE_DELIVERY: "pigeon", AIRFLOW_RESOURCE_PROVIDER: "cloud" },
+      (folder) =>
+        Effect.gen(function*() {
+          assert.include((yield* Effect.flip(Settings.load(folder))).message, "`none`")
+          assert.include((yield* Effect.flip(Settings.provider(folder))).message, "`emulator`")
+        })
+    ))
 
   it.effect("reads a .env in the project's root, and the process wins", () =>
     inProject(

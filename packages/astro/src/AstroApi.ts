@@ -3,9 +3,14 @@
  *
  * @since 0.1.0
  */
-import type { DeploymentToken } from "@airflow-resource/core/DeploymentProvider"
-import { type Account, DeploymentProvider, type NewDeployment, type ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import { Deployment, DeploymentId, DeploymentStatus } from "@airflow-resource/core/Deployment"
+import type { DeploymentToken } from "@airflow-resource/core/DeploymentProvider"
+import {
+  type Account,
+  DeploymentProvider,
+  type NewDeployment,
+  type ProviderError
+} from "@airflow-resource/core/DeploymentProvider"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -52,7 +57,8 @@ export const make = (
           AstroError.make("find the workspace", {
             kind: "workspaceNotFound",
             detail: `the token does not see the workspace ${options.workspaceId}`,
-            remedy: "Check ASTRO_WORKSPACE_ID (Astro's UI, Workspace Settings), and that the token is of that workspace.",
+            remedy:
+              "Check ASTRO_WORKSPACE_ID (Astro's UI, Workspace Settings), and that the token is of that workspace.",
             status: 404
           }))
       )
@@ -83,11 +89,13 @@ export const make = (
     }
 
     const setHibernating = (operation: string, id: DeploymentId, isHibernating: boolean) =>
-      Effect.flatMap(deployment(id), (path) =>
-        call.write("POST", operation, `${path}/hibernation-override`, { isHibernating })).pipe(
-          // already as it should be
-          Effect.catchIf((error) => error.kind === "invalid" && /already/i.test(error.detail), () => Effect.void)
-        )
+      Effect.flatMap(
+        deployment(id),
+        (path) => call.write("POST", operation, `${path}/hibernation-override`, { isHibernating })
+      ).pipe(
+        // already as it should be
+        Effect.catchIf((error) => error.kind === "invalid" && /already/i.test(error.detail), () => Effect.void)
+      )
 
     return DeploymentProvider.of({
       ready: pin(ready),
@@ -118,9 +126,12 @@ export const make = (
           return toDeployment(created)
         })),
       delete: (id) =>
-        pin(Effect.flatMap(deployment(id), (path) => gone(call.write("DELETE", `delete the deployment ${id}`, path)))),
-      hibernate: (id) => pin(setHibernating(`hibernate the deployment ${id}`, id, true)),
-      wake: (id) => pin(setHibernating(`wake the deployment ${id}`, id, false)),
+        pin(Effect.flatMap(deployment(id), (path) =>
+          gone(call.write("DELETE", `delete the deployment ${id}`, path)))),
+      hibernate: (id) =>
+        pin(setHibernating(`hibernate the deployment ${id}`, id, true)),
+      wake: (id) =>
+        pin(setHibernating(`wake the deployment ${id}`, id, false)),
       createToken: (id, name) =>
         pin(Effect.gen(function*() {
           const body = {
@@ -136,20 +147,24 @@ export const make = (
           return { ...toToken(token), value: token.token }
         })),
       listTokens: (id) =>
-        pin(Effect.flatMap(
-          at(`/tokens?deploymentId=${encodeURIComponent(id)}`),
-          (path) =>
-            pages(path, (url) =>
-              Effect.map(call.read("list deployment tokens", url, Tokens), ({ tokens, totalCount }) => ({
-                items: tokens,
-                total: totalCount
-              })))
-        ).pipe(Effect.map((tokens) =>
-          // the list names tokens of the workspace and the organization too
-          tokens.filter(({ roles, scope }) =>
-            scope === "DEPLOYMENT" && (roles === undefined || roles.some(({ entityId }) => entityId === id))
-          ).map(toToken)
-        ))),
+        pin(
+          Effect.flatMap(
+            at(`/tokens?deploymentId=${encodeURIComponent(id)}`),
+            (path) =>
+              pages(path, (url) =>
+                Effect.map(call.read("list deployment tokens", url, Tokens), ({ tokens, totalCount }) => ({
+                  items: tokens,
+                  total: totalCount
+                })))
+          ).pipe(Effect.map((tokens) =>
+            // the list names tokens of the workspace and the organization too
+            tokens.filter(({ roles, scope }) =>
+              scope === "DEPLOYMENT" && (roles === undefined || roles.some(({ entityId }) =>
+                entityId === id
+              ))
+            ).map(toToken)
+          ))
+        ),
       deleteToken: (_, tokenId) =>
         pin(Effect.flatMap(at(`/tokens/${encodeURIComponent(tokenId)}`), (path) =>
           gone(call.write("DELETE", "delete a deployment token", path))))
@@ -287,7 +302,9 @@ const checkExpiry = (token: Redacted.Redacted): Effect.Effect<void, ProviderErro
     const payload = Redacted.value(token).split(".")[1] ?? ""
     const claims = Either.getOrElse(Schema.decodeEither(Claims)(payload), () => ({ exp: undefined }))
     if (claims.exp === undefined || claims.exp * 1000 > (yield* Clock.currentTimeMillis)) return
-    return yield* AstroError.tokenExpired(`the token expired at ${new Date(claims.exp * 1000).toISOString()}`)
+    return yield* AstroError.tokenExpired(
+      `the token expired at ${DateTime.formatIso(DateTime.unsafeMake(claims.exp * 1000))}`
+    )
   })
 
 const Claims = Schema.compose(
@@ -310,7 +327,9 @@ const transport = (http: HttpClient.HttpClient, { apiUrl, token }: AstroConfig) 
       ),
       Effect.timeoutOption(requestTimeout),
       Effect.mapError((error) => AstroError.fromTransport(operation, error)),
-      Effect.flatMap(Option.match({ onNone: () => AstroError.timedOut(operation, requestTimeout), onSome: Effect.succeed })),
+      Effect.flatMap(
+        Option.match({ onNone: () => AstroError.timedOut(operation, requestTimeout), onSome: Effect.succeed })
+      ),
       Effect.flatMap((answer) => AstroError.orAnswer(operation, answer)),
       Effect.withTracerEnabled(false)
     )
@@ -321,8 +340,11 @@ const transport = (http: HttpClient.HttpClient, { apiUrl, token }: AstroConfig) 
     )
   const again = (which: (error: ProviderError) => boolean) => <A>(self: Effect.Effect<A, ProviderError>) => {
     const attempt = (left: number): Effect.Effect<A, ProviderError> =>
-      Effect.catchIf(self, (error) => left > 0 && which(error), (error) =>
-        Effect.zipRight(Effect.sleep(AstroError.pauseBefore(error, retries - left)), attempt(left - 1)))
+      Effect.catchIf(
+        self,
+        (error) => left > 0 && which(error),
+        (error) => Effect.zipRight(Effect.sleep(AstroError.pauseBefore(error, retries - left)), attempt(left - 1))
+      )
     return attempt(retries)
   }
   return {

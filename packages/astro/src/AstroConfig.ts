@@ -46,7 +46,9 @@ export const config: Config.Config<AstroConfig> = Config.all({
   token: Config.redacted(text("ASTRO_API_TOKEN")).pipe(
     Config.option,
     Config.zip(Config.option(Config.redacted(text("ASTRO_ACCESS_TOKEN")))),
-    Config.mapOrFail(([apiToken, accessToken]) => Either.fromOption(Option.orElse(accessToken, () => apiToken), missing))
+    Config.mapOrFail(([apiToken, accessToken]) =>
+      Either.fromOption(Option.orElse(accessToken, () => apiToken), missing)
+    )
   ),
   workspaceId: text("ASTRO_WORKSPACE_ID"),
   organizationId: Config.option(text("ASTRO_ORGANIZATION_ID"))

@@ -231,7 +231,12 @@ export interface Airflow {
   readonly deleteVariable: (key: string) => Effect.Effect<void, AirflowApiError>
   readonly connections: Effect.Effect<ReadonlyArray<string>, AirflowApiError>
   readonly createConnection: (
-    connection: { readonly id: string; readonly type: string; readonly host?: string; readonly password?: Redacted.Redacted }
+    connection: {
+      readonly id: string
+      readonly type: string
+      readonly host?: string
+      readonly password?: Redacted.Redacted
+    }
   ) => Effect.Effect<void, AirflowApiError>
   readonly deleteConnection: (id: string) => Effect.Effect<void, AirflowApiError>
   readonly pools: Effect.Effect<ReadonlyArray<Pool>, AirflowApiError>

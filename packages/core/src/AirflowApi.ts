@@ -29,7 +29,22 @@ export class AirflowApi extends Context.Tag("@airflow-resource/core/AirflowApi")
 
 /**
  * Clients of Airflow 2 (`/api/v1`). Reads, deletions and settings are repeated while that may help; a trigger that was not answered
- * is looked up under its own run id.
+ * is looked up under its own run id, and repeated under it if it never arrived: one run in any case.
+ *
+ * @example
+ * ```ts
+ * import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+ * import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * export const version = Effect.gen(function*() {
+ *   const { connect } = yield* AirflowApi.AirflowApi
+ *   const credentials = { _tag: "Basic", username: "admin", password: Redacted.make("admin") } as const
+ *   return yield* connect({ baseUrl: "http://127.0.0.1:8080", credentials }).version
+ * }).pipe(Effect.provide(Layer.provide(AirflowApi.layer, FetchHttpClient.layer)))
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -71,6 +86,17 @@ export interface MemoryOptions {
  * An Airflow in memory for every deployment of the provider, which answers while that is awake. Its state stays from one lease to
  * the next. Tasks take no time unless they are given some, on the clock that the layer is built under.
  *
+ * @example
+ * ```ts
+ * import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+ * import * as DeploymentProvider from "@airflow-resource/core/DeploymentProvider"
+ * import * as Layer from "effect/Layer"
+ *
+ * const dags = [{ dagId: "nightly", tasks: [{ taskId: "load", duration: "10 seconds", log: "42 rows" }] }] as const
+ *
+ * export const offline = AirflowApi.layerMemory({ dags }).pipe(Layer.provideMerge(DeploymentProvider.layerMemory()))
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */
@@ -96,7 +122,8 @@ const pinned = (airflow: Airflow, pin: Pin): Airflow =>
       Effect.isEffect(member)
         ? pin(member as Effect.Effect<unknown, unknown>)
         : typeof member === "function"
-        ? (...args: ReadonlyArray<never>) => pin((member as (...args: ReadonlyArray<never>) => Effect.Effect<unknown>)(...args))
+        ? (...args: ReadonlyArray<never>) =>
+          pin((member as (...args: ReadonlyArray<never>) => Effect.Effect<unknown>)(...args))
         : member
     ])
   ) as unknown as Airflow

@@ -29,6 +29,14 @@ export interface ReadyOptions {
  * Polls until Airflow is ready, through whatever an ingress answers while a deployment wakes. Credentials that are refused for
  * 30 seconds end it early.
  *
+ * @example
+ * ```ts
+ * import type { Airflow } from "@airflow-resource/core/Airflow"
+ * import * as AirflowReadiness from "@airflow-resource/core/AirflowReadiness"
+ *
+ * export const ready = (airflow: Airflow) => AirflowReadiness.awaitReady(airflow, { timeout: "2 minutes" })
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
@@ -39,16 +47,22 @@ export const awaitReady = (
   Effect.gen(function*() {
     const timeout = Duration.decode(options.timeout ?? "5 minutes")
     const startedAt = yield* Clock.currentTimeMillis
-    const answers: Array<string> = []
+    let answers: ReadonlyArray<string> = []
     let stable = 0
     let refusedSince: number | undefined
     const notReady = Effect.map(
       Clock.currentTimeMillis,
-      (now) => new AirflowNotReady({ baseUrl: airflow.baseUrl, waited: Duration.millis(now - startedAt), answers: answers.slice(-5) })
+      (now) =>
+        new AirflowNotReady({
+          baseUrl: airflow.baseUrl,
+          waited: Duration.millis(now - startedAt),
+          answers: answers.slice(-5)
+        })
     )
     const see = (answer: string) => {
       stable = 0
-      if (answers.at(-1) !== answer) answers.push(answer)
+      // the last distinct ones, however they alternate
+      answers = [...answers.filter((earlier) => earlier !== answer), answer].slice(-5)
       return Option.none<void>()
     }
 
@@ -66,7 +80,8 @@ export const awaitReady = (
           const now = yield* Clock.currentTimeMillis
           const refused = error.kind === "unauthorized" || error.kind === "forbidden"
           refusedSince = refused ? refusedSince ?? now : undefined
-          const hopeless = error.kind === "unsupported" || (refusedSince !== undefined && now - refusedSince >= patience)
+          const hopeless = error.kind === "unsupported" ||
+            (refusedSince !== undefined && now - refusedSince >= patience)
           return hopeless ? yield* Effect.flatMap(notReady, Effect.fail) : Option.none<void>()
         })
       )
@@ -89,7 +104,9 @@ const complain = ({ dagProcessor, metadatabase, scheduler }: Health, since: Date
   if (metadatabase !== "healthy") return `the metadatabase is ${metadatabase}`
   if (scheduler.status !== "healthy") return `the scheduler is ${scheduler.status}`
   // Airflow 2 has none unless it is run by itself
-  if (Option.isSome(dagProcessor) && dagProcessor.value !== "healthy") return `the DAG processor is ${dagProcessor.value}`
+  if (Option.isSome(dagProcessor) && dagProcessor.value !== "healthy") {
+    return `the DAG processor is ${dagProcessor.value}`
+  }
   if (since === undefined) return undefined
   const fresh = Option.exists(scheduler.heartbeat, DateTime.greaterThan(DateTime.subtractDuration(since, skew)))
   return fresh ? undefined : "the scheduler's heartbeat is from before the deployment was woken"

@@ -50,6 +50,15 @@ export const defaultPoolSlots = 128
 /**
  * Everything that an empty Airflow would not have.
  *
+ * @example
+ * ```ts
+ * import type { Airflow } from "@airflow-resource/core/Airflow"
+ * import * as AirflowReset from "@airflow-resource/core/AirflowReset"
+ * import * as Effect from "effect/Effect"
+ *
+ * export const isEmpty = (airflow: Airflow) => Effect.map(AirflowReset.verify(airflow), (left) => left.length === 0)
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
@@ -65,6 +74,14 @@ export const verify = (airflow: Airflow): Effect.Effect<ReadonlyArray<Leftover>,
 /**
  * Removes what is there and reads everything again, twice at most: what was made in between is removed the second time. Answers
  * what was removed. Runs are deleted and not DAGs: a DAG whose file stays comes back, and deleting it can kill a DAG processor.
+ *
+ * @example
+ * ```ts
+ * import type { Airflow } from "@airflow-resource/core/Airflow"
+ * import * as AirflowReset from "@airflow-resource/core/AirflowReset"
+ *
+ * export const empty = (airflow: Airflow) => AirflowReset.reset(airflow)
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -5,7 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -162,7 +162,9 @@ export const use = <A, E, R>(
   options: AcquireOptions,
   body: (resource: AirflowResource) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | AcquireError | LeaseLost, Requirements | Exclude<R, Scope.Scope>> =>
-  Effect.scoped(Effect.flatMap(lease(options), (resource) => Effect.raceFirst(Effect.scoped(body(resource)), resource.lost)))
+  Effect.scoped(
+    Effect.flatMap(lease(options), (resource) => Effect.raceFirst(Effect.scoped(body(resource)), resource.lost))
+  )
 
 // internal
 
@@ -261,4 +263,5 @@ const assemble = (
     }
   })
 
-const slug = (text: string) => text.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_|_$/g, "").slice(0, 40) || "test"
+const slug = (text: string) =>
+  text.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_|_$/g, "").slice(0, 40) || "test"

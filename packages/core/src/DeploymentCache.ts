@@ -244,7 +244,10 @@ export const layerMemory: Layer.Layer<DeploymentCache> = Layer.effect(
 // internal
 
 const memoryStore = (): Store => {
-  const pools = new Map<string, { slots: ReadonlyArray<Slot>; tickets: ReadonlyArray<Ticket>; events: Array<PoolEvent> }>()
+  const pools = new Map<
+    string,
+    { slots: ReadonlyArray<Slot>; tickets: ReadonlyArray<Ticket>; events: Array<PoolEvent> }
+  >()
   const locks = new Map<string, LockRow>()
   const pool = (id: string) => {
     const known = pools.get(id) ?? { slots: [], tickets: [], events: [] }
@@ -343,7 +346,9 @@ const lock = (store: Store, name: string, options: LockOptions): Effect.Effect<L
         yield* Effect.forkScoped(Effect.interruptible(
           beat.pipe(
             // an error is no loss yet: the deadline decides
-            Effect.catchAll(() => Effect.succeed(true)),
+            Effect.catchAll(() =>
+              Effect.succeed(true)
+            ),
             Effect.delay(ttl / 4),
             Effect.repeat({ while: (held) => held }),
             Effect.zipRight(Deferred.fail(

@@ -22,7 +22,8 @@ import type { Account, ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
 import * as Heartbeat from "./Heartbeat.js"
 import * as schedules from "./internal/schedules.js"
-import { LeaseId, LeaseLost } from "./Lease.js"
+import type { LeaseLost } from "./Lease.js"
+import { LeaseId } from "./Lease.js"
 import * as PinnedClock from "./PinnedClock.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
@@ -113,7 +114,9 @@ export class AcquireTimeout extends Schema.TaggedError<AcquireTimeout>("@airflow
   { label: Schema.String, waited: Schema.DurationFromSelf, during: Schema.String }
 ) {
   override get message(): string {
-    return `No deployment for ${this.label} within ${Duration.format(this.waited)}; the last step was: ${this.during}. ` +
+    return `No deployment for ${this.label} within ${
+      Duration.format(this.waited)
+    }; the last step was: ${this.during}. ` +
       `Allow more time (AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT) or more deployments (AIRFLOW_RESOURCE_MAX).`
   }
   readonly retryable = true
@@ -298,16 +301,17 @@ export const make = (
           })
 
           yield* cache.enqueue(pool, { key, leaseId, needs, owner: options.owner, label: request.label })
-          return yield* restore(Effect.timeoutOption(schedules.untilSome(attempt, schedules.queue), acquireTimeout)).pipe(
-            Effect.flatMap(Option.match({
-              onNone: () =>
-                Effect.flatMap(
-                  Ref.get(during),
-                  (during) => new AcquireTimeout({ label: request.label, waited: acquireTimeout, during })
-                ),
-              onSome: Effect.succeed
-            }))
-          )
+          return yield* restore(Effect.timeoutOption(schedules.untilSome(attempt, schedules.queue), acquireTimeout))
+            .pipe(
+              Effect.flatMap(Option.match({
+                onNone: () =>
+                  Effect.flatMap(
+                    Ref.get(during),
+                    (during) => new AcquireTimeout({ label: request.label, waited: acquireTimeout, during })
+                  ),
+                onSome: Effect.succeed
+              }))
+            )
         })
       )
 

@@ -187,9 +187,10 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
-    const [createTakes, wakeTakes, hibernateTakes] = [options.createTakes, options.wakeTakes, options.hibernateTakes].map(
-      (time) => Duration.toMillis(time ?? 0)
-    ) as [number, number, number]
+    const [createTakes, wakeTakes, hibernateTakes] = [options.createTakes, options.wakeTakes, options.hibernateTakes]
+      .map(
+        (time) => Duration.toMillis(time ?? 0)
+      ) as [number, number, number]
     const facts = new Map<DeploymentId, Fact>()
     let count = 0
 

@@ -77,9 +77,11 @@ export interface NewTicket {
  * @since 0.1.0
  * @category models
  */
-export type SlotPatch = Partial<
-  Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power" | "busyUntil" | "revokedAt">
-> & { readonly fenced?: boolean; readonly activity?: string }
+export type SlotPatch =
+  & Partial<
+    Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power" | "busyUntil" | "revokedAt">
+  >
+  & { readonly fenced?: boolean; readonly activity?: string }
 
 /**
  * Puts a ticket into the queue. The same key is the same ticket, however often it is sent.
@@ -401,7 +403,13 @@ const expire = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
       }),
       events: [
         ...events,
-        event(now, "expired", slot, holder.leaseId, now >= holder.maxUntil ? "held longer than max hold" : "stopped beating")
+        event(
+          now,
+          "expired",
+          slot,
+          holder.leaseId,
+          now >= holder.maxUntil ? "held longer than max hold" : "stopped beating"
+        )
       ]
     }
   }, lapse(ledger, now))

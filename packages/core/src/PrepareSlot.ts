@@ -18,7 +18,7 @@ import * as AirflowReset from "./AirflowReset.js"
 import type { Deployment, DeploymentId, Make } from "./Deployment.js"
 import type { CacheError, DeploymentCache } from "./DeploymentCache.js"
 import type { DeploymentProvider, DeploymentToken } from "./DeploymentProvider.js"
-import { ProviderError } from "./DeploymentProvider.js"
+import type { ProviderError } from "./DeploymentProvider.js"
 import * as schedules from "./internal/schedules.js"
 import { LeaseLost } from "./Lease.js"
 import * as PoolPolicy from "./PoolPolicy.js"
@@ -204,7 +204,12 @@ export const release = (
     const known = row.name === null ? Option.none<Deployment>() : yield* find(slot, row)
     if (Option.isSome(known)) {
       const { id } = known.value
-      const hibernated = request(slot, "hibernating", slot.provider.hibernate(id), () => ({ deploymentId: id, power: "asleep" }))
+      const hibernated = request(
+        slot,
+        "hibernating",
+        slot.provider.hibernate(id),
+        () => ({ deploymentId: id, power: "asleep" })
+      )
       yield* Effect.retry(hibernated, { schedule: schedules.backoff, times: 3, while: isRetryable })
       yield* revoke(slot, id, (yield* poolTokens(slot, id)).filter((token) => token.name === tokenName(slot)))
     } else if (row.deploymentId !== null) {
@@ -286,7 +291,11 @@ const vacated = (slot: Slot): PoolPolicy.SlotPatch => ({
 /** The ledger forgets the deployment before it is deleted: whoever comes next must not find it (counterexample 10). */
 const replace = (slot: HeldSlot, granted: Slot, old: Deployment) =>
   Effect.gen(function*() {
-    const emptied = yield* step(slot, `replacing ${old.name}, which is ${PoolPolicy.describeMake(old.make)}`, vacated(granted))
+    const emptied = yield* step(
+      slot,
+      `replacing ${old.name}, which is ${PoolPolicy.describeMake(old.make)}`,
+      vacated(granted)
+    )
     yield* request(slot, `deleting ${old.name}`, slot.provider.delete(old.id), () => ({}))
     return yield* create(slot, emptied)
   })
@@ -451,6 +460,9 @@ const proveClean = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
     yield* step(slot, "resetting")
     yield* AirflowReset.reset(airflow).pipe(
       Effect.catchTag("ResetIncomplete", (error) =>
-        new SlotNotClean({ name: deployment.name, leftovers: error.leftovers.map(({ kind, name }) => `${kind} ${name}`) }))
+        new SlotNotClean({
+          name: deployment.name,
+          leftovers: error.leftovers.map(({ kind, name }) => `${kind} ${name}`)
+        }))
     )
   })

@@ -112,7 +112,9 @@ function declare(test: typeof it.effect.only) {
         withAirflow(`${context.task.file.name} > ${context.task.name}`, (resource) =>
           Effect.zipRight(
             Effect.promise(() =>
-              context.annotate(`${resource.deploymentName} (${resource.reused}), lease ${resource.leaseId}, ${resource.uiUrl}`)
+              context.annotate(
+                `${resource.deploymentName} (${resource.reused}), lease ${resource.leaseId}, ${resource.uiUrl}`
+              )
             ),
             body(resource, context)
           ), options),

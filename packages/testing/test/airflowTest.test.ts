@@ -5,7 +5,9 @@ import { AirflowResource, AirflowResources, PinnedClock } from "airflow-resource
 import { Clock, Effect, Layer } from "effect"
 
 // one emulator for the file, in which a deployment sleeps that takes longer to wake than the body may take
-const slow = AirflowResources.layerEmulator({ emulator: { speed: 10, durations: { create: "5 seconds", wake: "80 seconds" } } })
+const slow = AirflowResources.layerEmulator({
+  emulator: { speed: 10, durations: { create: "5 seconds", wake: "80 seconds" } }
+})
 
 describe("airflowTest", () => {
   it.scoped("does not count a slow wake: 8 seconds, with a body that may take 5", () =>
@@ -13,14 +15,20 @@ describe("airflowTest", () => {
       const services = yield* Layer.build(slow)
       const layer = Layer.succeedContext(services)
       yield* AirflowResource.use({ testName: "first" }, () => Effect.void).pipe(Effect.provide(layer))
-      const reused = yield* withAirflow("second", ({ reused }) => Effect.succeed(reused), { layer, timeout: "5 seconds" })
+      const reused = yield* withAirflow("second", ({ reused }) => Effect.succeed(reused), {
+        layer,
+        timeout: "5 seconds"
+      })
       assert.strictEqual(reused, "woken")
       const late = yield* Effect.flip(
         withAirflow("third", () => PinnedClock.live(Effect.sleep("6 seconds")), { layer, timeout: "5 seconds" })
       )
       assert(late._tag === "BodyTimeout")
       assert.include(late.message, "5s")
-      const audit = yield* (Emulator.Emulator.pipe(Effect.provide(services), Effect.flatMap((emulator) => emulator.audit)))
+      const audit = yield* (Emulator.Emulator.pipe(
+        Effect.provide(services),
+        Effect.flatMap((emulator) => emulator.audit)
+      ))
       assert.deepStrictEqual(audit.awake, [])
       assert.deepStrictEqual(audit.tokens, [])
     }), 120_000)

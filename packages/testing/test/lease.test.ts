@@ -1,7 +1,7 @@
 import { Emulator } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources } from "airflow-resource"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Option, Redacted } from "effect"
 import * as fs from "node:fs"
 import { inspect } from "node:util"
 
@@ -49,7 +49,10 @@ describe("a lease", () => {
       assert.match(resource.projectName, /^airflow_test_fields_\d+$/)
       assert.match(resource.apiUrl, /\/api\/v1$/)
       assert.strictEqual(resource.apiUrl, `${resource.baseUrl}/api/v1`)
-      assert.strictEqual(Redacted.value(resource.apiHeaders).Authorization, `Bearer ${Redacted.value(resource.apiToken)}`)
+      assert.strictEqual(
+        Redacted.value(resource.apiHeaders).Authorization,
+        `Bearer ${Redacted.value(resource.apiToken)}`
+      )
       assert.deepStrictEqual(resource.createdResources, [[resource.deploymentName, resource.cacheManager]])
       assert.strictEqual(resource.airflowInstance, resource.airflow)
       assert.notInclude(inspect(resource, { depth: 10 }), Redacted.value(resource.apiToken))
@@ -85,39 +88,43 @@ describe("a lease", () => {
       yield* assertTidy
     }).pipe(Effect.provide(emulated())), 60_000)
 
-  it.effect("is nobody else's: two at once get two deployments, a third waits for one of them and takes it over awake", () =>
-    Effect.gen(function*() {
-      const gate = yield* Deferred.make<void>()
-      const ready = yield* Deferred.make<void>()
-      const hold = (testName: string) =>
-        Effect.fork(AirflowResource.use({ testName }, ({ deploymentId, reused }) =>
-          Effect.gen(function*() {
-            yield* Deferred.succeed(ready, undefined)
-            yield* Deferred.await(gate)
-            return { deploymentId, reused }
-          })))
-      const one = yield* hold("one")
-      const two = yield* hold("two")
-      yield* Deferred.await(ready)
-      const told: Array<string> = []
-      const waits = yield* Deferred.make<void>()
-      const three = yield* Effect.fork(AirflowResource.use({
-        testName: "three",
-        onProgress: ({ activity }) =>
-          Effect.suspend(() => {
-            told.push(activity)
-            return activity.includes("queue") ? Deferred.succeed(waits, undefined) : Effect.void
-          })
-      }, ({ deploymentId, reused }) => Effect.succeed({ deploymentId, reused })))
-      yield* Deferred.await(waits)
-      yield* Deferred.succeed(gate, undefined)
-      const [a, b, c] = [yield* Fiber.join(one), yield* Fiber.join(two), yield* Fiber.join(three)]
-      assert.notStrictEqual(a.deploymentId, b.deploymentId)
-      assert.include([a.deploymentId, b.deploymentId], c.deploymentId)
-      assert.strictEqual(c.reused, "awake")
-      assert.include(told.join("\n"), "place 1 in the queue: all 2 deployments are leased: slot 1 to one")
-      yield* assertTidy
-    }).pipe(Effect.provide(emulated({ pool: { max: 2 }, delivery: "none" }))), 60_000)
+  it.effect(
+    "is nobody else's: two at once get two deployments, a third waits for one of them and takes it over awake",
+    () =>
+      Effect.gen(function*() {
+        const gate = yield* Deferred.make<void>()
+        const ready = yield* Deferred.make<void>()
+        const hold = (testName: string) =>
+          Effect.fork(AirflowResource.use({ testName }, ({ deploymentId, reused }) =>
+            Effect.gen(function*() {
+              yield* Deferred.succeed(ready, undefined)
+              yield* Deferred.await(gate)
+              return { deploymentId, reused }
+            })))
+        const one = yield* hold("one")
+        const two = yield* hold("two")
+        yield* Deferred.await(ready)
+        const told: Array<string> = []
+        const waits = yield* Deferred.make<void>()
+        const three = yield* Effect.fork(AirflowResource.use({
+          testName: "three",
+          onProgress: ({ activity }) =>
+            Effect.suspend(() => {
+              told.push(activity)
+              return activity.includes("queue") ? Deferred.succeed(waits, undefined) : Effect.void
+            })
+        }, ({ deploymentId, reused }) => Effect.succeed({ deploymentId, reused })))
+        yield* Deferred.await(waits)
+        yield* Deferred.succeed(gate, undefined)
+        const [a, b, c] = [yield* Fiber.join(one), yield* Fiber.join(two), yield* Fiber.join(three)]
+        assert.notStrictEqual(a.deploymentId, b.deploymentId)
+        assert.include([a.deploymentId, b.deploymentId], c.deploymentId)
+        assert.strictEqual(c.reused, "awake")
+        assert.include(told.join("\n"), "place 1 in the queue: all 2 deployments are leased: slot 1 to one")
+        yield* assertTidy
+      }).pipe(Effect.provide(emulated({ pool: { max: 2 }, delivery: "none" }))),
+    60_000
+  )
 
   it.effect("takes turns at a repository whose secrets it writes, and says why it waits", () =>
     Effect.gen(function*() {
@@ -139,9 +146,9 @@ describe("a lease", () => {
       yield* Deferred.await(held)
       const two = yield* Effect.fork(AirflowResource.use({
         testName: "two",
-        onProgress: ({ activity }) =>
-          activity.includes("in use by") ? Deferred.succeed(waits, activity) : Effect.void
-      }, (resource) => Effect.map(emulator.secrets(), (secrets) => [secrets["ASTRO_DEPLOYMENT_ID"], resource.deploymentId])))
+        onProgress: ({ activity }) => activity.includes("in use by") ? Deferred.succeed(waits, activity) : Effect.void
+      }, (resource) =>
+        Effect.map(emulator.secrets(), (secrets) => [secrets["ASTRO_DEPLOYMENT_ID"], resource.deploymentId])))
       assert.include(yield* Deferred.await(waits), "in use by one")
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(one)
@@ -157,7 +164,8 @@ describe("a lease", () => {
       assert.isTrue(Exit.isFailure(died) && Cause.isDie(died.cause))
       const started = yield* Deferred.make<void>()
       const fiber = yield* Effect.fork(
-        AirflowResource.use({ testName: "interrupted" }, () => Effect.zipRight(Deferred.succeed(started, undefined), Effect.never))
+        AirflowResource.use({ testName: "interrupted" }, () =>
+          Effect.zipRight(Deferred.succeed(started, undefined), Effect.never))
       )
       yield* Deferred.await(started)
       yield* Fiber.interrupt(fiber)
@@ -171,7 +179,9 @@ describe("a lease", () => {
       const fiber = yield* Effect.fork(AirflowResource.use({
         testName: "interrupted",
         onProgress: ({ activity }) =>
-          activity === "creating" || activity === "waiting for HEALTHY" ? Deferred.succeed(creating, undefined) : Effect.void
+          activity === "creating" || activity === "waiting for HEALTHY"
+            ? Deferred.succeed(creating, undefined)
+            : Effect.void
       }, () => Effect.void))
       yield* Deferred.await(creating)
       yield* Fiber.interrupt(fiber)
@@ -191,19 +201,23 @@ describe("a lease", () => {
       yield* assertTidy
     }).pipe(Effect.provide(emulated())), 60_000)
 
-  it.effect("replaces a deployment of another runtime where the pool is full, and never hands it out", () =>
-    Effect.gen(function*() {
-      const first = yield* lease("13")
-      const second = yield* AirflowResource.use({
-        testName: "12",
-        make: { runtimeVersion: "12.7.1", cloudProvider: "aws", region: "us-east-1" }
-      }, (resource) => Effect.succeed(resource))
-      assert.strictEqual(second.reused, "created")
-      assert.notStrictEqual(second.deploymentId, first.deploymentId)
-      const audit = yield* (yield* Emulator.Emulator).audit
-      assert.deepStrictEqual(audit.deployments.map(({ id }) => id), [second.deploymentId])
-      yield* assertTidy
-    }).pipe(Effect.provide(emulated({ pool: { max: 1 } }))), 60_000)
+  it.effect(
+    "replaces a deployment of another runtime where the pool is full, and never hands it out",
+    () =>
+      Effect.gen(function*() {
+        const first = yield* lease("13")
+        const second = yield* AirflowResource.use({
+          testName: "12",
+          make: { runtimeVersion: "12.7.1", cloudProvider: "aws", region: "us-east-1" }
+        }, (resource) => Effect.succeed(resource))
+        assert.strictEqual(second.reused, "created")
+        assert.notStrictEqual(second.deploymentId, first.deploymentId)
+        const audit = yield* (yield* Emulator.Emulator).audit
+        assert.deepStrictEqual(audit.deployments.map(({ id }) => id), [second.deploymentId])
+        yield* assertTidy
+      }).pipe(Effect.provide(emulated({ pool: { max: 1 } }))),
+    60_000
+  )
 
   it.effect("goes on unfenced, and says so, where no token may be made", () =>
     Effect.gen(function*() {
@@ -212,13 +226,17 @@ describe("a lease", () => {
       assert.include(Option.getOrThrow(resource.unfencedReason), "Workspace Owner")
     }).pipe(Effect.provide(emulated({ emulator: { speed: 200, tokenRights: "operator" } }))), 60_000)
 
-  it.effect("fails where no token may be made and the fence is on", () =>
-    Effect.gen(function*() {
-      const error = yield* Effect.flip(lease("operator"))
-      assert(error._tag === "ProviderError")
-      assert.strictEqual(error.kind, "forbidden")
-      yield* assertTidy
-    }).pipe(Effect.provide(emulated({ emulator: { speed: 200, tokenRights: "operator" }, pool: { fence: "on" } }))), 60_000)
+  it.effect(
+    "fails where no token may be made and the fence is on",
+    () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(lease("operator"))
+        assert(error._tag === "ProviderError")
+        assert.strictEqual(error.kind, "forbidden")
+        yield* assertTidy
+      }).pipe(Effect.provide(emulated({ emulator: { speed: 200, tokenRights: "operator" }, pool: { fence: "on" } }))),
+    60_000
+  )
 
   it.effect("fails with what it saw where the deployment never gets healthy", () =>
     Effect.gen(function*() {
@@ -241,17 +259,20 @@ describe("a lease", () => {
       assert.strictEqual(error.kind, "unknownRegion")
     }).pipe(Effect.provide(emulated())), 60_000)
 
-  it.effect("that is lost fails its body, and interrupts a scoped test, which then names it", () =>
-    Effect.gen(function*() {
-      const used = yield* Effect.exit(AirflowResource.use({ testName: "used" }, () => Effect.never))
-      assert(Exit.isFailure(used))
-      assert.include(Cause.pretty(used.cause), "Lost slot 1")
-      const scope = yield* Scope.make()
-      const scoped = yield* Effect.exit(
-        Effect.scoped(Effect.zipRight(AirflowResource.acquire({ testName: "scoped" }), Effect.never))
-      )
-      assert(Exit.isFailure(scoped))
-      assert.include(Cause.pretty(scoped.cause), "LeaseLost")
-      yield* Scope.close(scope, Exit.void)
-    }).pipe(Effect.provide(emulated({ pool: { maxHold: "5 seconds", ttl: "2 seconds" } }))), 60_000)
+  it.effect(
+    "that is lost fails its body, and interrupts a scoped test, which then names it",
+    () =>
+      Effect.gen(function*() {
+        const used = yield* Effect.exit(AirflowResource.use({ testName: "used" }, () => Effect.never))
+        assert(Exit.isFailure(used))
+        assert.include(Cause.pretty(used.cause), "Lost slot 1")
+        const scoped = yield* Effect.fork(
+          Effect.scoped(Effect.zipRight(AirflowResource.acquire({ testName: "scoped" }), Effect.never))
+        )
+        const exit = yield* Fiber.await(scoped)
+        assert(Exit.isFailure(exit))
+        assert.include(Cause.pretty(exit.cause), "LeaseLost")
+      }).pipe(Effect.provide(emulated({ pool: { maxHold: "5 seconds", ttl: "2 seconds" } }))),
+    60_000
+  )
 })

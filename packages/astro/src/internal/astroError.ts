@@ -17,7 +17,8 @@ export const tokenExpired = (detail: string, status?: number) =>
   make("use Astro's API", {
     kind: "tokenExpired",
     detail,
-    remedy: "Get a new one at https://cloud.astronomer.io/token, or use a Workspace API token, and set ASTRO_ACCESS_TOKEN.",
+    remedy:
+      "Get a new one at https://cloud.astronomer.io/token, or use a Workspace API token, and set ASTRO_ACCESS_TOKEN.",
     ...(status === undefined ? {} : { status })
   })
 
@@ -90,7 +91,10 @@ const classify = (operation: string, { headers, status, text }: Answer): Provide
   if (status === 401) {
     return /expired/i.test(detail)
       ? tokenExpired(detail, status)
-      : fail("unauthorized", "Check ASTRO_ACCESS_TOKEN: Astro does not know this token (https://cloud.astronomer.io/token).")
+      : fail(
+        "unauthorized",
+        "Check ASTRO_ACCESS_TOKEN: Astro does not know this token (https://cloud.astronomer.io/token)."
+      )
   }
   if (status === 403) {
     return fail(
@@ -103,9 +107,13 @@ const classify = (operation: string, { headers, status, text }: Answer): Provide
   if (status === 404) return fail("notFound", "It was deleted, or the token may not see it.")
   if (status === 408) return fail("timeout", "Try again.")
   if (status >= 500) return fail("server", "Try again; if it stays, look at https://cloudstatus.astronomer.io.")
-  if (/already exists/i.test(detail)) return fail("nameTaken", "Another deployment has this name: rename it, or set AIRFLOW_RESOURCE_POOL.")
+  if (/already exists/i.test(detail)) {
+    return fail("nameTaken", "Another deployment has this name: rename it, or set AIRFLOW_RESOURCE_POOL.")
+  }
   if (/runtime/i.test(detail)) return fail("unknownRuntime", "Set ASTRO_RUNTIME_VERSION to one that Astro offers.")
-  if (/region|cloud ?provider/i.test(detail)) return fail("unknownRegion", "Set ASTRO_CLOUD_PROVIDER and ASTRO_REGION to a pair that Astro offers.")
+  if (/region|cloud ?provider/i.test(detail)) {
+    return fail("unknownRegion", "Set ASTRO_CLOUD_PROVIDER and ASTRO_REGION to a pair that Astro offers.")
+  }
   if (/quota|limit|maximum|trial/i.test(detail)) {
     return fail("quota", "Delete deployments that nobody needs, or lower AIRFLOW_RESOURCE_MAX.")
   }

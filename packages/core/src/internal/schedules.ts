@@ -6,10 +6,14 @@ import * as Schedule from "effect/Schedule"
 export const poll = Schedule.either(Schedule.exponential("250 millis"), Schedule.spaced("5 seconds"))
 
 /** For asking again after a failure, bounded by the caller. */
-export const backoff = Schedule.jittered(Schedule.either(Schedule.exponential("500 millis"), Schedule.spaced("10 seconds")))
+export const backoff = Schedule.jittered(
+  Schedule.either(Schedule.exponential("500 millis"), Schedule.spaced("10 seconds"))
+)
 
 /** For asking for one's turn: every half second is soon enough, and quick at first for those who need not wait. */
-export const queue = Schedule.jittered(Schedule.either(Schedule.exponential("20 millis"), Schedule.spaced("500 millis")))
+export const queue = Schedule.jittered(
+  Schedule.either(Schedule.exponential("20 millis"), Schedule.spaced("500 millis"))
+)
 
 /** Looks until there is something; the schedule must not end. */
 export const untilSome = <A, E, R>(

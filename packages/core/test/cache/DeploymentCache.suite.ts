@@ -1,4 +1,5 @@
-import { DeploymentCache, Lease, PoolPolicy } from "@airflow-resource/core"
+import type { PoolPolicy } from "@airflow-resource/core"
+import { DeploymentCache, Lease } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, type Layer, TestClock } from "effect"
 

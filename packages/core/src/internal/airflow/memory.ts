@@ -56,7 +56,8 @@ export const make = (dags: ReadonlyArray<MemoryDag> = helloWorld) =>
     const clock = yield* Effect.clock
     const provider = yield* DeploymentProvider
     const states = new Map<string, State>()
-    return (baseUrl: string) => airflow(baseUrl, dags, provider, stateOf(states, baseUrl), () => clock.unsafeCurrentTimeMillis())
+    return (baseUrl: string) =>
+      airflow(baseUrl, dags, provider, stateOf(states, baseUrl), () => clock.unsafeCurrentTimeMillis())
   })
 
 const stateOf = (states: Map<string, State>, baseUrl: string): State => {
@@ -110,7 +111,12 @@ const airflow = (
     let start = run.startedAt
     let failed = run.state === "failed"
     return (dags.find(({ dagId }) => dagId === run.dagId)?.tasks ?? []).map((task) => {
-      const instance = (name: string) => ({ taskId: task.taskId, mapIndex: -1, state: name, tryNumber: name === "none" ? 0 : 1 })
+      const instance = (name: string) => ({
+        taskId: task.taskId,
+        mapIndex: -1,
+        state: name,
+        tryNumber: name === "none" ? 0 : 1
+      })
       if (failed) return instance("upstream_failed")
       const end = start === undefined ? Infinity : start + Duration.toMillis(task.duration ?? 0)
       if (now() < end) {
@@ -168,8 +174,10 @@ const airflow = (
     dags: read("list DAGs", () => dags.map(dagView)),
     dag: (dagId) => awake(`read the DAG ${dagId}`, () => Effect.map(dagOf(dagId, `read the DAG ${dagId}`), dagView)),
     setPaused: (dagId, isPaused) =>
-      awake(`pause or unpause ${dagId}`, () =>
-        Effect.map(dagOf(dagId, `pause or unpause ${dagId}`), () => setPaused(dagId, isPaused))),
+      awake(
+        `pause or unpause ${dagId}`,
+        () => Effect.map(dagOf(dagId, `pause or unpause ${dagId}`), () => setPaused(dagId, isPaused))
+      ),
     pauseAll: read("pause all DAGs", () => state.unpaused.clear()),
     trigger: (dagId, options = {}) =>
       awake(`trigger ${dagId}`, () =>
@@ -181,8 +189,10 @@ const airflow = (
           return view(triggered)
         })),
     runs: (dagId) =>
-      read("list runs", () =>
-        Array.from(state.runs.values()).filter((run) => dagId === undefined || run.dagId === dagId).map(view)),
+      read(
+        "list runs",
+        () => Array.from(state.runs.values()).filter((run) => dagId === undefined || run.dagId === dagId).map(view)
+      ),
     run,
     awaitRun: (dagId, runId, options = {}) =>
       schedules.untilSome(
@@ -199,9 +209,12 @@ const airflow = (
           })
       })),
     setRunState: (dagId, runId, wanted) =>
-      awake(`set the run ${runId}`, () =>
-        Effect.map(runOf(dagId, runId, `set the run ${runId}`), (run) =>
-          void state.runs.set(runId, { ...run, state: wanted }))),
+      awake(
+        `set the run ${runId}`,
+        () =>
+          Effect.map(runOf(dagId, runId, `set the run ${runId}`), (run) =>
+            void state.runs.set(runId, { ...run, state: wanted }))
+      ),
     deleteRun: (_, runId) => read(`delete the run ${runId}`, () => void state.runs.delete(runId)),
     taskInstances: (dagId, runId) =>
       awake(`list the tasks of ${runId}`, () => Effect.map(runOf(dagId, runId, `list the tasks of ${runId}`), tasksOf)),

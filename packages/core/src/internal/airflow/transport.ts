@@ -1,6 +1,7 @@
 /**
  * Requests to one Airflow, and the one place that knows what its answers mean.
  */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -8,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { Endpoint } from "../../Airflow.js"
@@ -24,17 +26,36 @@ export interface Call {
 }
 
 /** Whether a call that failed in between may be sent again. Reads may; so may deletions and settings, which end the same. */
-const repeatable = ({ method }: Call) => method !== "POST"
+const repeatable = ({ method }: Call, error: AirflowApiError) =>
+  error.retryable && (method !== "POST" || error.kind === "rateLimited")
 
 const requestTimeout = Duration.seconds(15)
+
+/** A failure, and how long the server asked to be left alone. */
+interface Failure {
+  readonly error: AirflowApiError
+  readonly retryAfter?: Duration.Duration
+}
+
+/** Three more tries, no sooner than the server asked for. */
+const repetitions = Schedule.jittered(Schedule.exponential("250 millis")).pipe(
+  Schedule.intersect(Schedule.identity<Failure>()),
+  Schedule.modifyDelay(([, { retryAfter }], delay) =>
+    retryAfter === undefined ? delay : Duration.max(delay, retryAfter)
+  ),
+  Schedule.intersect(Schedule.recurs(3))
+)
 
 export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endpoint) => {
   const client = HttpClient.withTracerPropagation(http, false)
   const authorize = credentials._tag === "Bearer"
     ? HttpClientRequest.bearerToken(credentials.token)
     : HttpClientRequest.basicAuth(credentials.username, credentials.password)
+  // a server may repeat what it was sent; a short password would blot out ordinary words
+  const secret = Redacted.value(credentials._tag === "Bearer" ? credentials.token : credentials.password)
+  const withoutSecret = (text: string) => secret.length < 12 ? text : text.replaceAll(secret, "<redacted>")
 
-  const send = (call: Call): Effect.Effect<string, AirflowApiError> =>
+  const send = (call: Call): Effect.Effect<string, Failure> =>
     client.execute(
       HttpClientRequest.make(call.method)(`${baseUrl}${call.path}`).pipe(
         authorize,
@@ -43,43 +64,45 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
         (request) => call.body === undefined ? request : HttpClientRequest.bodyUnsafeJson(request, call.body)
       )
     ).pipe(
-      Effect.flatMap((response) => Effect.map(response.text, (text) => ({ status: response.status, text }))),
+      Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
+      // a redirection leads to a login page, which must not be taken for an answer
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
       Effect.timeoutOption(requestTimeout),
-      Effect.mapError((error) => fromTransport(call.operation, error)),
+      Effect.mapError((error): Failure => ({ error: fromTransport(call.operation, error) })),
       Effect.flatMap(Option.match({
-        onNone: () =>
-          fail(call.operation, {
-            kind: "timeout",
-            detail: `no answer within ${Duration.format(requestTimeout)}`,
-            remedy: "Try again; a busy webserver may need longer."
-          }),
-        onSome: ({ status, text }) =>
-          status >= 200 && status < 300 ? Effect.succeed(text) : classify(call.operation, status, text)
+        onNone: () => Effect.fail<Failure>({ error: tooSlow(call.operation) }),
+        onSome: ({ headers, status, text }) =>
+          status >= 200 && status < 300
+            ? Effect.succeed(text)
+            : Effect.fail<Failure>({
+              error: classify(call.operation, status, withoutSecret(text)),
+              ...askedToWait(headers["retry-after"])
+            })
       })),
       Effect.withTracerEnabled(false)
     )
 
-  const text = (call: Call) =>
-    repeatable(call)
-      ? Effect.retry(send(call), {
-        times: 3,
-        schedule: Schedule.jittered(Schedule.exponential("250 millis")),
-        while: (error) => error.retryable
-      })
-      : send(call)
+  const text = (call: Call): Effect.Effect<string, AirflowApiError> =>
+    send(call).pipe(
+      Effect.retry({ schedule: repetitions, while: ({ error }) => repeatable(call, error) }),
+      Effect.mapError(({ error }) => error)
+    )
 
   return {
     text,
     json: <A, I>(call: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> =>
-      Effect.flatMap(text(call), (body) =>
-        Effect.mapError(Schema.decode(Schema.parseJson(schema))(body), () =>
-          /^\s*</.test(body)
-            ? gateway(call.operation, 200)
-            : fail(call.operation, {
-              kind: "undecodable",
-              detail: "the answer is not what Airflow's API promises",
-              remedy: "Is this an Airflow 2 whose answers arrive whole? Look at what stands in front of it."
-            })))
+      Effect.flatMap(
+        text(call),
+        (body) =>
+          Effect.mapError(Schema.decode(Schema.parseJson(schema))(body), () =>
+            /^\s*</.test(body)
+              ? gateway(call.operation, 200)
+              : fail(call.operation, {
+                kind: "undecodable",
+                detail: "the answer is not what Airflow's API promises",
+                remedy: "Is this an Airflow 2 whose answers arrive whole? Look at what stands in front of it."
+              }))
+      )
   }
 }
 
@@ -90,14 +113,33 @@ type Facts = Omit<ConstructorParameters<typeof AirflowApiError>[0], "operation">
 export const fail = (operation: string, facts: Facts) => new AirflowApiError({ operation, ...facts })
 
 /** Ids may contain anything; fetch would resolve a segment of dots. */
-export const segment = (id: string) => encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll(".", "%2E"))
+export const segment = (id: string) =>
+  encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll(".", "%2E"))
 
 const fromTransport = (operation: string, error: HttpClientError): AirflowApiError =>
   fail(operation, {
     kind: "unreachable",
-    detail: `Airflow did not answer (${error.reason})`,
+    detail: `Airflow did not answer (${codeOf(error.cause) ?? error.reason})`,
     remedy: "Is the deployment awake? A lease keeps it so; after the lease it hibernates."
   })
+
+const tooSlow = (operation: string): AirflowApiError =>
+  fail(operation, {
+    kind: "timeout",
+    detail: `no answer within ${Duration.format(requestTimeout)}`,
+    remedy: "Try again; a busy webserver may need longer."
+  })
+
+/** Given in seconds. A date is no better than our own schedule, and nobody waits for hours. */
+const askedToWait = (header: string | undefined): Pick<Failure, "retryAfter"> =>
+  header !== undefined && /^\d+$/.test(header) ? { retryAfter: Duration.seconds(Math.min(Number(header), 30)) } : {}
+
+/** "ECONNREFUSED" and the like, from wherever the client put it. */
+const codeOf = (cause: unknown): string | undefined => {
+  const { cause: inner, code } = (cause ?? {}) as { readonly code?: unknown; readonly cause?: unknown }
+  if (typeof code === "string" && /^[A-Z_]+$/.test(code)) return code
+  return inner === undefined ? undefined : codeOf(inner)
+}
 
 const gateway = (operation: string, status: number) =>
   fail(operation, {
@@ -127,7 +169,9 @@ const classify = (operation: string, status: number, text: string): AirflowApiEr
     return as("redirected", "A login page stands in front of Airflow: is the token right, and the deployment awake?")
   }
   if (status === 429) return as("rateLimited", "Try again later.")
-  if (status === 401) return as("unauthorized", "The token or the password is not accepted; a lease's token ends with the lease.")
+  if (status === 401) {
+    return as("unauthorized", "The token or the password is not accepted; a lease's token ends with the lease.")
+  }
   if (status === 403) return as("forbidden", "The token or the user may not do this.")
   // Airflow's own pages for unknown routes are HTML too, but it is not asked for unknown routes
   if (said === undefined && /^\s*</.test(text) && (status === 404 || status >= 502)) return gateway(operation, status)
@@ -136,6 +180,8 @@ const classify = (operation: string, status: number, text: string): AirflowApiEr
       ? as("unsupported", "This is Airflow 3, and only Airflow 2 is supported yet: choose a runtime such as 13.1.0.")
       : as("notFound", "Check the ids. A new DAG file is only seen after some time.")
   }
+  // Airflow 3 answers so to a POST below /api/v1
+  if (status === 405) return as("unsupported", "This server does not offer it; only Airflow 2 is supported yet.")
   if (status === 409) return as("conflict", "It exists already, or is in use.")
   if (status >= 502 && status <= 504) return as("gateway", "It is waking, restarting or asleep.")
   if (status >= 500) return as("server", "Look at the webserver's logs.")

@@ -7,13 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { Airflow, AirflowApiError, Dag, DagRun, TaskInstance } from "../../Airflow.js"
 import { RunStuck } from "../../Airflow.js"
 import * as schedules from "../schedules.js"
 import type { Helpers } from "./helpers.js"
 import type { Call, Transport } from "./transport.js"
-import { segment } from "./transport.js"
+import { fail, segment } from "./transport.js"
 
 const Time = Schema.optionalWith(Schema.DateTimeUtc, { as: "Option", nullable: true })
 
@@ -66,7 +67,10 @@ const toTask = (row: typeof TaskRow.Type): TaskInstance => ({
 const Dags = Schema.Struct({ dags: Schema.Array(DagRow), total_entries: Schema.Number })
 const Runs = Schema.Struct({ dag_runs: Schema.Array(RunRow), total_entries: Schema.Number })
 const Tasks = Schema.Struct({ task_instances: Schema.Array(TaskRow) })
-const Variables = Schema.Struct({ variables: Schema.Array(Schema.Struct({ key: Schema.String })), total_entries: Schema.Number })
+const Variables = Schema.Struct({
+  variables: Schema.Array(Schema.Struct({ key: Schema.String })),
+  total_entries: Schema.Number
+})
 const Connections = Schema.Struct({
   connections: Schema.Array(Schema.Struct({ connection_id: Schema.String })),
   total_entries: Schema.Number
@@ -105,24 +109,26 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
   const taskPath = (dagId: string, runId: string, taskId: string) =>
     `${runPath(dagId, runId)}/taskInstances/${segment(taskId)}`
 
-  /** Every page, counted by what came: the server may send fewer than were asked for. */
+  /** Every page, counted by what came: the server may send fewer than were asked for, and move rows while they are read. */
   const pages = <A, I, B>(
     operation: string,
     path: string,
     order: string,
     schema: Schema.Schema<A & { readonly total_entries: number }, I>,
-    rows: (page: A) => ReadonlyArray<B>
+    rows: (page: A) => ReadonlyArray<B>,
+    keyOf: (row: B) => string
   ): Effect.Effect<ReadonlyArray<B>, AirflowApiError> => {
     const query = `${path.includes("?") ? "&" : "?"}limit=${pageSize}&order_by=${order}`
-    const from = (offset: number): Effect.Effect<ReadonlyArray<B>, AirflowApiError> =>
+    const from = (offset: number, found: ReadonlyMap<string, B>): Effect.Effect<ReadonlyArray<B>, AirflowApiError> =>
       Effect.flatMap(get(operation, `${path}${query}&offset=${offset}`, schema), (page) => {
         const here = rows(page)
+        const all = new Map([...found, ...here.map((row) => [keyOf(row), row] as const)])
         const seen = offset + here.length
         return here.length === 0 || seen >= page.total_entries
-          ? Effect.succeed(here)
-          : Effect.map(from(seen), (rest) => [...here, ...rest])
+          ? Effect.succeed(Array.from(all.values()))
+          : from(seen, all)
       })
-    return from(0)
+    return from(0, new Map())
   }
 
   const run = (dagId: string, runId: string) =>
@@ -132,7 +138,21 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
       // not paged: the server caps no page here, and knows no order
       get(`list the tasks of ${runId}`, `${runPath(dagId, runId)}/taskInstances?limit=10000`, Tasks),
       ({ task_instances }) => task_instances.map(toTask)
+    ).pipe(
+      // an unknown run has no tasks either: ask
+      Effect.tap((tasks) => tasks.length === 0 ? run(dagId, runId) : Effect.void)
     )
+  /** One call pauses a page of DAGs. */
+  const pauseFrom = (offset: number): Effect.Effect<void, AirflowApiError> => {
+    const query = `dag_id_pattern=~&only_active=false&limit=${pageSize}${offset === 0 ? "" : `&offset=${offset}`}`
+    return Effect.flatMap(
+      json(call("PATCH", "pause all DAGs", `/dags?${query}`, { is_paused: true }), Dags),
+      (page) => {
+        const seen = offset + page.dags.length
+        return page.dags.length === 0 || seen >= page.total_entries ? Effect.void : pauseFrom(seen)
+      }
+    )
+  }
   const dag = (dagId: string) => Effect.map(get(`read the DAG ${dagId}`, dagPath(dagId), DagRow), toDag)
   const health = Effect.map(get("read Airflow's health", "/health", HealthBody), (body) => ({
     metadatabase: body.metadatabase.status ?? "unknown",
@@ -153,30 +173,45 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
     ),
     health,
     importErrors: Effect.map(
-      pages("list import errors", "/importErrors", "import_error_id", ImportErrors, (page) => page.import_errors),
+      pages(
+        "list import errors",
+        "/importErrors",
+        "import_error_id",
+        ImportErrors,
+        (page) => page.import_errors,
+        ({ filename }) => filename
+      ),
       (rows) => rows.map(({ filename, stack_trace }) => ({ filename, stackTrace: stack_trace }))
     ),
     dags: Effect.map(
-      pages("list DAGs", "/dags?only_active=false", "dag_id", Dags, (page) => page.dags),
+      pages("list DAGs", "/dags?only_active=false", "dag_id", Dags, (page) => page.dags, (row) => row.dag_id),
       (rows) => rows.map(toDag)
     ),
     dag,
     setPaused: (dagId, isPaused) =>
       change("PATCH", `${isPaused ? "pause" : "unpause"} ${dagId}`, dagPath(dagId), { is_paused: isPaused }),
-    pauseAll: change("PATCH", "pause all DAGs", `/dags?dag_id_pattern=~&only_active=false&limit=${pageSize}`, {
-      is_paused: true
-    }),
+    pauseAll: pauseFrom(0),
     trigger: (dagId, options = {}) =>
       Effect.gen(function*() {
         const runId = options.runId ?? (yield* newRunId)
+        const operation = `trigger ${dagId}`
+        if (!/^[A-Za-z0-9_.~:+-]{1,250}$/.test(runId)) {
+          return yield* fail(operation, {
+            kind: "badRequest",
+            detail: `${JSON.stringify(runId.slice(0, 300))} cannot be the id of a run`,
+            remedy: "Use letters, digits and _.~:+- only, 250 at most."
+          })
+        }
         const body = { dag_run_id: runId, conf: options.conf ?? {} }
-        return yield* json(call("POST", `trigger ${dagId}`, `${dagPath(dagId)}/dagRuns`, body), RunRow).pipe(
+        return yield* json(call("POST", operation, `${dagPath(dagId)}/dagRuns`, body), RunRow).pipe(
           Effect.map(toRun),
           // it may have arrived all the same, and the id is ours alone
           Effect.catchIf(
             (error) => error.retryable || error.kind === "conflict" || error.kind === "undecodable",
-            (error) => Effect.mapError(run(dagId, runId), () => error)
-          )
+            (error) => Effect.mapError(run(dagId, runId), (unseen) => unseen.kind === "notFound" ? error : unseen)
+          ),
+          // known not to have arrived, or refused as a double if it comes in late: one run in any case
+          Effect.retry({ schedule: schedules.backoff, times: 2, while: ({ retryable }) => retryable })
         )
       }),
     runs: (dagId) =>
@@ -186,34 +221,42 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
           `/dags/${dagId === undefined ? "~" : segment(dagId)}/dagRuns`,
           "id",
           Runs,
-          (page) => page.dag_runs
+          (page) => page.dag_runs,
+          (row) => `${row.dag_id}/${row.dag_run_id}`
         ),
         (rows) => rows.map(toRun)
       ),
     run,
     awaitRun: (dagId, runId, options = {}) =>
       Effect.gen(function*() {
-        const ended = Effect.map(
-          run(dagId, runId),
-          Option.liftPredicate(({ state }) => state === "success" || state === "failed")
+        const ended = run(dagId, runId).pipe(
+          // a webserver that restarts is no reason to give up
+          Effect.retry({
+            schedule: Schedule.upTo(schedules.backoff, "1 minute"),
+            while: ({ retryable }) => retryable
+          }),
+          Effect.map(Option.liftPredicate(({ state }) => state === "success" || state === "failed"))
         )
         const timeout = Duration.decode(options.timeout ?? "5 minutes")
         const found = yield* Effect.timeoutOption(schedules.untilSome(ended, schedules.poll), timeout)
         if (Option.isSome(found)) return found.value
         const { state } = yield* run(dagId, runId)
-        const tasks = yield* taskInstances(dagId, runId)
-        const { isPaused } = yield* dag(dagId)
-        const { scheduler } = yield* health
+        const diagnosis = yield* Effect.all([
+          Effect.map(
+            dag(dagId),
+            ({ isPaused }) => isPaused ? "the DAG is paused: unpause it" : "the DAG is not paused"
+          ),
+          Effect.map(health, ({ scheduler }) => `the scheduler is ${scheduler.status}`),
+          Effect.map(
+            taskInstances(dagId, runId),
+            (tasks) => `tasks: ${tasks.map((task) => `${task.taskId} ${task.state}`).join(", ") || "none yet"}`
+          )
+        ].map((finding) => Effect.catchAll(finding, (error) => Effect.succeed(error.message))))
         return yield* new RunStuck({
           dagId,
           runId,
           state,
-          diagnosis: [
-            `waited ${Duration.format(timeout)}`,
-            isPaused ? "the DAG is paused: unpause it" : "the DAG is not paused",
-            `the scheduler is ${scheduler.status}`,
-            `tasks: ${tasks.map((task) => `${task.taskId} ${task.state}`).join(", ") || "none yet"}`
-          ].join("; ")
+          diagnosis: [`waited ${Duration.format(timeout)}`, ...diagnosis].join("; ")
         })
       }),
     setRunState: (dagId, runId, state) =>
@@ -238,19 +281,29 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
         })
         // with logs kept elsewhere, the text arrives some seconds after the task has ended
         const arrived = schedules.untilSome(Effect.map(read, Option.liftPredicate(hasContent)), schedules.poll)
-        return yield* Effect.flatMap(Effect.timeoutOption(arrived, "15 seconds"), Option.match({
-          onNone: () => read,
-          onSome: Effect.succeed
-        }))
+        return yield* Effect.flatMap(
+          Effect.timeoutOption(arrived, "15 seconds"),
+          Option.match({
+            onNone: () => read,
+            onSome: Effect.succeed
+          })
+        )
       }),
     variables: Effect.map(
-      pages("list variables", "/variables", "id", Variables, (page) => page.variables),
+      pages("list variables", "/variables", "id", Variables, (page) => page.variables, ({ key }) => key),
       (rows) => rows.map(({ key }) => key)
     ),
     setVariable: (key, value) => change("POST", `set the variable ${key}`, "/variables", { key, value }),
     deleteVariable: (key) => remove(`delete the variable ${key}`, `/variables/${segment(key)}`),
     connections: Effect.map(
-      pages("list connections", "/connections", "connection_id", Connections, (page) => page.connections),
+      pages(
+        "list connections",
+        "/connections",
+        "connection_id",
+        Connections,
+        (page) => page.connections,
+        (row) => row.connection_id
+      ),
       (rows) => rows.map(({ connection_id }) => connection_id)
     ),
     createConnection: ({ host, id, password, type }) =>
@@ -261,7 +314,7 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
         ...(password === undefined ? {} : { password: Redacted.value(password) })
       }),
     deleteConnection: (id) => remove(`delete the connection ${id}`, `/connections/${segment(id)}`),
-    pools: pages("list pools", "/pools", "id", Pools, (page) => page.pools),
+    pools: pages("list pools", "/pools", "id", Pools, (page) => page.pools, ({ name }) => name),
     createPool: ({ name, slots }) => change("POST", `create the pool ${name}`, "/pools", { name, slots }),
     deletePool: (name) => remove(`delete the pool ${name}`, `/pools/${segment(name)}`),
     setPoolSlots: (name, slots) =>

@@ -1,0 +1,32 @@
+/**
+ * `npm run test:airflow [version…]`: the contract suite of AirflowApi and a whole lease over real Airflow servers.
+ */
+import { Console, Effect } from "effect"
+import { spawn } from "node:child_process"
+import * as RealAirflow from "./airflow/RealAirflow.js"
+
+const versions = process.argv.slice(2).length > 0 ? process.argv.slice(2) : ["2.11.2"]
+
+/** vitest's exit code. */
+const vitest = (env: Record<string, string>) =>
+  Effect.async<number>((resume) => {
+    const child = spawn("npx", ["vitest", "run", "--config", "scripts/airflow/vitest.config.ts"], {
+      env: { ...process.env, ...env },
+      stdio: "inherit"
+    })
+    child.once("error", () => resume(Effect.succeed(1)))
+    child.once("exit", (code) => resume(Effect.succeed(code ?? 1)))
+    return Effect.sync(() => child.kill("SIGTERM"))
+  }).pipe(Effect.timeoutTo({ duration: "20 minutes", onSuccess: (code) => code, onTimeout: () => 1 }))
+
+const test = (version: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const { password, url, username } = yield* RealAirflow.start(version)
+    yield* Console.log(`Airflow ${version} answers at ${url}`)
+    return yield* vitest({ AIRFLOW_URL: url, AIRFLOW_USERNAME: username, AIRFLOW_PASSWORD: password })
+  }))
+
+const program = Effect.forEach(versions, test).pipe(
+  Effect.catchAll((error) => Effect.as(Console.error(error.message), [1]))
+)
+process.exitCode = Math.max(...await Effect.runPromise(program))
