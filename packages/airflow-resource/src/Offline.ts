@@ -39,6 +39,7 @@ export const layerOffline = (
       make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
       owner: { host: "offline", bootId: "", pid: 0, startedAt: "" },
       revocationWait: 0,
+      readyPolls: 1,
       ...options.pool
     }).pipe(Layer.provide(AirflowApi.layerMemory(options.airflow))),
     DagDelivery.layerNone,

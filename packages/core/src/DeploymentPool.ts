@@ -53,6 +53,8 @@ export interface PoolOptions {
   readonly healthyTimeout?: Duration.DurationInput | undefined
   /** From HEALTHY to an Airflow that answers [5 minutes]. */
   readonly readyTimeout?: Duration.DurationInput | undefined
+  /** How often in a row Airflow must look ready [2]. */
+  readonly readyPolls?: number | undefined
   /** How long a deleted token may still be accepted [5 seconds]. */
   readonly revocationWait?: Duration.DurationInput | undefined
   readonly fence?: "auto" | "on" | undefined
@@ -187,6 +189,7 @@ export const make = (
     const prepareOptions: PrepareSlot.PrepareOptions = {
       healthyTimeout: Duration.decode(options.healthyTimeout ?? "12 minutes"),
       readyTimeout: Duration.decode(options.readyTimeout ?? "5 minutes"),
+      readyPolls: options.readyPolls ?? 2,
       revocationWait: Duration.decode(options.revocationWait ?? "5 seconds"),
       longestRequest,
       fence: options.fence ?? "auto",

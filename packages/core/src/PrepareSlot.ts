@@ -114,6 +114,8 @@ export interface PreparedSlot {
 export interface PrepareOptions {
   readonly healthyTimeout: Duration.Duration
   readonly readyTimeout: Duration.Duration
+  /** How often in a row Airflow must look ready. */
+  readonly readyPolls: number
   /** A deleted token may be accepted for so long. */
   readonly revocationWait: Duration.Duration
   /** No cloud request is in flight for longer. */
@@ -173,6 +175,7 @@ export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSl
     })
     yield* AirflowReadiness.awaitReady(airflow, {
       timeout: slot.options.readyTimeout,
+      stablePolls: slot.options.readyPolls,
       ...(reused === "awake" ? {} : { since: startedAt })
     })
     yield* proveClean(slot, deployment, airflow)

@@ -6,10 +6,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Airflow, DagRun, RunState, TaskInstance } from "../../Airflow.js"
-import { AirflowApiError, RunStuck } from "../../Airflow.js"
+import { AirflowApiError } from "../../Airflow.js"
 import { DeploymentProvider } from "../../DeploymentProvider.js"
-import * as schedules from "../schedules.js"
+import { awaitRun } from "./awaitRun.js"
 import type { Helpers } from "./helpers.js"
+import * as RunId from "./runId.js"
 
 export interface MemoryTask {
   readonly taskId: string
@@ -31,8 +32,8 @@ interface Run {
   readonly runId: string
   /** When it was triggered or its DAG was unpaused, whichever came last. */
   readonly startedAt: number | undefined
-  /** Set by hand. */
-  readonly state: RunState | undefined
+  /** Ended by hand, whatever its tasks were about. */
+  readonly set: { readonly state: RunState; readonly at: number } | undefined
 }
 
 interface State {
@@ -42,8 +43,6 @@ interface State {
   readonly connections: Set<string>
   readonly pools: Map<string, number>
   readonly users: Set<string>
-  /** Makes run ids unique for ever. */
-  count: number
 }
 
 const helloWorld: ReadonlyArray<MemoryDag> = [{
@@ -67,8 +66,7 @@ const stateOf = (states: Map<string, State>, baseUrl: string): State => {
     variables: new Map(),
     connections: new Set(),
     pools: new Map([["default_pool", 128]]),
-    users: new Set(),
-    count: 0
+    users: new Set()
   }
   states.set(baseUrl, known)
   return known
@@ -101,78 +99,77 @@ const airflow = (
     return dag === undefined ? fail("notFound", operation, `there is no DAG ${dagId}`) : Effect.succeed(dag)
   }
   const runOf = (dagId: string, runId: string, operation: string) => {
-    const run = state.runs.get(runId)
-    return run === undefined || run.dagId !== dagId
+    const run = state.runs.get(`${dagId}/${runId}`)
+    return run === undefined
       ? fail("notFound", operation, `there is no run ${runId} of ${dagId}`)
       : Effect.succeed(run)
   }
 
-  const tasksOf = (run: Run): ReadonlyArray<TaskInstance> => {
-    let start = run.startedAt
-    let failed = run.state === "failed"
-    return (dags.find(({ dagId }) => dagId === run.dagId)?.tasks ?? []).map((task) => {
-      const instance = (name: string) => ({
-        taskId: task.taskId,
-        mapIndex: -1,
-        state: name,
-        tryNumber: name === "none" ? 0 : 1
-      })
-      if (failed) return instance("upstream_failed")
-      const end = start === undefined ? Infinity : start + Duration.toMillis(task.duration ?? 0)
-      if (now() < end) {
-        const begun = start !== undefined && now() >= start
-        start = undefined
-        return instance(begun ? "running" : "none")
-      }
+  /** The tasks, and when the last of them ended. What was ended by hand stays as it was at that moment. */
+  const play = (run: Run) => {
+    const until = run.set?.at ?? now()
+    let start = run.startedAt ?? Infinity
+    let failed = false
+    const tasks = (dags.find(({ dagId }) => dagId === run.dagId)?.tasks ?? []).map((task): TaskInstance => {
+      const instance = (state: string, tryNumber: number) => ({ taskId: task.taskId, mapIndex: -1, state, tryNumber })
+      if (failed) return instance("upstream_failed", 0)
+      const end = start + Duration.toMillis(task.duration ?? 0)
+      const begun = start <= until
       start = end
+      if (end > until) return begun ? instance(run.set?.state ?? "running", 1) : instance("none", 0)
       failed = task.outcome === "failed"
-      return instance(task.outcome ?? "success")
+      return instance(failed ? "failed" : "success", 1)
     })
+    const state: RunState = run.set !== undefined
+      ? run.set.state
+      : run.startedAt === undefined
+      ? "queued"
+      : start > until
+      ? "running"
+      : failed
+      ? "failed"
+      : "success"
+    return { tasks, state, endedAt: state === "queued" || state === "running" ? undefined : run.set?.at ?? start }
   }
-  const stateOfRun = (run: Run): RunState => {
-    if (run.state !== undefined) return run.state
-    if (run.startedAt === undefined) return "queued"
-    const tasks = tasksOf(run)
-    if (tasks.some((task) => task.state === "running" || task.state === "none")) return "running"
-    return tasks.some((task) => task.state === "failed") ? "failed" : "success"
-  }
+  const timeOf = (at: number | undefined) => Option.map(Option.fromNullable(at), DateTime.unsafeMake)
   const view = (run: Run): DagRun => {
-    const current = stateOfRun(run)
-    const ended = current === "success" || current === "failed"
-    return {
-      dagId: run.dagId,
-      runId: run.runId,
-      state: current,
-      startedAt: Option.map(Option.fromNullable(run.startedAt), DateTime.unsafeMake),
-      endedAt: ended ? Option.some(DateTime.unsafeMake(now())) : Option.none()
-    }
+    const { endedAt, state } = play(run)
+    return { dagId: run.dagId, runId: run.runId, state, startedAt: timeOf(run.startedAt), endedAt: timeOf(endedAt) }
   }
   const run = (dagId: string, runId: string) =>
     awake(`read the run ${runId}`, () => Effect.map(runOf(dagId, runId, `read the run ${runId}`), view))
   const setPaused = (dagId: string, isPaused: boolean) => {
     if (isPaused) return void state.unpaused.delete(dagId)
     state.unpaused.add(dagId)
-    for (const queued of state.runs.values()) {
+    for (const [key, queued] of state.runs) {
       if (queued.dagId === dagId && queued.startedAt === undefined) {
-        state.runs.set(queued.runId, { ...queued, startedAt: now() })
+        state.runs.set(key, { ...queued, startedAt: now() })
       }
     }
   }
   const dagView = ({ dagId }: MemoryDag) => ({ dagId, isPaused: !state.unpaused.has(dagId), isActive: true, tags: [] })
+  const dag = (dagId: string) =>
+    awake(`read the DAG ${dagId}`, () => Effect.map(dagOf(dagId, `read the DAG ${dagId}`), dagView))
+  const taskInstances = (dagId: string, runId: string) =>
+    awake(
+      `list the tasks of ${runId}`,
+      () => Effect.map(runOf(dagId, runId, `list the tasks of ${runId}`), (run) => play(run).tasks)
+    )
+  const health = read("read the health", () => ({
+    metadatabase: "healthy",
+    scheduler: { status: "healthy", heartbeat: Option.some(DateTime.unsafeMake(now())) },
+    triggerer: Option.none(),
+    dagProcessor: Option.none()
+  }))
 
   return {
     baseUrl,
     apiUrl: `${baseUrl}/api/v1`,
     version: read("read the version", () => "2.11.0"),
-    health: read("read the health", () => ({
-      metadatabase: "healthy",
-      scheduler: { status: "healthy", heartbeat: Option.some(DateTime.unsafeMake(now())) },
-      triggerer: Option.none(),
-      dagProcessor: Option.none()
-    })),
+    health,
     importErrors: read("list import errors", () => []),
     dags: read("list DAGs", () => dags.map(dagView)),
-    dag: (dagId) => awake(`read the DAG ${dagId}`, () => Effect.map(dagOf(dagId, `read the DAG ${dagId}`), dagView)),
+    dag,
     setPaused: (dagId, isPaused) =>
       awake(
         `pause or unpause ${dagId}`,
@@ -181,13 +178,16 @@ const airflow = (
     pauseAll: read("pause all DAGs", () => state.unpaused.clear()),
     trigger: (dagId, options = {}) =>
       awake(`trigger ${dagId}`, () =>
-        Effect.map(dagOf(dagId, `trigger ${dagId}`), () => {
-          const runId = options.runId ?? `test__${++state.count}`
-          const startedAt = state.unpaused.has(dagId) ? now() : undefined
-          const triggered = state.runs.get(runId) ?? { dagId, runId, startedAt, state: undefined }
-          state.runs.set(runId, triggered)
-          return view(triggered)
-        })),
+        Effect.map(
+          Effect.zipRight(dagOf(dagId, `trigger ${dagId}`), RunId.choose(dagId, options.runId)),
+          (runId) => {
+            const key = `${dagId}/${runId}`
+            const startedAt = state.unpaused.has(dagId) ? now() : undefined
+            const triggered = state.runs.get(key) ?? { dagId, runId, startedAt, set: undefined }
+            state.runs.set(key, triggered)
+            return view(triggered)
+          }
+        )),
     runs: (dagId) =>
       read(
         "list runs",
@@ -195,35 +195,22 @@ const airflow = (
       ),
     run,
     awaitRun: (dagId, runId, options = {}) =>
-      schedules.untilSome(
-        Effect.map(run(dagId, runId), Option.liftPredicate(({ state }) => state === "success" || state === "failed")),
-        schedules.poll
-      ).pipe(Effect.timeoutFail({
-        duration: options.timeout ?? "5 minutes",
-        onTimeout: () =>
-          new RunStuck({
-            dagId,
-            runId,
-            state: "running",
-            diagnosis: state.unpaused.has(dagId) ? "its tasks take longer" : "the DAG is paused: unpause it"
-          })
-      })),
+      awaitRun({ dag, health, run, taskInstances }, dagId, runId, options.timeout),
     setRunState: (dagId, runId, wanted) =>
       awake(
         `set the run ${runId}`,
         () =>
           Effect.map(runOf(dagId, runId, `set the run ${runId}`), (run) =>
-            void state.runs.set(runId, { ...run, state: wanted }))
+            void state.runs.set(`${dagId}/${runId}`, { ...run, set: { state: wanted, at: now() } }))
       ),
-    deleteRun: (_, runId) => read(`delete the run ${runId}`, () => void state.runs.delete(runId)),
-    taskInstances: (dagId, runId) =>
-      awake(`list the tasks of ${runId}`, () => Effect.map(runOf(dagId, runId, `list the tasks of ${runId}`), tasksOf)),
+    deleteRun: (dagId, runId) => read(`delete the run ${runId}`, () => void state.runs.delete(`${dagId}/${runId}`)),
+    taskInstances,
     taskLog: (dagId, runId, taskId) => {
       const operation = `read the log of ${taskId}`
       return awake(operation, () =>
         Effect.flatMap(runOf(dagId, runId, operation), (run) => {
           const task = dags.find((dag) => dag.dagId === dagId)?.tasks.find((task) => task.taskId === taskId)
-          const began = tasksOf(run).some((instance) => instance.taskId === taskId && instance.tryNumber > 0)
+          const began = play(run).tasks.some((instance) => instance.taskId === taskId && instance.tryNumber > 0)
           if (task === undefined) return fail("notFound", operation, `${dagId} has no task ${taskId}`)
           return Effect.succeed(began ? task.log : "")
         }))

@@ -56,6 +56,9 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
   const withoutSecret = (text: string) => secret.length < 12 ? text : text.replaceAll(secret, "<redacted>")
 
   const send = (call: Call): Effect.Effect<string, Failure> =>
+    climbs(call.path) ? Effect.fail<Failure>({ error: unaddressable(call.operation) }) : exchange(call)
+
+  const exchange = (call: Call): Effect.Effect<string, Failure> =>
     client.execute(
       HttpClientRequest.make(call.method)(`${baseUrl}${call.path}`).pipe(
         authorize,
@@ -112,9 +115,10 @@ type Facts = Omit<ConstructorParameters<typeof AirflowApiError>[0], "operation">
 
 export const fail = (operation: string, facts: Facts) => new AirflowApiError({ operation, ...facts })
 
-/** Ids may contain anything; fetch would resolve a segment of dots. */
-export const segment = (id: string) =>
-  encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll(".", "%2E"))
+/** Ids may contain anything that can be encoded; of an id of dots every URL library makes a step up. */
+export const segment = (id: string) => encodeURIComponent(id)
+
+const climbs = (path: string) => /(^|\/)\.{1,2}(?=[/?]|$)/.test(path)
 
 const fromTransport = (operation: string, error: HttpClientError): AirflowApiError =>
   fail(operation, {
@@ -128,6 +132,13 @@ const tooSlow = (operation: string): AirflowApiError =>
     kind: "timeout",
     detail: `no answer within ${Duration.format(requestTimeout)}`,
     remedy: "Try again; a busy webserver may need longer."
+  })
+
+const unaddressable = (operation: string): AirflowApiError =>
+  fail(operation, {
+    kind: "badRequest",
+    detail: "its name is only dots, which no URL can carry",
+    remedy: "Use Airflow's own page for it, and another name from now on."
   })
 
 /** Given in seconds. A date is no better than our own schedule, and nobody waits for hours. */

@@ -1,20 +1,17 @@
 /**
  * Airflow 2: `/api/v1`.
  */
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { Airflow, AirflowApiError, Dag, DagRun, TaskInstance } from "../../Airflow.js"
-import { RunStuck } from "../../Airflow.js"
 import * as schedules from "../schedules.js"
+import { awaitRun } from "./awaitRun.js"
 import type { Helpers } from "./helpers.js"
+import * as RunId from "./runId.js"
 import type { Call, Transport } from "./transport.js"
-import { fail, segment } from "./transport.js"
+import { segment } from "./transport.js"
 
 const Time = Schema.optionalWith(Schema.DateTimeUtc, { as: "Option", nullable: true })
 
@@ -193,15 +190,8 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
     pauseAll: pauseFrom(0),
     trigger: (dagId, options = {}) =>
       Effect.gen(function*() {
-        const runId = options.runId ?? (yield* newRunId)
         const operation = `trigger ${dagId}`
-        if (!/^[A-Za-z0-9_.~:+-]{1,250}$/.test(runId)) {
-          return yield* fail(operation, {
-            kind: "badRequest",
-            detail: `${JSON.stringify(runId.slice(0, 300))} cannot be the id of a run`,
-            remedy: "Use letters, digits and _.~:+- only, 250 at most."
-          })
-        }
+        const runId = yield* RunId.choose(dagId, options.runId)
         const body = { dag_run_id: runId, conf: options.conf ?? {} }
         return yield* json(call("POST", operation, `${dagPath(dagId)}/dagRuns`, body), RunRow).pipe(
           Effect.map(toRun),
@@ -228,37 +218,7 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
       ),
     run,
     awaitRun: (dagId, runId, options = {}) =>
-      Effect.gen(function*() {
-        const ended = run(dagId, runId).pipe(
-          // a webserver that restarts is no reason to give up
-          Effect.retry({
-            schedule: Schedule.upTo(schedules.backoff, "1 minute"),
-            while: ({ retryable }) => retryable
-          }),
-          Effect.map(Option.liftPredicate(({ state }) => state === "success" || state === "failed"))
-        )
-        const timeout = Duration.decode(options.timeout ?? "5 minutes")
-        const found = yield* Effect.timeoutOption(schedules.untilSome(ended, schedules.poll), timeout)
-        if (Option.isSome(found)) return found.value
-        const { state } = yield* run(dagId, runId)
-        const diagnosis = yield* Effect.all([
-          Effect.map(
-            dag(dagId),
-            ({ isPaused }) => isPaused ? "the DAG is paused: unpause it" : "the DAG is not paused"
-          ),
-          Effect.map(health, ({ scheduler }) => `the scheduler is ${scheduler.status}`),
-          Effect.map(
-            taskInstances(dagId, runId),
-            (tasks) => `tasks: ${tasks.map((task) => `${task.taskId} ${task.state}`).join(", ") || "none yet"}`
-          )
-        ].map((finding) => Effect.catchAll(finding, (error) => Effect.succeed(error.message))))
-        return yield* new RunStuck({
-          dagId,
-          runId,
-          state,
-          diagnosis: [`waited ${Duration.format(timeout)}`, ...diagnosis].join("; ")
-        })
-      }),
+      awaitRun({ dag, health, run, taskInstances }, dagId, runId, options.timeout),
     setRunState: (dagId, runId, state) =>
       change("PATCH", `set the run ${runId} to ${state}`, runPath(dagId, runId), { state }),
     deleteRun: (dagId, runId) => remove(`delete the run ${runId}`, runPath(dagId, runId)),
@@ -338,13 +298,6 @@ export const make = (baseUrl: string, { json, text }: Transport): Omit<Airflow, 
       )
   }
 }
-
-/** Unique for ever: a deleted run's log files stay, and a second run of its id would append to them. */
-const newRunId = Effect.gen(function*() {
-  const now = yield* Clock.currentTimeMillis
-  const random = yield* Random.nextIntBetween(0, 2 ** 40)
-  return `test__${now.toString(36)}_${random.toString(36)}`
-})
 
 /** More than the lines that say where the log is. */
 const hasContent = (log: string) =>
