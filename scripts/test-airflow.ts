@@ -1,7 +1,7 @@
 /**
  * `npm run test:airflow [version…]`: the contract suite of AirflowApi and a whole lease over real Airflow servers.
  */
-import { Console, Effect } from "effect"
+import { Cause, Console, Effect, Exit } from "effect"
 import { spawn } from "node:child_process"
 import * as RealAirflow from "./airflow/RealAirflow.js"
 
@@ -29,4 +29,11 @@ const test = (version: string) =>
 const program = Effect.forEach(versions, test).pipe(
   Effect.catchAll((error) => Effect.as(Console.error(error.message), [1]))
 )
-process.exitCode = Math.max(...await Effect.runPromise(program))
+
+// nothing may be left running when a terminal or a CI job takes us down
+const stop = new AbortController()
+process.once("SIGINT", () => stop.abort())
+process.once("SIGTERM", () => stop.abort())
+const exit = await Effect.runPromiseExit(program, { signal: stop.signal })
+process.exitCode = Exit.isSuccess(exit) ? Math.max(...exit.value) : 1
+if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) process.stderr.write(`${Cause.pretty(exit.cause)}\n`)

@@ -69,26 +69,41 @@ const freePort = Effect.async<number, AirflowFailed>((resume) => {
   })
 })
 
-/** Ends the whole session of a process: the scheduler's workers may outlive it. */
+/** Every process of the session that `leader` leads. Without `/proc` only its own group is known. */
+const sessionOf = (leader: number): ReadonlyArray<number> =>
+  !fs.existsSync("/proc/self/stat") ?
+    [-leader] :
+    fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+      try {
+        // the fields come after the name in brackets: state, parent, group, session
+        const [, , , session] = fs.readFileSync(`/proc/${name}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")
+        return session === String(leader) ? [Number(name)] : []
+      } catch {
+        return []
+      }
+    })
+
+/** Ends the whole session of a process: tasks have groups of their own, and workers may outlive the scheduler. */
 const stop = (child: ChildProcess) =>
   Effect.gen(function*() {
-    const kill = (signal: NodeJS.Signals) => {
+    const { pid } = child
+    if (pid === undefined) return
+    const kill = (target: number, signal: NodeJS.Signals) => {
       try {
-        if (child.pid !== undefined) process.kill(-child.pid, signal)
-        return true
+        process.kill(target, signal)
       } catch {
-        return false
+        // it has ended
       }
     }
-    kill("SIGTERM")
-    yield* Effect.sync(() => child.exitCode !== null || child.signalCode !== null).pipe(
+    kill(-pid, "SIGTERM")
+    yield* Effect.sync(() => sessionOf(pid).length === 0 || (child.exitCode ?? child.signalCode) !== null).pipe(
       Effect.repeat({ until: (ended) => ended, schedule: Schedule.spaced("100 millis") }),
       Effect.timeoutOption("5 seconds")
     )
-    kill("SIGKILL")
+    for (const left of sessionOf(pid)) kill(left, "SIGKILL")
   })
 
-/** Starts webserver and scheduler, and answers where they are once they take our credentials and know the DAG. */
+/** Starts webserver and scheduler, and answers where they are once they take our credentials and know every DAG. */
 export const start = (version: string) =>
   Effect.gen(function*() {
     const venv = yield* install(version)
@@ -100,6 +115,7 @@ export const start = (version: string) =>
     const env: NodeJS.ProcessEnv = {
       HOME: home,
       LANG: "C.UTF-8",
+      PYTHONDONTWRITEBYTECODE: "1",
       PATH: `${venv}/bin:${process.env["PATH"]}`,
       AIRFLOW_HOME: home,
       AIRFLOW__CORE__DAGS_FOLDER: path.join(here, "dags"),
@@ -150,9 +166,11 @@ export const start = (version: string) =>
     const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`
     const failed = () =>
       new AirflowFailed({ message: `Airflow did not start:\n${fs.readFileSync(log, "utf8").slice(-3000)}` })
-    const look = Effect.tryPromise((signal) =>
-      fetch(`${url}/api/v1/dags/hello_world_dag/details`, { headers: { authorization }, signal })
-    ).pipe(Effect.filterOrFail(({ status }) => status === 200, () => "not yet"))
+    const files = fs.readdirSync(path.join(here, "dags")).filter((name) => name.endsWith(".py"))
+    const look = Effect.tryPromise(async (signal) => {
+      const response = await fetch(`${url}/api/v1/dags`, { headers: { authorization }, signal })
+      return response.ok ? ((await response.json()) as { readonly total_entries: number }).total_entries : 0
+    }).pipe(Effect.filterOrFail((dags) => dags === files.length, () => "not yet"))
     yield* look.pipe(
       Effect.retry({
         schedule: Schedule.spaced("500 millis"),

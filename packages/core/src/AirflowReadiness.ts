@@ -56,7 +56,7 @@ export const awaitReady = (
         new AirflowNotReady({
           baseUrl: airflow.baseUrl,
           waited: Duration.millis(now - startedAt),
-          answers: answers.slice(-5)
+          answers: answers.length === 0 ? ["nothing"] : answers
         })
     )
     const see = (answer: string) => {

@@ -226,7 +226,7 @@ const assemble = (
     yield* onStep("ready")
     const readyAt = yield* DateTime.now
 
-    return {
+    return printable({
       resourceId: slot.leaseId,
       type: "airflow_resource",
       testName: options.testName,
@@ -260,6 +260,22 @@ const assemble = (
       uiUrl: slot.deployment.uiUrl,
       projectDirectory: project.path,
       lost: Effect.raceFirst(slot.lost, delivered.lost)
+    })
+  })
+
+/** A failed assertion prints what it compares: the facts, and not the services behind them with all that they hold. */
+const printable = (resource: AirflowResource): AirflowResource =>
+  Object.defineProperty(resource, "toJSON", {
+    value: () => {
+      const {
+        airflow: _airflow,
+        airflowInstance: _instance,
+        cacheManager: _cache,
+        createdResources,
+        lost: _lost,
+        ...facts
+      } = resource
+      return { ...facts, createdResources: createdResources.map(([name]) => name) }
     }
   })
 

@@ -167,16 +167,6 @@ export const suite = (name: string, connect: Effect.Effect<Airflow.Airflow, unkn
         assert.deepStrictEqual(left.filter((key) => keys.includes(key)), [])
       }))
 
-    test("reads every page of a long list", (airflow) =>
-      Effect.gen(function*() {
-        const keys = Array.from({ length: 205 }, (_, index) => `page_${index}`)
-        yield* Effect.forEach(keys, (key) => airflow.setVariable(key, "1"), { concurrency: 8 })
-        const listed = yield* airflow.variables
-        assert.includeMembers([...listed], keys)
-        assert.strictEqual(new Set(listed).size, listed.length)
-        yield* Effect.forEach(keys, airflow.deleteVariable, { concurrency: 8 })
-      }))
-
     test("keeps connections", (airflow) =>
       Effect.gen(function*() {
         const connection = { id: "suite_http", type: "http", host: "localhost", password: Redacted.make("s3cret") }

@@ -1,6 +1,7 @@
-import { AirflowApi } from "@airflow-resource/core"
+import { AirflowApi, AirflowReset } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { suite } from "./AirflowApi.suite.js"
 
@@ -48,3 +49,16 @@ const connect = Effect.gen(function*() {
 }).pipe(Effect.provide(Layer.provideMerge(AirflowApi.layer, FetchHttpClient.layer)))
 
 suite("AirflowApi against the emulator", connect)
+
+describe("AirflowApi against the emulator", () => {
+  // a real server takes minutes for so many writes
+  it.scopedLive("reads every page of a long list, and removes what is on them", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const keys = Array.from({ length: 205 }, (_, index) => `page_${index}`)
+      yield* Effect.forEach(keys, (key) => airflow.setVariable(key, "1"), { concurrency: 8 })
+      assert.sameMembers([...(yield* airflow.variables)], keys)
+      assert.strictEqual((yield* AirflowReset.reset(airflow)).length, 205)
+      assert.deepStrictEqual(yield* airflow.variables, [])
+    }), 30_000)
+})
