@@ -3,20 +3,31 @@
  */
 import { Cause, Console, Effect, Exit } from "effect"
 import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import * as RealAirflow from "./airflow/RealAirflow.js"
 
 const versions = process.argv.slice(2).length > 0 ? process.argv.slice(2) : ["2.11.2"]
 
-/** vitest's exit code. */
+const cli = fileURLToPath(new URL("vitest.mjs", import.meta.resolve("vitest/package.json")))
+const config = fileURLToPath(new URL("airflow/vitest.config.ts", import.meta.url))
+
+/** vitest's exit code. It leads a group of its own, so that its workers end with it. */
 const vitest = (env: Record<string, string>) =>
   Effect.async<number>((resume) => {
-    const child = spawn("npx", ["vitest", "run", "--config", "scripts/airflow/vitest.config.ts"], {
+    const child = spawn(process.execPath, [cli, "run", "--config", config], {
       env: { ...process.env, ...env },
-      stdio: "inherit"
+      detached: true,
+      stdio: ["ignore", "inherit", "inherit"]
     })
     child.once("error", () => resume(Effect.succeed(1)))
     child.once("exit", (code) => resume(Effect.succeed(code ?? 1)))
-    return Effect.sync(() => child.kill("SIGTERM"))
+    return Effect.sync(() => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL")
+      } catch {
+        // it has ended
+      }
+    })
   }).pipe(Effect.timeoutTo({ duration: "20 minutes", onSuccess: (code) => code, onTimeout: () => 1 }))
 
 const test = (version: string) =>

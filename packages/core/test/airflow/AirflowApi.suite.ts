@@ -25,7 +25,7 @@ export const suite = (name: string, connect: Effect.Effect<Airflow.Airflow, unkn
       look.pipe(
         Effect.tap((value) => isSo(value) ? Effect.void : Effect.sleep("200 millis")),
         Effect.repeat({ until: isSo }),
-        Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Error("it never came true") })
+        Effect.timeoutFail({ duration: "1 minute", onTimeout: () => "it never came true" })
       )
 
     test("is ready, healthy and of a version", (airflow) =>
