@@ -1,0 +1,96 @@
+import { Deployment, DeploymentProvider } from "@airflow-resource/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Layer, Redacted, Schedule } from "effect"
+
+const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+
+/** Every provider keeps these promises. On real time: some of them are over HTTP. */
+export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.DeploymentProvider, unknown>) =>
+  describe(name, () => {
+    const test = (
+      title: string,
+      body: (provider: typeof DeploymentProvider.DeploymentProvider.Service) => Effect.Effect<void, unknown>
+    ) =>
+      it.live(
+        title,
+        () => Effect.flatMap(DeploymentProvider.DeploymentProvider, body).pipe(Effect.provide(layer)),
+        30_000
+      )
+
+    const create = (provider: typeof DeploymentProvider.DeploymentProvider.Service, name = "pool-1") =>
+      provider.create({ name, description: `the marker of ${name}`, make })
+    const until = (
+      provider: typeof DeploymentProvider.DeploymentProvider.Service,
+      id: Deployment.DeploymentId,
+      done: (deployment: Deployment.Deployment) => boolean
+    ) =>
+      provider.get(id).pipe(
+        Effect.filterOrFail(done, () => "not yet" as const),
+        Effect.retry({ schedule: Schedule.spaced("50 millis"), while: (error) => error === "not yet" }),
+        Effect.timeout("20 seconds")
+      )
+
+    test("is ready, and says so again", (provider) =>
+      Effect.gen(function*() {
+        const account = yield* provider.ready
+        assert.deepStrictEqual(yield* provider.ready, account)
+        assert.isNotEmpty(account.workspaceId)
+        assert.deepStrictEqual(yield* provider.list, [])
+      }))
+
+    test("creates what was asked for, lists it, and reads it", (provider) =>
+      Effect.gen(function*() {
+        const created = yield* create(provider)
+        assert.include(created, { name: "pool-1", description: "the marker of pool-1", hibernationRequested: false })
+        assert.deepStrictEqual({ ...created.make }, make)
+        assert.notMatch(created.airflowUrl, /\/api\/v\d$/)
+        assert.match(created.airflowUrl, /^\w+:\/\//)
+        assert.deepStrictEqual((yield* provider.list).map(({ id }) => id), [created.id])
+        assert.isTrue((yield* until(provider, created.id, (deployment) => deployment.isAwake)).isAwake)
+      }))
+
+    test("refuses a name that is taken, and an id that is not there", (provider) =>
+      Effect.gen(function*() {
+        yield* create(provider)
+        assert.strictEqual((yield* Effect.flip(create(provider))).kind, "nameTaken")
+        const unknown = Deployment.DeploymentId.make("c00000000000000000000none")
+        assert.strictEqual((yield* Effect.flip(provider.get(unknown))).kind, "notFound")
+      }))
+
+    test("hibernates and wakes, whatever the status and however often it is asked", (provider) =>
+      Effect.gen(function*() {
+        const { id } = yield* create(provider)
+        yield* provider.hibernate(id)
+        const asked = yield* provider.get(id)
+        assert.isTrue(asked.hibernationRequested, "recorded at once, before it sleeps")
+        assert.isFalse(asked.isAwake)
+        yield* until(provider, id, ({ status }) => status === "HIBERNATING")
+        yield* provider.hibernate(id)
+        yield* provider.wake(id)
+        yield* provider.wake(id)
+        assert.isFalse((yield* provider.get(id)).hibernationRequested)
+        yield* until(provider, id, (deployment) => deployment.isAwake)
+      }))
+
+    test("makes tokens of one deployment, lists them, and deletes them, twice if need be", (provider) =>
+      Effect.gen(function*() {
+        const [one, two] = [yield* create(provider, "one"), yield* create(provider, "two")]
+        const token = yield* provider.createToken(one.id, "lease 1")
+        assert.isNotEmpty(Redacted.value(token.value))
+        yield* provider.createToken(two.id, "lease 2")
+        const listed = yield* provider.listTokens(one.id)
+        assert.deepStrictEqual(listed, [{ id: token.id, name: "lease 1", createdAt: token.createdAt }])
+        yield* provider.deleteToken(one.id, token.id)
+        yield* provider.deleteToken(one.id, token.id)
+        assert.deepStrictEqual(yield* provider.listTokens(one.id), [])
+      }))
+
+    test("deletes, twice if need be, and the name is free again", (provider) =>
+      Effect.gen(function*() {
+        const { id } = yield* create(provider)
+        yield* provider.delete(id)
+        yield* provider.delete(id)
+        assert.deepStrictEqual(yield* provider.list, [])
+        assert.notStrictEqual((yield* create(provider)).id, id)
+      }))
+  })

@@ -1,0 +1,30 @@
+import { DeploymentProvider } from "@airflow-resource/core"
+import { assert, it } from "@effect/vitest"
+import { Effect, TestClock } from "effect"
+import { suite } from "./DeploymentProvider.suite.js"
+
+suite("DeploymentProvider in memory", DeploymentProvider.layerMemory())
+
+it.effect("takes the time that it is given, on the clock it is built under", () =>
+  Effect.gen(function*() {
+    const provider = yield* DeploymentProvider.DeploymentProvider
+    const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+    const { id } = yield* provider.create({ name: "slow", description: "", make })
+    const status = Effect.map(provider.get(id), ({ status }) => status)
+    yield* TestClock.adjust("2 minutes")
+    assert.strictEqual(yield* status, "CREATING")
+    yield* TestClock.adjust("1 minutes")
+    assert.strictEqual(yield* status, "HEALTHY")
+    yield* provider.hibernate(id)
+    assert.strictEqual(yield* status, "HEALTHY")
+    yield* TestClock.adjust("30 seconds")
+    assert.strictEqual(yield* status, "HIBERNATING")
+    yield* provider.wake(id)
+    assert.strictEqual(yield* status, "DEPLOYING")
+    yield* TestClock.adjust("1 minutes")
+    assert.strictEqual(yield* status, "HEALTHY")
+  }).pipe(Effect.provide(DeploymentProvider.layerMemory({
+    createTakes: "3 minutes",
+    wakeTakes: "1 minutes",
+    hibernateTakes: "30 seconds"
+  }))))
