@@ -3,7 +3,7 @@ import { ProjectDirectory } from "@airflow-resource/core"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 
 const paths = [
   "dags/exampledag.py",
@@ -42,4 +42,4 @@ it.effect("a project has the paths of `astro dev init` and goes with its scope",
     assert.strictEqual(two, "FROM quay.io/astronomer/astro-runtime:13.1.0\n")
     assert.strictEqual((yield* from("3.1-12"))[1], "FROM astrocrpublic.azurecr.io/runtime:3.1-12\n")
     assert.isFalse(yield* fs.exists(path))
-  }).pipe(Effect.provide(AstroProject.layer), Effect.provide(NodeContext.layer)))
+  }).pipe(Effect.provide(AstroProject.layer.pipe(Layer.provideMerge(NodeContext.layer)))))
