@@ -2,9 +2,10 @@
  * Leases an Airflow, runs a DAG on it, prints the task's log and gives it back; then does the same again, to show what keeping
  * the deployment has saved. `npm start` runs it against the emulator, `npm start -- --provider api` against your account.
  */
+import { Emulator } from "@airflow-resource/emulator"
 import { NodeRuntime } from "@effect/platform-node"
 import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
-import { Clock, Console, Duration, Effect, Ref } from "effect"
+import { Clock, Console, Duration, Effect, Option, Ref } from "effect"
 
 const dagId = "hello_world_dag"
 const speed = 60
@@ -90,10 +91,14 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
   const saved = (first ?? 0) - (second ?? 0)
   return [
     ...lines,
-    "",
-    `Reusing the deployment saved ${seconds(saved)}${
-      emulated ? `, which is ${onAstro(saved)} at Astro's own pace` : ""
-    }.`
+    ...(saved > 0
+      ? [
+        "",
+        `Reusing the deployment saved ${seconds(saved)}${
+          emulated ? `, which is ${onAstro(saved)} at Astro's own pace` : ""
+        }.`
+      ]
+      : [])
   ].join("\n")
 }
 
@@ -106,10 +111,16 @@ const program = Effect.gen(function*() {
   const woken = yield* lease("The second lease")
   yield* Console.log(timeline([created, woken]))
   const pool = yield* DeploymentPool.DeploymentPool
-  const asleep = (yield* pool.slots).filter((slot) => slot.holder === null && slot.power === "asleep")
+  const slots = yield* pool.slots
+  const asleep = slots.filter((slot) => slot.holder === null && slot.power === "asleep")
   yield* Console.log(
-    `Left behind: ${asleep.length} deployment(s), hibernating, kept for the next lease. Nothing is held.`
+    `Left behind: ${asleep.length} of ${slots.length} deployment(s), hibernating, kept for the next lease.`
   )
+  const emulator = yield* Effect.serviceOption(Emulator.Emulator)
+  if (Option.isSome(emulator)) {
+    const { awake, tokens } = yield* emulator.value.audit
+    yield* Console.log(`The emulated Astro says: ${awake.length} awake, ${tokens.length} token(s) left.`)
+  }
 })
 
 const layer = emulated

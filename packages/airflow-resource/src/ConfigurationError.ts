@@ -23,7 +23,7 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>("
   }
 ) {
   override get message(): string {
-    const lines = this.problems.map(({ meaning, problem, variable }) => `  ${variable} ${problem}. It is ${meaning}`)
+    const lines = this.problems.map(({ meaning, problem, variable }) => `  ${variable} ${problem}. It is ${meaning}.`)
     return `The environment is not complete:\n${lines.join("\n")}\n` +
       `Set them in the environment or in a .env file in the project's root.`
   }

@@ -73,15 +73,15 @@ export const make: Config.Config<Make> = Config.all({
  * @category config
  */
 export const variables: Readonly<Record<string, string>> = {
-  ASTRO_WORKSPACE_ID: "the workspace in which deployments are made: Astro's UI, Workspace Settings, ID.",
+  ASTRO_WORKSPACE_ID: "the workspace in which deployments are made: Astro's UI, Workspace Settings, ID",
   ASTRO_ACCESS_TOKEN: "a token for Astro, from https://cloud.astronomer.io/token or a Workspace API token; " +
-    "with Workspace Owner rights each lease gets a token of its own.",
-  ASTRO_API_TOKEN: "a token that is used for Astro and, as it is, for every lease's Airflow.",
-  ASTRO_CLOUD_PROVIDER: "the cloud in which deployments run: aws, gcp or azure.",
-  ASTRO_REGION: "the region in which deployments run, as Astro names it: us-east-1, for one.",
-  ASTRO_RUNTIME_VERSION: "the Astro Runtime that deployments get; 13.1.0 by default.",
-  ASTRO_ORGANIZATION_ID: "the organization, where the token sees several: Astro's UI, Organization Settings, ID.",
-  ASTRO_API_URL: "where Astro's API is; https://api.astronomer.io by default."
+    "with Workspace Owner rights each lease gets a token of its own",
+  ASTRO_API_TOKEN: "a token that is used for Astro and, as it is, for every lease's Airflow",
+  ASTRO_CLOUD_PROVIDER: "the cloud in which deployments run: aws, gcp or azure",
+  ASTRO_REGION: "the region in which deployments run, as Astro names it: us-east-1, for one",
+  ASTRO_RUNTIME_VERSION: "the Astro Runtime that deployments get; 13.1.0 by default",
+  ASTRO_ORGANIZATION_ID: "the organization, where the token sees several: Astro's UI, Organization Settings, ID",
+  ASTRO_API_URL: "where Astro's API is; https://api.astronomer.io by default"
 }
 
 // internal

@@ -56,9 +56,9 @@ export const config: Config.Config<GithubConfig> = Config.all({
  */
 export const variables: Readonly<Record<string, string>> = {
   AIRFLOW_GITHUB_TOKEN:
-    "A GitHub token that may write the repository's secrets (fine-grained: Secrets, read and write; " +
-    "classic: repo).",
-  AIRFLOW_REPO: "The repository that holds the DAGs, such as https://github.com/my-org/my-dags.",
-  AIRFLOW_DAG_PATH: "The folder of the repository that holds the DAGs; dags by default.",
-  GITHUB_API_URL: "Where GitHub's API is, for a repository that is not on github.com."
+    "a GitHub token that may write the repository's secrets (fine-grained: Secrets, read and write; " +
+    "classic: repo)",
+  AIRFLOW_REPO: "the repository that holds the DAGs, such as https://github.com/my-org/my-dags",
+  AIRFLOW_DAG_PATH: "the folder of the repository that holds the DAGs; dags by default",
+  GITHUB_API_URL: "where GitHub's API is, for a repository that is not on github.com"
 }
