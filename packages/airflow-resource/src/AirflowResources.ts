@@ -137,6 +137,7 @@ export const layerEmulator = (
         fence: "auto",
         acquireTimeout: Duration.minutes(15),
         maxHold: Duration.minutes(60),
+        reset: { keep: {}, defaultPoolSlots: 128 },
         apiToken: Option.none(),
         cache: Option.none(),
         username: "airflow",
@@ -158,7 +159,11 @@ export const layerEmulator = (
           apiUrl: Option.some(emulator.githubApiUrl)
         }),
       cache: options.cache ?? `${folder}/cluster_cache.db`
-    }, { revocationWait: Duration.seconds(5 / speed), ...options.pool })
+    }, {
+      revocationWait: Duration.seconds(5 / speed),
+      ...options.pool,
+      reset: { settle: Duration.seconds(10 / speed), ...options.pool?.reset }
+    })
   })).pipe(
     Layer.provideMerge(Emulator.layer({ speed: 100, ...options.emulator })),
     Layer.provide(NodeContext.layer)

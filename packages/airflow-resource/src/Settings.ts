@@ -4,15 +4,17 @@
  * @since 0.1.0
  */
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
+import * as AirflowReset from "@airflow-resource/core/AirflowReset"
 import type { Make } from "@airflow-resource/core/Deployment"
 import * as GithubConfig from "@airflow-resource/github/GithubConfig"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider"
 import * as Config from "effect/Config"
-import type * as ConfigError from "effect/ConfigError"
+import * as ConfigError from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { ConfigurationError } from "./ConfigurationError.js"
 import { fromConfigError } from "./ConfigurationError.js"
@@ -36,6 +38,21 @@ export const pool = Config.all({
   fence: Config.withDefault(Config.literal("auto", "on")("AIRFLOW_RESOURCE_FENCE"), "auto"),
   acquireTimeout: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT"), "15 minutes"),
   maxHold: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_MAX_HOLD"), "60 minutes"),
+  reset: Config.all({
+    keep: Config.withDefault(
+      Config.mapOrFail(Config.string("AIRFLOW_RESOURCE_KEEP"), (text) =>
+        Either.mapLeft(AirflowReset.parseKeep(text), (problem) =>
+          ConfigError.InvalidData(["AIRFLOW_RESOURCE_KEEP"], problem))),
+      {}
+    ),
+    defaultPoolSlots: Config.withDefault(
+      Config.validate(Config.integer("AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS"), {
+        message: "a whole number from 1 on is expected",
+        validation: (slots) => slots >= 1
+      }),
+      128
+    )
+  }),
   /** A token that all leases share, in place of their own. */
   apiToken: Config.option(Config.redacted("ASTRO_API_TOKEN")),
   cache: Config.option(Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE")),
@@ -71,6 +88,8 @@ export const variables: Readonly<Record<string, string>> = {
   AIRFLOW_RESOURCE_FENCE: "whether a lease without a token of its own goes on (`auto`) or fails (`on`); default auto",
   AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "how long getting a lease may take, such as `15 minutes`",
   AIRFLOW_RESOURCE_MAX_HOLD: "how long a lease may last, such as `60 minutes`",
+  AIRFLOW_RESOURCE_KEEP: "what a reset leaves, such as `variables:shared_*, connections:warehouse, pools:etl`",
+  AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS: "how many slots a reset gives `default_pool`; default 128",
   AIRFLOW_RESOURCE_CACHE:
     "the ledger's file; default Environment/CacheManager/cluster_cache.db under the project's root, which was not found here",
   AIRFLOW_USERNAME: "the Airflow user that every lease gets; default airflow",

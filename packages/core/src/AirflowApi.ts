@@ -8,11 +8,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Airflow, Endpoint } from "./Airflow.js"
+import type { AirflowApiError } from "./AirflowError.js"
 import type { DeploymentProvider } from "./DeploymentProvider.js"
-import { withHelpers } from "./internal/airflow/helpers.js"
+import * as client from "./internal/airflow/client.js"
+import * as http from "./internal/airflow/http.js"
 import * as memory from "./internal/airflow/memory.js"
-import * as transport from "./internal/airflow/transport.js"
-import * as v1 from "./internal/airflow/v1.js"
 import * as PinnedClock from "./PinnedClock.js"
 
 /**
@@ -22,14 +22,17 @@ import * as PinnedClock from "./PinnedClock.js"
 export class AirflowApi extends Context.Tag("@airflow-resource/core/AirflowApi")<
   AirflowApi,
   {
-    /** Binds a client to one Airflow, without asking it anything: see {@link Airflow.waitForAirflowToBeReady}. */
-    readonly connect: (endpoint: Endpoint) => Airflow
+    /**
+     * Asks an Airflow which one it is, and binds a client to it. Fails while there is none that answers: see
+     * {@link AirflowReadiness.awaitConnected}. Connect again after an upgrade.
+     */
+    readonly connect: (endpoint: Endpoint) => Effect.Effect<Airflow, AirflowApiError>
   }
 >() {}
 
 /**
- * Clients of Airflow 2 (`/api/v1`). Reads, deletions and settings are repeated while that may help; a trigger that was not answered
- * is looked up under its own run id, and repeated under it if it never arrived: one run in any case.
+ * Clients of Airflow 2 (`/api/v1`) and 3 (`/api/v2`). Reads, deletions and settings are repeated while that may help; a trigger that
+ * was not answered is looked up under its own run id, and repeated under it if it never arrived: one run in any case.
  *
  * @example
  * ```ts
@@ -39,10 +42,11 @@ export class AirflowApi extends Context.Tag("@airflow-resource/core/AirflowApi")
  * import * as Layer from "effect/Layer"
  * import * as Redacted from "effect/Redacted"
  *
- * export const version = Effect.gen(function*() {
+ * export const run = Effect.gen(function*() {
  *   const { connect } = yield* AirflowApi.AirflowApi
- *   const credentials = { _tag: "Basic", username: "admin", password: Redacted.make("admin") } as const
- *   return yield* connect({ baseUrl: "http://127.0.0.1:8080", credentials }).version
+ *   const credentials = { _tag: "Password", username: "admin", password: Redacted.make("admin") } as const
+ *   const airflow = yield* connect({ baseUrl: "http://127.0.0.1:8080", credentials })
+ *   return yield* airflow.runDag("hello_world_dag", { conf: { name: "World" }, timeout: "2 minutes" })
  * }).pipe(Effect.provide(Layer.provide(AirflowApi.layer, FetchHttpClient.layer)))
  * ```
  *
@@ -52,12 +56,12 @@ export class AirflowApi extends Context.Tag("@airflow-resource/core/AirflowApi")
 export const layer: Layer.Layer<AirflowApi, never, HttpClient.HttpClient> = Layer.effect(
   AirflowApi,
   Effect.gen(function*() {
-    const http = yield* HttpClient.HttpClient
+    const httpClient = yield* HttpClient.HttpClient
     const pin = yield* PinnedClock.pin
     return AirflowApi.of({
       connect: (endpoint) => {
         const baseUrl = endpoint.baseUrl.replace(/\/+$/, "")
-        return pinned(withHelpers(v1.make(baseUrl, transport.make(http, { ...endpoint, baseUrl }))), pin)
+        return pin(Effect.map(http.connect(httpClient, { ...endpoint, baseUrl }), (found) => client.make(found, pin)))
       }
     })
   })
@@ -80,6 +84,8 @@ export type MemoryDag = memory.MemoryDag
 export interface MemoryOptions {
   /** Default: `hello_world_dag` with a task `hello` that logs "Hello World from Airflow". */
   readonly dags?: ReadonlyArray<MemoryDag> | undefined
+  /** The Airflow that it is like ["2.11.0"]. */
+  readonly version?: string | undefined
 }
 
 /**
@@ -105,25 +111,12 @@ export const layerMemory = (options: MemoryOptions = {}): Layer.Layer<AirflowApi
     AirflowApi,
     Effect.gen(function*() {
       const pin = yield* PinnedClock.pin
-      const cloud = yield* memory.make(options.dags)
-      return AirflowApi.of({ connect: ({ baseUrl }) => pinned(withHelpers(cloud(baseUrl)), pin) })
+      const cloud = yield* memory.make(options)
+      return AirflowApi.of({
+        connect: ({ baseUrl }) => {
+          const airflow = cloud(baseUrl)
+          return pin(Effect.as(airflow.authenticated, client.make(airflow, pin)))
+        }
+      })
     })
   )
-
-// internal
-
-type Pin = Effect.Effect.Success<typeof PinnedClock.pin>
-
-/** Every member on the clock of the layer, wherever it is called. */
-const pinned = (airflow: Airflow, pin: Pin): Airflow =>
-  Object.fromEntries(
-    Object.entries(airflow).map(([name, member]) => [
-      name,
-      Effect.isEffect(member)
-        ? pin(member as Effect.Effect<unknown, unknown>)
-        : typeof member === "function"
-        ? (...args: ReadonlyArray<never>) =>
-          pin((member as (...args: ReadonlyArray<never>) => Effect.Effect<unknown>)(...args))
-        : member
-    ])
-  ) as unknown as Airflow

@@ -8,8 +8,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Airflow, AirflowApiError, Health } from "./Airflow.js"
-import { AirflowNotReady } from "./Airflow.js"
+import type { Airflow, Health } from "./Airflow.js"
+import type { AirflowApiError } from "./AirflowError.js"
+import { AirflowNotReady } from "./AirflowError.js"
 import * as schedules from "./internal/schedules.js"
 
 /**
@@ -17,17 +18,21 @@ import * as schedules from "./internal/schedules.js"
  * @category models
  */
 export interface ReadyOptions {
-  /** Default: 5 minutes. */
+  /** [5 minutes] */
   readonly timeout?: Duration.DurationInput | undefined
   /** When waking or creating was asked for: a heartbeat from before it proves nothing. */
   readonly since?: DateTime.Utc | undefined
   /** How often in a row it must look ready [2]. */
   readonly stablePolls?: number | undefined
+  /** Whether there are deferrable tasks, which wait for ever without a triggerer [false]. */
+  readonly needsTriggerer?: boolean | undefined
+  /** Up to Airflow 2.11.0 a DAG processor that was run by itself once is called unhealthy for ever after [false]. */
+  readonly ignoreDagProcessor?: boolean | undefined
 }
 
 /**
- * Polls until Airflow is ready, through whatever an ingress answers while a deployment wakes. Credentials that are refused for
- * 30 seconds end it early.
+ * Polls until a client's Airflow is ready, through whatever an ingress answers while a deployment wakes. Credentials that are
+ * refused for 30 seconds end it early.
  *
  * @example
  * ```ts
@@ -41,12 +46,38 @@ export interface ReadyOptions {
  * @category combinators
  */
 export const awaitReady = (
-  airflow: Pick<Airflow, "baseUrl" | "health" | "dags" | "version">,
+  airflow: Watched,
   options: ReadyOptions = {}
 ): Effect.Effect<void, AirflowNotReady> =>
+  Effect.asVoid(awaitConnected(airflow.baseUrl, Effect.succeed(airflow), options))
+
+/**
+ * The same before there is a client, since an Airflow that does not answer cannot say which one it is.
+ *
+ * @example
+ * ```ts
+ * import type { Endpoint } from "@airflow-resource/core/Airflow"
+ * import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+ * import * as AirflowReadiness from "@airflow-resource/core/AirflowReadiness"
+ * import * as Effect from "effect/Effect"
+ *
+ * export const client = (endpoint: Endpoint) =>
+ *   Effect.flatMap(AirflowApi.AirflowApi, ({ connect }) =>
+ *     AirflowReadiness.awaitConnected(endpoint.baseUrl, connect(endpoint), { timeout: "2 minutes" }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const awaitConnected = <A extends Watched>(
+  baseUrl: string,
+  connect: Effect.Effect<A, AirflowApiError>,
+  options: ReadyOptions = {}
+): Effect.Effect<A, AirflowNotReady> =>
   Effect.gen(function*() {
     const timeout = Duration.decode(options.timeout ?? "5 minutes")
     const startedAt = yield* Clock.currentTimeMillis
+    let connected: A | undefined
     let answers: ReadonlyArray<string> = []
     let stable = 0
     let refusedSince: number | undefined
@@ -54,7 +85,7 @@ export const awaitReady = (
       Clock.currentTimeMillis,
       (now) =>
         new AirflowNotReady({
-          baseUrl: airflow.baseUrl,
+          baseUrl,
           waited: Duration.millis(now - startedAt),
           answers: answers.length === 0 ? ["nothing"] : answers
         })
@@ -63,16 +94,18 @@ export const awaitReady = (
       stable = 0
       // the last distinct ones, however they alternate
       answers = [...answers.filter((earlier) => earlier !== answer), answer].slice(-5)
-      return Option.none<void>()
+      return Option.none<A>()
     }
 
     const look = Effect.gen(function*() {
-      const complaint = complain(yield* airflow.health, options.since)
+      const airflow = connected ?? (yield* connect)
+      connected = airflow
+      const complaint = complain(yield* airflow.health, options)
       if (complaint !== undefined) return see(complaint)
-      yield* airflow.dags
+      yield* airflow.authenticated
       refusedSince = undefined
       stable += 1
-      return stable >= (options.stablePolls ?? 2) ? Option.some<void>(undefined) : Option.none<void>()
+      return stable >= (options.stablePolls ?? 2) ? Option.some(airflow) : Option.none<A>()
     }).pipe(
       Effect.catchAll((error: AirflowApiError) =>
         Effect.gen(function*() {
@@ -82,17 +115,19 @@ export const awaitReady = (
           refusedSince = refused ? refusedSince ?? now : undefined
           const hopeless = error.kind === "unsupported" ||
             (refusedSince !== undefined && now - refusedSince >= patience)
-          return hopeless ? yield* Effect.flatMap(notReady, Effect.fail) : Option.none<void>()
+          return hopeless ? yield* Effect.flatMap(notReady, Effect.fail) : Option.none<A>()
         })
       )
     )
-    yield* schedules.untilSome(look, schedules.poll).pipe(
+    return yield* schedules.untilSome(look, schedules.poll).pipe(
       Effect.timeoutOption(timeout),
-      Effect.flatMap(Option.match({ onNone: () => Effect.flatMap(notReady, Effect.fail), onSome: () => Effect.void }))
+      Effect.flatMap(Option.match({ onNone: () => Effect.flatMap(notReady, Effect.fail), onSome: Effect.succeed }))
     )
   })
 
 // internal
+
+type Watched = Pick<Airflow, "baseUrl" | "health" | "authenticated">
 
 /** A new token may need a moment before everything in front of Airflow knows it. */
 const patience = 30_000
@@ -100,13 +135,18 @@ const patience = 30_000
 /** Clocks of two machines differ. */
 const skew = Duration.seconds(30)
 
-const complain = ({ dagProcessor, metadatabase, scheduler }: Health, since: DateTime.Utc | undefined) => {
+const complain = (
+  { dagProcessor, metadatabase, scheduler, triggerer }: Health,
+  { ignoreDagProcessor = false, needsTriggerer = false, since }: ReadyOptions
+) => {
   if (metadatabase !== "healthy") return `the metadatabase is ${metadatabase}`
   if (scheduler.status !== "healthy") return `the scheduler is ${scheduler.status}`
   // Airflow 2 has none unless it is run by itself
-  if (Option.isSome(dagProcessor) && dagProcessor.value !== "healthy") {
-    return `the DAG processor is ${dagProcessor.value}`
+  if (!ignoreDagProcessor && Option.isSome(dagProcessor) && dagProcessor.value.status !== "healthy") {
+    return `the DAG processor is ${dagProcessor.value.status}`
   }
+  const waiting = Option.match(triggerer, { onNone: () => "not up yet", onSome: ({ status }) => status })
+  if (waiting !== "healthy" && (needsTriggerer || Option.isSome(triggerer))) return `the triggerer is ${waiting}`
   if (since === undefined) return undefined
   const fresh = Option.exists(scheduler.heartbeat, DateTime.greaterThan(DateTime.subtractDuration(since, skew)))
   return fresh ? undefined : "the scheduler's heartbeat is from before the deployment was woken"

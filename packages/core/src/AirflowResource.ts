@@ -13,7 +13,8 @@ import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import type { Airflow, AirflowApiError } from "./Airflow.js"
+import type { Airflow } from "./Airflow.js"
+import type { AirflowApiError } from "./AirflowError.js"
 import type { DeliveryError } from "./DagDelivery.js"
 import { DagDelivery } from "./DagDelivery.js"
 import type { DeploymentId, Make } from "./Deployment.js"
@@ -211,7 +212,7 @@ const assemble = (
     yield* onStep("making the user and delivering")
     const [user, delivered] = yield* Effect.raceFirst(
       Effect.all([
-        slot.airflow.createUser({ username, password }),
+        slot.airflow.users.create({ username, password }),
         delivery.deliver({
           deploymentId: slot.deployment.id,
           deploymentName: slot.deployment.name,

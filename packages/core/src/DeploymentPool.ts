@@ -15,6 +15,7 @@ import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { AirflowApi } from "./AirflowApi.js"
+import type { ResetOptions } from "./AirflowReset.js"
 import type { Make } from "./Deployment.js"
 import type { CacheError } from "./DeploymentCache.js"
 import { DeploymentCache } from "./DeploymentCache.js"
@@ -58,6 +59,8 @@ export interface PoolOptions {
   /** How long a deleted token may still be accepted [5 seconds]. */
   readonly revocationWait?: Duration.DurationInput | undefined
   readonly fence?: "auto" | "on" | undefined
+  /** What may stay in a deployment from one lease to the next [nothing]. */
+  readonly reset?: ResetOptions | undefined
   /** A token that all leases share, used in place of their own (`ASTRO_API_TOKEN`). */
   readonly apiToken?: Redacted.Redacted | undefined
   /** Used, openly, where an own token is refused (`ASTRO_ACCESS_TOKEN`). */
@@ -192,6 +195,7 @@ export const make = (
       readyPolls: options.readyPolls ?? 2,
       revocationWait: Duration.decode(options.revocationWait ?? "5 seconds"),
       longestRequest,
+      reset: options.reset ?? {},
       fence: options.fence ?? "auto",
       apiToken: Option.fromNullable(options.apiToken),
       accessToken: Option.fromNullable(options.accessToken)

@@ -11,8 +11,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Airflow, AirflowApiError, AirflowNotReady } from "./Airflow.js"
+import type { Airflow } from "./Airflow.js"
 import type { AirflowApi } from "./AirflowApi.js"
+import type { AirflowApiError, AirflowNotReady } from "./AirflowError.js"
 import * as AirflowReadiness from "./AirflowReadiness.js"
 import * as AirflowReset from "./AirflowReset.js"
 import type { Deployment, DeploymentId, Make } from "./Deployment.js"
@@ -54,8 +55,8 @@ export class SlotNotClean extends Schema.TaggedError<SlotNotClean>("@airflow-res
   { name: Schema.String, leftovers: Schema.Array(Schema.String) }
 ) {
   override get message(): string {
-    return `The deployment ${this.name} could not be emptied of: ${this.leftovers.join(", ")}. ` +
-      `Delete it in Astro's UI; the next lease creates a new one in its place.`
+    return `The deployment ${this.name} could not be emptied of: ${this.leftovers.join(", ")}. It was made anew for that, and is ` +
+      `not empty either: something outside writes to it, or its image brings this along (then keep it: AIRFLOW_RESOURCE_KEEP).`
   }
   readonly retryable = false
 }
@@ -120,6 +121,7 @@ export interface PrepareOptions {
   readonly revocationWait: Duration.Duration
   /** No cloud request is in flight for longer. */
   readonly longestRequest: Duration.Duration
+  readonly reset: AirflowReset.ResetOptions
   /** `on`: a lease without an own token fails. `auto`: it goes on, and says so. */
   readonly fence: "auto" | "on"
   /** Used in place of an own token (`ASTRO_API_TOKEN`), unless the fence is on. */
@@ -165,21 +167,13 @@ export const marker = (poolId: string): string => `[airflow-resource pool ${pool
 export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSlot, PrepareError> =>
   Effect.gen(function*() {
     const startedAt = yield* DateTime.now
-    const { deployment: found, reused } = yield* fill(slot, granted)
-    const { token, unfenced } = yield* mint(slot, found)
-    const deployment = yield* awaitHealthy(slot, found)
-    yield* step(slot, "waiting for Airflow", { power: "awake" })
-    const airflow = slot.airflowApi.connect({
-      baseUrl: deployment.airflowUrl,
-      credentials: { _tag: "Bearer", token }
-    })
-    yield* AirflowReadiness.awaitReady(airflow, {
-      timeout: slot.options.readyTimeout,
-      stablePolls: slot.options.readyPolls,
-      ...(reused === "awake" ? {} : { since: startedAt })
-    })
-    yield* proveClean(slot, deployment, airflow)
-    return { deployment, reused, token, unfenced, airflow }
+    const filled = yield* fill(slot, granted)
+    return yield* Effect.catchTag(equip(slot, startedAt, filled), "SlotNotClean", ({ leftovers }) =>
+      Effect.gen(function*() {
+        const dirty = yield* write(slot, {})
+        const why = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
+        return yield* equip(slot, startedAt, yield* replace(slot, dirty, filled.deployment, why))
+      }))
   })
 
 /**
@@ -265,7 +259,9 @@ const fill = (slot: HeldSlot, granted: Slot) =>
     if (Option.isNone(known)) return yield* create(slot, yield* step(slot, "its deployment is gone", vacated(granted)))
     const deployment = known.value
     yield* write(slot, { deploymentId: deployment.id, make: deployment.make })
-    if (!PoolPolicy.sameMake(deployment.make, slot.needs)) return yield* replace(slot, granted, deployment)
+    if (!PoolPolicy.sameMake(deployment.make, slot.needs)) {
+      return yield* replace(slot, granted, deployment, `which is ${PoolPolicy.describeMake(deployment.make)}`)
+    }
     if (deployment.isAwake) return { deployment, reused: "awake" as const }
     yield* wake(slot, deployment)
     return { deployment, reused: "woken" as const }
@@ -292,15 +288,33 @@ const vacated = (slot: Slot): PoolPolicy.SlotPatch => ({
 })
 
 /** The ledger forgets the deployment before it is deleted: whoever comes next must not find it (counterexample 10). */
-const replace = (slot: HeldSlot, granted: Slot, old: Deployment) =>
+const replace = (slot: HeldSlot, filled: Slot, old: Deployment, why: string) =>
   Effect.gen(function*() {
-    const emptied = yield* step(
-      slot,
-      `replacing ${old.name}, which is ${PoolPolicy.describeMake(old.make)}`,
-      vacated(granted)
-    )
+    const emptied = yield* step(slot, `replacing ${old.name}, ${why}`, vacated(filled))
     yield* request(slot, `deleting ${old.name}`, slot.provider.delete(old.id), () => ({}))
     return yield* create(slot, emptied)
+  })
+
+type Filled = Pick<PreparedSlot, "deployment" | "reused">
+
+/** From a deployment to one that may be used: its own token, awake, ready, empty. */
+const equip = (
+  slot: HeldSlot,
+  startedAt: DateTime.Utc,
+  { deployment: found, reused }: Filled
+): Effect.Effect<PreparedSlot, PrepareError> =>
+  Effect.gen(function*() {
+    const { token, unfenced } = yield* mint(slot, found)
+    const deployment = yield* awaitHealthy(slot, found)
+    yield* step(slot, "waiting for Airflow", { power: "awake" })
+    const endpoint = { baseUrl: deployment.airflowUrl, credentials: { _tag: "Bearer", token } } as const
+    const airflow = yield* AirflowReadiness.awaitConnected(endpoint.baseUrl, slot.airflowApi.connect(endpoint), {
+      timeout: slot.options.readyTimeout,
+      stablePolls: slot.options.readyPolls,
+      ...(reused === "awake" ? {} : { since: startedAt })
+    })
+    yield* proveClean(slot, deployment, airflow)
+    return { deployment, reused, token, unfenced, airflow }
   })
 
 const wake = (slot: HeldSlot, deployment: Deployment) =>
@@ -458,10 +472,10 @@ const proveClean = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
     const now = yield* Clock.currentTimeMillis
     const settled = revokedAt === null ? now : revokedAt + Duration.toMillis(slot.options.revocationWait)
     yield* Effect.sleep(Math.max(0, settled - now))
-    const dirt = yield* AirflowReset.verify(airflow)
+    const dirt = yield* AirflowReset.verify(airflow, slot.options.reset)
     if (dirt.length === 0) return
     yield* step(slot, "resetting")
-    yield* AirflowReset.reset(airflow).pipe(
+    yield* AirflowReset.reset(airflow, slot.options.reset).pipe(
       Effect.catchTag("ResetIncomplete", (error) =>
         new SlotNotClean({
           name: deployment.name,

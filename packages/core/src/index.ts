@@ -5,6 +5,7 @@
  */
 export * as Airflow from "./Airflow.js"
 export * as AirflowApi from "./AirflowApi.js"
+export * as AirflowError from "./AirflowError.js"
 export * as AirflowReadiness from "./AirflowReadiness.js"
 export * as AirflowReset from "./AirflowReset.js"
 export * as AirflowResource from "./AirflowResource.js"
@@ -20,3 +21,4 @@ export * as PoolPolicy from "./PoolPolicy.js"
 export * as PrepareSlot from "./PrepareSlot.js"
 export * as ProjectDirectory from "./ProjectDirectory.js"
 export * as Slot from "./Slot.js"
+export * as TaskLog from "./TaskLog.js"

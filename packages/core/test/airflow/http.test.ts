@@ -1,29 +1,28 @@
-import type { Airflow } from "@airflow-resource/core"
+import type { AirflowError } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Redacted, TestClock } from "effect"
+import { Clock, Effect, Redacted, TestClock } from "effect"
 import { inspect } from "node:util"
-import { type Answer, answer, connect, html, refused, silent, token } from "./server.js"
+import {
+  type Answer,
+  answer,
+  connect,
+  dagRow,
+  html,
+  inTime,
+  problem,
+  refused,
+  type Request,
+  serve,
+  silent,
+  token
+} from "./server.js"
 
-const problem = (status: number, detail: string | null, title: string | null = "x"): Answer =>
-  answer(status, { detail, status, title, type: "https://airflow.apache.org/docs" }, {
-    "content-type": "application/problem+json"
-  })
-
-/** Virtual time passes until the effect is done. */
-const inTime = <A, E>(effect: Effect.Effect<A, E>) =>
-  Effect.gen(function*() {
-    const fiber = yield* Effect.fork(effect)
-    yield* TestClock.adjust("10 minutes")
-    return yield* Fiber.join(fiber)
-  })
-
-const run = (state: string) => ({ dag_id: "d", dag_run_id: "r", state, start_date: null, end_date: null })
-const version = "GET /api/v1/version"
+const dag = "GET /api/v1/dags/d"
 
 interface Case {
   readonly title: string
   readonly answer: Answer
-  readonly kind: Airflow.AirflowApiError["kind"]
+  readonly kind: AirflowError.AirflowApiError["kind"]
   readonly asked: number
   readonly says: string
 }
@@ -59,19 +58,41 @@ const cases: ReadonlyArray<Case> = [
     says: "login page"
   },
   {
-    title: "Airflow 3",
+    title: "an Airflow that was upgraded meanwhile",
     answer: answer(404, { error: "/api/v1 has been removed in Airflow 3, please use /api/v2" }),
     kind: "unsupported",
     asked: 1,
-    says: "only Airflow 2"
+    says: "connect again"
   },
   {
-    title: "Airflow 3, to a write",
+    title: "a method that is not there",
     answer: answer(405, { detail: "Method Not Allowed" }),
     kind: "unsupported",
     asked: 1,
-    says: "only Airflow 2"
+    says: "does not offer it"
   },
+  {
+    title: "the fields that Airflow 3 misses",
+    answer: answer(422, { detail: [{ type: "missing", loc: ["body", "logical_date"], msg: "Field required", input: {} }] }),
+    kind: "badRequest",
+    asked: 1,
+    says: "body.logical_date: Field required"
+  },
+  {
+    title: "a conflict that Airflow 3 found in its database",
+    answer: answer(409, { detail: { reason: "Unique constraint violation", statement: "INSERT INTO x", orig_error: "y" } }),
+    kind: "conflict",
+    asked: 1,
+    says: "Unique constraint violation"
+  },
+  {
+    title: "a database that was locked",
+    answer: answer(500, { detail: { reason: "Database error", statement: "hidden", orig_error: "hidden" } }),
+    kind: "server",
+    asked: 4,
+    says: "Database error"
+  },
+  { title: "500 as text", answer: answer(500, "Internal Server Error"), kind: "server", asked: 4, says: "500" },
   {
     title: "a server that repeats the token",
     answer: problem(400, `what is ${token}?`),
@@ -85,12 +106,13 @@ describe("what an answer means", () => {
   for (const { answer, asked, kind, says, title } of cases) {
     it.effect(`${title}: ${kind}`, () =>
       Effect.gen(function*() {
-        const { airflow, requests } = yield* connect({ [version]: answer })
-        const error = yield* inTime(Effect.flip(airflow.version))
+        const { airflow, requests } = yield* connect({ [dag]: answer })
+        const error = yield* inTime(Effect.flip(airflow.dag("d")))
         assert.strictEqual(error.kind, kind)
         assert.strictEqual(requests.length, asked)
         assert.include(error.message, says)
-        assert.include(error.message, "read Airflow's version")
+        assert.include(error.message, "read the DAG d")
+        assert.deepInclude(error, { request: "GET https://airflow.test/dx/api/v1/dags/d", attempts: asked })
         const shown = [inspect(error, { depth: 10 }), JSON.stringify(error), error.message, String(error), error.stack]
         assert.notInclude(shown.join("\n"), token)
         assert.notInclude(shown.join("\n"), Buffer.from(token).toString("base64"))
@@ -99,25 +121,32 @@ describe("what an answer means", () => {
 })
 
 describe("requests", () => {
+  const variable = { key: "a/b", value: "1" }
+
   it.effect("are bare: our credentials, what is accepted, a content type only with a body, no tracing", () =>
     Effect.gen(function*() {
-      const { airflow, requests } = yield* connect({
-        "GET /api/v1/version": answer(200, { version: "2.11.2", git_version: null }),
+      const server = yield* serve({
         "DELETE /api/v1/variables/a%2Fb": answer(204, undefined),
-        "POST /api/v1/variables": answer(200, { key: "a/b" })
+        "POST /api/v1/variables": answer(200, variable)
       })
+      const airflow = yield* server.client
       assert.strictEqual(airflow.apiUrl, "https://airflow.test/dx/api/v1")
-      assert.strictEqual(yield* airflow.version, "2.11.2")
-      yield* airflow.deleteVariable("a/b")
-      yield* airflow.setVariable("a/b", "1")
-      for (const { headers } of requests) {
+      assert.deepStrictEqual(airflow.version, { full: "2.11.2", major: 2, minor: 11, patch: 2 })
+      yield* airflow.variables.remove("a/b")
+      yield* airflow.variables.put(variable)
+      for (const { headers } of server.requests) {
         assert.strictEqual(headers["authorization"], `Bearer ${token}`)
         assert.strictEqual(headers["accept"], "application/json")
         assert.notProperty(headers, "traceparent")
         assert.notProperty(headers, "b3")
       }
-      assert.deepStrictEqual(requests.map(({ headers }) => headers["content-type"]), [
-        undefined,
+      assert.deepStrictEqual(server.routes(), [
+        "GET /api/v2/version",
+        "GET /api/v1/version",
+        "DELETE /api/v1/variables/a%2Fb",
+        "POST /api/v1/variables"
+      ])
+      assert.deepStrictEqual(server.requests.slice(2).map(({ headers }) => headers["content-type"]), [
         undefined,
         "application/json"
       ])
@@ -126,8 +155,8 @@ describe("requests", () => {
   it.effect("wait as long as a server asks for", () =>
     Effect.gen(function*() {
       const limited = answer(429, "", { "retry-after": "20" })
-      const { airflow } = yield* connect({ [version]: [limited, answer(200, { version: "2.11.2" })] })
-      const waited = Effect.zipRight(airflow.version, Clock.currentTimeMillis)
+      const { airflow } = yield* connect({ [dag]: [limited, answer(200, dagRow)] })
+      const waited = Effect.zipRight(airflow.dag("d"), Clock.currentTimeMillis)
       assert.strictEqual(yield* inTime(waited), 20_000)
     }))
 
@@ -135,7 +164,7 @@ describe("requests", () => {
     Effect.gen(function*() {
       const { airflow } = yield* connect({})
       for (const id of [".", ".."]) {
-        assert.strictEqual((yield* Effect.flip(airflow.deleteVariable(id))).kind, "badRequest")
+        assert.strictEqual((yield* Effect.flip(airflow.variables.remove(id))).kind, "badRequest")
         assert.strictEqual((yield* Effect.flip(airflow.dag(id))).kind, "badRequest")
       }
     }))
@@ -143,35 +172,37 @@ describe("requests", () => {
   it.effect("that write are sent once, unless they end the same", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
-        "POST /api/v1/pools": answer(502, ""),
+        "POST /api/v1/users": answer(502, ""),
         "DELETE /api/v1/pools/p": [answer(502, ""), problem(404, "gone")]
       })
-      assert.strictEqual((yield* inTime(Effect.flip(airflow.createPool({ name: "p", slots: 1 })))).kind, "gateway")
-      yield* inTime(airflow.deletePool("p"))
-      assert.deepStrictEqual(routes(), ["POST /api/v1/pools", "DELETE /api/v1/pools/p", "DELETE /api/v1/pools/p"])
+      const user = { username: "u", password: Redacted.make("p") }
+      assert.strictEqual((yield* inTime(Effect.flip(airflow.users.create(user)))).kind, "gateway")
+      yield* inTime(airflow.pools.remove("p"))
+      assert.deepStrictEqual(routes(), ["POST /api/v1/users", "DELETE /api/v1/pools/p", "DELETE /api/v1/pools/p"])
     }))
 
   it.effect("for a list go on by what came, and count nothing twice", () =>
     Effect.gen(function*() {
-      const at = (offset: number) => `GET /api/v1/variables?limit=100&order_by=id&offset=${offset}`
+      const at = (offset: number) => `GET /api/v1/variables?order_by=id&limit=100&offset=${offset}`
+      const rows = (...keys: ReadonlyArray<string>) => keys.map((key) => ({ key, value: key }))
       const { airflow } = yield* connect({
-        [at(0)]: answer(200, { variables: [{ key: "a" }, { key: "b" }], total_entries: 5 }),
+        [at(0)]: answer(200, { variables: rows("a", "b"), total_entries: 5 }),
         // one was added in front meanwhile
-        [at(2)]: answer(200, { variables: [{ key: "b" }, { key: "c" }], total_entries: 6 }),
+        [at(2)]: answer(200, { variables: rows("b", "c"), total_entries: 6 }),
         [at(4)]: answer(200, { variables: [], total_entries: 6 })
       })
-      assert.deepStrictEqual(yield* airflow.variables, ["a", "b", "c"])
+      assert.deepStrictEqual((yield* airflow.variables.list).map(({ key }) => key), ["a", "b", "c"])
     }))
 
   it.effect("to pause all go on where one call does not reach", () =>
     Effect.gen(function*() {
-      const path = "PATCH /api/v1/dags?dag_id_pattern=~&only_active=false&limit=100"
+      const path = "PATCH /api/v1/dags?only_active=false&dag_id_pattern=~&limit=100"
       const dags = Array.from(
         { length: 100 },
         (_, index) => ({ dag_id: `d${index}`, is_paused: true, is_active: true })
       )
       const { airflow, requests } = yield* connect({
-        [path]: answer(200, { dags, total_entries: 101 }),
+        [`${path}&offset=0`]: answer(200, { dags, total_entries: 101 }),
         [`${path}&offset=100`]: answer(200, { dags: dags.slice(0, 1), total_entries: 101 })
       })
       yield* airflow.pauseAll
@@ -179,93 +210,113 @@ describe("requests", () => {
     }))
 })
 
-describe("a trigger", () => {
-  const post = "POST /api/v1/dags/d/dagRuns"
-  const get = "GET /api/v1/dags/d/dagRuns/r"
-
-  it.effect("whose answer was lost is looked up, not repeated", () =>
+describe("what is made or changed", () => {
+  it.effect("is made like that, or what is there is made like it, through a stumble of the server", () =>
     Effect.gen(function*() {
-      const { airflow, routes } = yield* connect({ [post]: silent, [get]: answer(200, run("queued")) })
-      const found = yield* inTime(airflow.trigger("d", { runId: "r" }))
-      assert.strictEqual(found.state, "queued")
-      assert.deepStrictEqual(routes(), [post, get])
-    }))
-
-  it.effect("that never arrived is repeated under the same id", () =>
-    Effect.gen(function*() {
-      const { airflow, requests, routes } = yield* connect({
-        [post]: [html(502), answer(200, run("queued"))],
-        [get]: problem(404, "DAGRun not found")
-      })
-      yield* inTime(airflow.trigger("d", { runId: "r", conf: { k: 1 } }))
-      assert.deepStrictEqual(routes(), [post, get, post])
-      assert.deepStrictEqual(requests.flatMap(({ body }) => body === undefined ? [] : [body]), [
-        { dag_run_id: "r", conf: { k: 1 } },
-        { dag_run_id: "r", conf: { k: 1 } }
-      ])
-    }))
-
-  it.effect("that is there already is found", () =>
-    Effect.gen(function*() {
-      const { airflow } = yield* connect({ [post]: problem(409, "exists"), [get]: answer(200, run("running")) })
-      assert.strictEqual((yield* airflow.trigger("d", { runId: "r" })).state, "running")
-    }))
-
-  it.effect("that cannot be sent fails with what happened to it", () =>
-    Effect.gen(function*() {
-      const { airflow, routes } = yield* connect({ [post]: html(503), [get]: problem(404, "DAGRun not found") })
-      const error = yield* inTime(Effect.flip(airflow.trigger("d", { runId: "r" })))
-      assert.deepInclude(error, { kind: "gateway", status: 503 })
-      assert.strictEqual(routes().filter((route) => route === post).length, 3)
-    }))
-})
-
-describe("a wait for a run", () => {
-  it.effect("outlives a webserver that restarts", () =>
-    Effect.gen(function*() {
-      const { airflow } = yield* connect({
-        "GET /api/v1/dags/d/dagRuns/r": [
-          answer(200, run("running")),
-          ...Array.from({ length: 12 }, () => refused),
-          answer(200, run("success"))
-        ]
-      })
-      assert.strictEqual((yield* inTime(airflow.awaitRun("d", "r"))).state, "success")
-    }))
-
-  it.effect("says what it can when it is over", () =>
-    Effect.gen(function*() {
-      const { airflow } = yield* connect({
-        "GET /api/v1/dags/d/dagRuns/r": answer(200, run("running")),
-        "GET /api/v1/dags/d": answer(200, { dag_id: "d", is_paused: false, is_active: true, tags: [] }),
-        "GET /api/v1/health": html(502),
-        "GET /api/v1/dags/d/dagRuns/r/taskInstances?limit=10000": answer(200, {
-          task_instances: [{ task_id: "t", map_index: -1, state: "up_for_retry", try_number: 1 }]
-        })
-      })
-      const error = yield* inTime(Effect.flip(airflow.awaitRun("d", "r", { timeout: "1 minute" })))
-      assert(error._tag === "RunStuck")
-      for (const words of ["waited 1m", "not paused", "HTML", "t up_for_retry"]) assert.include(error.message, words)
-    }))
-})
-
-describe("a task's log", () => {
-  it.effect("is asked for as text, of the last try, until it has arrived", () =>
-    Effect.gen(function*() {
-      const path = "/api/v1/dags/d/dagRuns/r/taskInstances/t"
-      const log = `GET ${path}/2/logs/3?full_content=true`
-      const marker =
-        "host\n INFO - ::group::Log message source details\n*** Could not read served logs\n INFO - ::endgroup::\n"
       const { airflow, requests } = yield* connect({
-        [`GET ${path}/2`]: answer(200, { task_id: "t", map_index: 2, state: "success", try_number: 3 }),
-        [`GET ${path}/logs/3?full_content=true&map_index=2`]: [
-          answer(200, marker),
-          answer(200, `${marker}[x] INFO - hi\n`)
-        ]
+        "POST /api/v2/variables": [answer(500, "Internal Server Error"), answer(409, { detail: "exists" })],
+        "PATCH /api/v2/variables/k": answer(200, {}),
+        "POST /api/v2/pools": answer(409, { detail: { reason: "Unique constraint violation" } }),
+        "PATCH /api/v2/pools/p?update_mask=slots&update_mask=description": answer(200, {}),
+        "PATCH /api/v2/pools/default_pool?update_mask=slots": answer(200, {}),
+        "POST /api/v2/connections": [answer(409, { detail: "exists" }), answer(201, {})],
+        "DELETE /api/v2/connections/c": answer(204, undefined)
+      }, { version: "3.2.2" })
+      yield* inTime(airflow.variables.put({ key: "k", value: "1" }))
+      yield* airflow.pools.put({ name: "p", slots: 2, description: "two" })
+      yield* airflow.pools.put({ name: "default_pool", slots: 3 })
+      yield* airflow.connections.put({ id: "c", type: "http", extra: { a: 1 }, password: Redacted.make("s") })
+      const body = (route: string) => requests.find((request) => request.route.startsWith(route))?.body
+      assert.deepStrictEqual(body("PATCH /api/v2/variables/k"), { key: "k", value: "1" })
+      assert.deepStrictEqual(body("PATCH /api/v2/pools/p"), {
+        pool: "p",
+        slots: 2,
+        description: "two",
+        include_deferred: false
       })
-      assert.include(yield* inTime(airflow.taskLog("d", "r", "t", { mapIndex: 2 })), "INFO - hi")
-      assert.strictEqual(requests.length, 3, log)
-      assert.strictEqual(requests[2]?.headers["accept"], "text/plain")
+      assert.deepStrictEqual(body("PATCH /api/v2/pools/default_pool"), { slots: 3 })
+      assert.deepStrictEqual(body("POST /api/v2/connections"), {
+        connection_id: "c",
+        conn_type: "http",
+        extra: "{\"a\":1}",
+        password: "s"
+      })
+    }))
+})
+
+describe("credentials", () => {
+  const encoded = (claims: unknown) => Buffer.from(JSON.stringify(claims)).toString("base64url")
+  const jwt = (exp: number, name = "x") => `e30.${encoded({ exp })}.${name}`
+  const granted = (value: string) => answer(201, { access_token: value })
+  const password = { _tag: "Password", username: "u", password: Redacted.make("p") } as const
+  const log = "POST /auth/token"
+  const v3 = "GET /api/v2/dags/d"
+  const sent = (requests: ReadonlyArray<Request>, route: string) =>
+    requests.filter((request) => request.route === route).map(({ headers }) => headers["authorization"])
+
+  it.effect("by password are exchanged for a token once, which is renewed before it expires", () =>
+    Effect.gen(function*() {
+      const [first, second] = [jwt(3600, "a"), jwt(7200, "b")]
+      const server = yield* serve({ [log]: [granted(first), granted(second)], [v3]: answer(200, dagRow) }, {
+        version: "3.1.8",
+        credentials: password
+      })
+      const airflow = yield* server.client
+      yield* airflow.dag("d")
+      yield* TestClock.adjust("50 minutes")
+      yield* airflow.dag("d")
+      yield* TestClock.adjust("6 minutes")
+      yield* airflow.dag("d")
+      assert.deepStrictEqual(sent(server.requests, v3), [`Bearer ${first}`, `Bearer ${first}`, `Bearer ${second}`])
+      assert.deepStrictEqual(server.requests.find(({ route }) => route === log)?.body, { username: "u", password: "p" })
+      assert.deepStrictEqual(sent(server.requests, log), [undefined, undefined])
+    }))
+
+  it.effect("by password are renewed when a restarted server knows none of its tokens, once", () =>
+    Effect.gen(function*() {
+      const [first, second] = [jwt(9e9, "a"), jwt(9e9, "b")]
+      const unknown = answer(403, { detail: "Invalid JWT token" })
+      const server = yield* serve({
+        [log]: [granted(first), granted(second)],
+        [v3]: [unknown, answer(200, dagRow), unknown]
+      }, { version: "3.3.2", credentials: password })
+      const airflow = yield* server.client
+      yield* airflow.dag("d")
+      assert.deepStrictEqual(sent(server.requests, v3), [`Bearer ${first}`, `Bearer ${second}`])
+      const error = yield* Effect.flip(airflow.dag("d"))
+      assert.strictEqual(error.kind, "forbidden")
+      assert.strictEqual(sent(server.requests, v3).length, 4)
+    }))
+
+  it.effect("by password are sent as they are to Airflow 2, which gives no tokens", () =>
+    Effect.gen(function*() {
+      const { airflow, requests } = yield* connect({ [log]: html(404), [dag]: answer(200, dagRow) }, {
+        credentials: password
+      })
+      yield* airflow.dag("d")
+      assert.deepStrictEqual(sent(requests, dag), [`Basic ${Buffer.from("u:p").toString("base64")}`])
+    }))
+
+  it.effect("that are wrong say so", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({ [log]: answer(401, { detail: "Invalid credentials" }) }, {
+        version: "3.1.8",
+        credentials: password
+      })
+      const error = yield* Effect.flip(server.client)
+      assert.deepInclude(error, { kind: "unauthorized", operation: "log in as u" })
+    }))
+
+  it.effect("of one's own are asked for before every request, and not shown", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const headers = Effect.sync(() => ({ "x-key": Redacted.make(`canary-of-one's-own-${++asked}`) }))
+      const server = yield* serve({ [dag]: problem(400, "no canary-of-one's-own-3 here") }, {
+        credentials: { _tag: "Custom", headers }
+      })
+      const error = yield* Effect.flip(Effect.flatMap(server.client, (airflow) => airflow.dag("d")))
+      assert.deepStrictEqual(server.requests.map(({ headers }) => headers["x-key"]?.slice(-1)), ["1", "2", "3"])
+      assert.include(error.message, "<redacted>")
     }))
 })
 
@@ -283,9 +334,32 @@ describe("a user", () => {
       ]
       for (const [given, outcome] of outcomes) {
         const { airflow } = yield* connect({ "POST /api/v1/users": given })
-        assert.strictEqual(yield* airflow.createUser(user), outcome)
+        assert.strictEqual(yield* airflow.users.create(user), outcome)
       }
       const { airflow } = yield* connect({ "POST /api/v1/users": problem(400, "Unknown roles") })
-      assert.strictEqual((yield* Effect.flip(airflow.createUser(user))).kind, "badRequest")
+      assert.strictEqual((yield* Effect.flip(airflow.users.create(user))).kind, "badRequest")
+    }))
+
+  it.effect("is asked for where Airflow 3 keeps its users, if it has any", () =>
+    Effect.gen(function*() {
+      const path = "/auth/fab/v1/users"
+      const { airflow } = yield* connect({
+        [`POST ${path}`]: answer(200, {}),
+        [`GET ${path}/u`]: answer(200, { username: "u", email: "u@example.com", roles: [{ name: "Admin" }] }),
+        [`DELETE ${path}/u`]: [answer(204, undefined), answer(404, { detail: "gone" })]
+      }, { version: "3.2.2" })
+      assert.strictEqual(yield* airflow.users.create(user), "created")
+      assert.deepStrictEqual(yield* airflow.users.get("u"), { username: "u", email: "u@example.com", roles: ["Admin"] })
+      yield* airflow.users.remove("u")
+      yield* airflow.users.remove("u")
+      const simple = yield* connect({
+        [`POST ${path}`]: answer(405, { detail: "Method Not Allowed" }),
+        // the page that every unknown address shows
+        [`GET ${path}/u`]: html(200),
+        [`DELETE ${path}/u`]: answer(405, { detail: "Method Not Allowed" })
+      }, { version: "3.2.2" })
+      assert.strictEqual(yield* simple.airflow.users.create(user), "unsupported")
+      assert.strictEqual((yield* Effect.flip(simple.airflow.users.get("u"))).kind, "unsupported")
+      assert.strictEqual((yield* Effect.flip(simple.airflow.users.remove("u"))).kind, "unsupported")
     }))
 })

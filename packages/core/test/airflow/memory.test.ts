@@ -1,72 +1,110 @@
 import { AirflowApi, DeploymentProvider } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Redacted, TestClock } from "effect"
-import { suite } from "./AirflowApi.suite.js"
+import { Chunk, Effect, Fiber, Layer, Option, Redacted, Stream, TestClock } from "effect"
+import { dags, suite } from "./AirflowApi.suite.js"
 
-const dags: ReadonlyArray<AirflowApi.MemoryDag> = [
-  { dagId: "hello_world_dag", tasks: [{ taskId: "hello", log: "Hello World from Airflow" }] },
-  {
-    dagId: "failing_dag",
-    tasks: [{ taskId: "boom", outcome: "failed", log: "boom goes the task" }, { taskId: "after", log: "never" }]
-  },
-  { dagId: "slow_dag", tasks: [{ taskId: "sleep", duration: "1 hour", log: "zzz" }] }
-]
-
-const cloud = AirflowApi.layerMemory({ dags }).pipe(Layer.provideMerge(DeploymentProvider.layerMemory()))
+const cloud = (options?: AirflowApi.MemoryOptions) =>
+  AirflowApi.layerMemory(options).pipe(Layer.provideMerge(DeploymentProvider.layerMemory()))
 
 const deploy = Effect.gen(function*() {
   const provider = yield* DeploymentProvider.DeploymentProvider
-  const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+  const make = { runtimeVersion: "13.5.0", cloudProvider: "aws", region: "us-east-1" } as const
   return yield* provider.create({ name: "one", description: "", make })
 })
 
 const connectTo = (baseUrl: string) =>
-  Effect.map(
+  Effect.flatMap(
     AirflowApi.AirflowApi,
-    (api) => api.connect({ baseUrl, credentials: { _tag: "Bearer", token: Redacted.make("any") } })
+    ({ connect }) => connect({ baseUrl, credentials: { _tag: "Bearer", token: Redacted.make("any") } })
   )
 
-suite(
-  "AirflowApi in memory",
-  Effect.flatMap(deploy, ({ airflowUrl }) => connectTo(airflowUrl)).pipe(Effect.provide(cloud))
-)
+const connect = Effect.flatMap(deploy, ({ airflowUrl }) => connectTo(airflowUrl))
+
+for (const version of ["2.11.2", "3.1.8"]) {
+  suite(
+    `AirflowApi in memory, as ${version}`,
+    Effect.provide(connect, cloud({ version, dags: dags("3 seconds") })),
+    { version, users: "created", hasHttp: false }
+  )
+}
 
 describe("AirflowApi in memory", () => {
   it.effect("answers while its deployment is awake, and keeps its state from one lease to the next", () =>
     Effect.gen(function*() {
       const provider = yield* DeploymentProvider.DeploymentProvider
       const { airflowUrl, id } = yield* deploy
-      yield* Effect.flatMap(connectTo(airflowUrl), (airflow) => airflow.setVariable("k", "v"))
-      yield* provider.hibernate(id)
       const airflow = yield* connectTo(airflowUrl)
-      const asleep = yield* Effect.flip(airflow.variables)
+      yield* airflow.variables.put({ key: "k", value: "v" })
+      yield* provider.hibernate(id)
+      const asleep = yield* Effect.flip(airflow.variables.list)
       assert.deepInclude(asleep, { kind: "unreachable", retryable: true })
       yield* provider.wake(id)
-      assert.deepStrictEqual(yield* airflow.variables, ["k"])
-      const other = yield* Effect.flatMap(connectTo("memory://nowhere"), ({ version }) => Effect.flip(version))
+      const again = yield* connectTo(airflowUrl)
+      assert.deepStrictEqual(yield* again.variables.list, [{ key: "k", value: "v" }])
+      const other = yield* Effect.flip(Effect.flatMap(connectTo("memory://nowhere"), ({ health }) => health))
       assert.strictEqual(other.kind, "unreachable")
-    }).pipe(Effect.provide(cloud)))
+    }).pipe(Effect.provide(cloud())))
 
   it.effect("runs on the clock that it was built under", () =>
     Effect.gen(function*() {
-      const airflow = yield* Effect.flatMap(deploy, ({ airflowUrl }) => connectTo(airflowUrl))
+      const airflow = yield* connect
       const runId = yield* airflow.unpauseAndTriggerAirflowDag("slow_dag")
-      const waiting = yield* Effect.fork(airflow.verifyDagIdRan("slow_dag", runId, { timeout: "2 hours" }))
-      yield* TestClock.adjust("59 minutes")
+      const waiting = yield* Effect.fork(airflow.verifyDagIdRan("slow_dag", runId, { timeout: "1 hour" }))
+      yield* TestClock.adjust("9 minutes")
       assert.strictEqual((yield* airflow.run("slow_dag", runId)).state, "running")
       yield* TestClock.adjust("2 minutes")
-      const run = yield* Fiber.join(waiting)
-      assert.deepStrictEqual(Option.map(run.endedAt, ({ epochMillis }) => epochMillis), Option.some(3_600_000))
+      const { tasks: _, ...run } = yield* Fiber.join(waiting)
+      assert.deepStrictEqual(Option.map(run.endedAt, ({ epochMillis }) => epochMillis), Option.some(600_000))
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* airflow.run("slow_dag", runId), run)
-    }).pipe(Effect.provide(cloud)))
+    }).pipe(Effect.provide(cloud({ dags: dags("10 minutes") }))))
+
+  it.effect("prints the lines of a log over the time that its task takes", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const { runId } = yield* airflow.trigger("slow_dag")
+      const seen: Array<string> = []
+      const tail = yield* airflow.tailTaskLog("slow_dag", runId, "sleep").pipe(
+        Stream.runForEach(({ message }) => Effect.sync(() => void seen.push(message))),
+        Effect.fork
+      )
+      for (const count of [1, 2, 3, 4, 5]) {
+        yield* TestClock.adjust(count === 1 ? "1 second" : "10 seconds")
+        assert.strictEqual(seen.length, count)
+      }
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(tail)
+      assert.deepStrictEqual(seen, ["tick 0", "tick 1", "tick 2", "tick 3", "done sleeping"])
+    }).pipe(Effect.provide(cloud({ dags: dags("50 seconds") }))))
+
+  it.effect("waits between two tries, and keeps the log of each", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const { runId } = yield* airflow.trigger("flaky")
+      const seen: Array<string> = []
+      for (let step = 0; step < 4; step++) {
+        const [task] = yield* airflow.taskInstances("flaky", runId)
+        seen.push(`${task?.state} ${task?.tryNumber}`)
+        yield* TestClock.adjust("1 minute")
+      }
+      assert.deepStrictEqual(seen, ["running 1", "up_for_retry 1", "running 2", "success 2"])
+      const { lines } = yield* airflow.taskLog("flaky", runId, "t", { tryNumber: "all" })
+      assert.deepStrictEqual(
+        lines.map(({ errors, message, tryNumber }) => [tryNumber, message, errors.length]),
+        [[1, "trying", 0], [1, "Task failed with exception", 1], [2, "trying", 0]]
+      )
+    }).pipe(Effect.provide(cloud({
+      dags: [{
+        dagId: "flaky",
+        tasks: [{ taskId: "t", log: "trying", duration: "1 minute", tries: 2, error: { type: "E", value: "not yet" } }]
+      }]
+    }))))
 
   it.effect("has a DAG that greets unless it is given others", () =>
     Effect.gen(function*() {
-      const airflow = yield* Effect.flatMap(deploy, ({ airflowUrl }) => connectTo(airflowUrl))
-      const runId = yield* airflow.unpauseAndTriggerAirflowDag("hello_world_dag")
-      yield* airflow.verifyDagIdRan("hello_world_dag", runId)
-      const log = yield* airflow.getTaskInstanceLogs("hello_world_dag", runId, "hello")
-      assert.include(log, "Hello World from Airflow")
-    }).pipe(Effect.provide(AirflowApi.layerMemory().pipe(Layer.provideMerge(DeploymentProvider.layerMemory())))))
+      const airflow = yield* connect
+      const { runId } = yield* airflow.runDag("hello_world_dag")
+      const log = yield* Stream.runCollect(Stream.take(airflow.tailTaskLog("hello_world_dag", runId, "hello"), 1))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(log).map(({ message }) => message), ["Hello World from Airflow"])
+    }).pipe(Effect.provide(cloud())))
 })

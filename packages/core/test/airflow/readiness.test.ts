@@ -1,10 +1,10 @@
 import { AirflowReadiness } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Duration, Effect, Fiber, TestClock } from "effect"
-import { type Answer, answer, connect, html, refused } from "./server.js"
+import { answer, html, type Options, refused, type Routes, serve } from "./server.js"
 
 const health = "GET /api/v1/health"
-const dags = "GET /api/v1/dags?only_active=false&limit=100&order_by=dag_id&offset=0"
+const dags = "GET /api/v1/dags?limit=1"
 
 const healthy = {
   metadatabase: { status: "healthy" },
@@ -12,22 +12,19 @@ const healthy = {
   triggerer: { status: null, latest_triggerer_heartbeat: null },
   dag_processor: { status: null, latest_dag_processor_heartbeat: null }
 }
+const healthyProcessor = { status: "healthy", latest_dag_processor_heartbeat: "1970-01-01T00:10:00Z" }
 const well = answer(200, healthy)
 const empty = answer(200, { dags: [], total_entries: 0 })
 
 /** Runs the wait in virtual time: its outcome, and when that came. */
-const wait = (
-  routes: Record<string, Answer | readonly [Answer, ...ReadonlyArray<Answer>]>,
-  options?: AirflowReadiness.ReadyOptions
-) =>
+const wait = (routes: Routes, ready?: AirflowReadiness.ReadyOptions, options?: Options) =>
   Effect.gen(function*() {
-    const server = yield* connect(routes)
-    const fiber = yield* Effect.fork(
-      Effect.all([Effect.either(AirflowReadiness.awaitReady(server.airflow, options)), Clock.currentTimeMillis])
-    )
+    const server = yield* serve(routes, options)
+    const connected = AirflowReadiness.awaitConnected("https://airflow.test/dx", server.client, ready)
+    const fiber = yield* Effect.fork(Effect.all([Effect.either(connected), Clock.currentTimeMillis]))
     yield* TestClock.adjust("1 hour")
     const [outcome, at] = yield* Fiber.join(fiber)
-    return { outcome, at, routes: server.routes() }
+    return { outcome, at, routes: server.routes().filter((route) => !route.endsWith("/version")) }
   })
 
 const refusal = (outcome: Effect.Effect.Success<ReturnType<typeof wait>>["outcome"]) => {
@@ -35,7 +32,7 @@ const refusal = (outcome: Effect.Effect.Success<ReturnType<typeof wait>>["outcom
   return outcome.left
 }
 
-describe("awaitReady", () => {
+describe("awaitConnected", () => {
   it.effect("looks twice, with our credentials too", () =>
     Effect.gen(function*() {
       const { outcome, routes } = yield* wait({ [health]: well, [dags]: empty })
@@ -117,11 +114,53 @@ describe("awaitReady", () => {
       assert.isAtMost(at, 40_000)
     }))
 
-  it.effect("gives up at once on Airflow 3", () =>
+  it.effect("waits until it can be told which Airflow it is", () =>
     Effect.gen(function*() {
-      const removed = answer(404, { error: "/api/v1 has been removed in Airflow 3" })
-      const { at, outcome } = yield* wait({ [health]: removed })
-      assert.include(refusal(outcome).message, "removed in Airflow 3")
+      const v2 = { version: "3.1.8", git_version: null }
+      const removed = answer(404, { error: "/api/v1 has been removed in Airflow 3, please use its upgraded version" })
+      const { outcome } = yield* wait({
+        "GET /api/v2/version": [refused, html(404), html(404), answer(200, v2)],
+        // the ingress had no route to the first question, and a moment later it had one to the second
+        "GET /api/v1/version": [html(404), removed],
+        "GET /api/v2/monitor/health": answer(200, { ...healthy, dag_processor: healthyProcessor }),
+        "GET /api/v2/dags?limit=1": empty
+      })
+      assert(outcome._tag === "Right")
+      assert.strictEqual(outcome.right.apiUrl, "https://airflow.test/dx/api/v2")
+      assert.deepStrictEqual(outcome.right.version, { full: "3.1.8", major: 3, minor: 1, patch: 8 })
+    }))
+
+  it.effect("waits for the DAG processor of Airflow 3, which says nothing at first", () =>
+    Effect.gen(function*() {
+      const route = "GET /api/v2/monitor/health"
+      const up = answer(200, { ...healthy, dag_processor: healthyProcessor })
+      const rest = { "GET /api/v2/dags?limit=1": empty }
+      const late = yield* wait({ [route]: [well, well, up], ...rest }, {}, { version: "3.3.2" })
+      assert.strictEqual(late.routes.filter((seen) => seen === route).length, 4)
+      const never = yield* wait({ [route]: well, ...rest }, { timeout: "1 minute" }, { version: "3.3.2" })
+      assert.include(refusal(never.outcome).message, "DAG processor is not up yet")
+    }))
+
+  it.effect("asks for a triggerer only where one is needed", () =>
+    Effect.gen(function*() {
+      const needed = yield* wait({ [health]: well, [dags]: empty }, { needsTriggerer: true })
+      assert.include(refusal(needed.outcome).message, "triggerer is not up yet")
+      const triggerer = { status: "healthy", latest_triggerer_heartbeat: null }
+      const routes = { [health]: answer(200, { ...healthy, triggerer }), [dags]: empty }
+      assert.strictEqual((yield* wait(routes, { needsTriggerer: true })).outcome._tag, "Right")
+    }))
+
+  it.effect("may be told to let a retired DAG processor be", () =>
+    Effect.gen(function*() {
+      const retired = answer(200, { ...healthy, dag_processor: { status: "unhealthy" } })
+      const { outcome } = yield* wait({ [health]: retired, [dags]: empty }, { ignoreDagProcessor: true })
+      assert.strictEqual(outcome._tag, "Right")
+    }))
+
+  it.effect("gives up at once on an Airflow that nobody here speaks to", () =>
+    Effect.gen(function*() {
+      const { at, outcome } = yield* wait({ "GET /api/v2/version": answer(200, { version: "4.0.0" }) })
+      assert.include(refusal(outcome).message, "it is \"4.0.0\"")
       assert.strictEqual(at, 0)
     }))
 })

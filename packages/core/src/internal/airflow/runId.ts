@@ -4,7 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { AirflowApiError } from "../../Airflow.js"
+import { AirflowApiError } from "../../AirflowError.js"
 
 /** Unique for ever: a deleted run's log files stay, and a second run of its id would append to them. */
 const make = Effect.gen(function*() {

@@ -12,13 +12,15 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type { Endpoint } from "../../Airflow.js"
-import { AirflowApiError } from "../../Airflow.js"
+import { AirflowApiError } from "../../AirflowError.js"
+import * as Credentials from "./credentials.js"
 
 export interface Call {
   /** In words: "trigger hello_world_dag". */
   readonly operation: string
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE"
+  readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE"
   /** Below the base URL, with every segment encoded. */
   readonly path: string
   readonly body?: unknown
@@ -46,27 +48,20 @@ const repetitions = Schedule.jittered(Schedule.exponential("250 millis")).pipe(
   Schedule.intersect(Schedule.recurs(3))
 )
 
+const anonymous: Credentials.Authorization = { headers: {}, secrets: [] }
+
 export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endpoint) => {
   const client = HttpClient.withTracerPropagation(http, false)
-  const authorize = credentials._tag === "Bearer"
-    ? HttpClientRequest.bearerToken(credentials.token)
-    : HttpClientRequest.basicAuth(credentials.username, credentials.password)
-  // a server may repeat what it was sent; a short password would blot out ordinary words
-  const secret = Redacted.value(credentials._tag === "Bearer" ? credentials.token : credentials.password)
-  const withoutSecret = (text: string) => secret.length < 12 ? text : text.replaceAll(secret, "<redacted>")
 
-  const send = (call: Call): Effect.Effect<string, Failure> =>
-    climbs(call.path) ? Effect.fail<Failure>({ error: unaddressable(call.operation) }) : exchange(call)
+  const requestOf = (call: Call, { headers }: Credentials.Authorization, more: Record<string, string> = {}) =>
+    HttpClientRequest.make(call.method)(`${baseUrl}${call.path}`).pipe(
+      HttpClientRequest.setHeaders({ ...headers, accept: call.accept ?? "application/json", ...more }),
+      // without a body there must be no content type either: a DELETE with one is refused
+      (request) => call.body === undefined ? request : HttpClientRequest.bodyUnsafeJson(request, call.body)
+    )
 
-  const exchange = (call: Call): Effect.Effect<string, Failure> =>
-    client.execute(
-      HttpClientRequest.make(call.method)(`${baseUrl}${call.path}`).pipe(
-        authorize,
-        HttpClientRequest.setHeader("accept", call.accept ?? "application/json"),
-        // without a body there must be no content type either: a DELETE with one is refused
-        (request) => call.body === undefined ? request : HttpClientRequest.bodyUnsafeJson(request, call.body)
-      )
-    ).pipe(
+  const exchange = (call: Call, authorization: Credentials.Authorization): Effect.Effect<string, Failure> =>
+    client.execute(requestOf(call, authorization)).pipe(
       Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
       // a redirection leads to a login page, which must not be taken for an answer
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
@@ -78,34 +73,91 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
           status >= 200 && status < 300
             ? Effect.succeed(text)
             : Effect.fail<Failure>({
-              error: classify(call.operation, status, withoutSecret(text)),
+              error: classify(call.operation, status, without(authorization.secrets, text)),
               ...askedToWait(headers["retry-after"])
             })
       })),
       Effect.withTracerEnabled(false)
     )
 
-  const text = (call: Call): Effect.Effect<string, AirflowApiError> =>
-    send(call).pipe(
-      Effect.retry({ schedule: repetitions, while: ({ error }) => repeatable(call, error) }),
+  const authorizer = Credentials.make(credentials, (username, password) => {
+    const body = { username, password: Redacted.value(password) }
+    const call: Call = { method: "POST", operation: `log in as ${username}`, path: "/auth/token", body }
+    return exchange(call, { ...anonymous, secrets: [body.password] }).pipe(
+      Effect.flatMap((text) => Effect.mapError(decode(call, Grant, text), (error): Failure => ({ error }))),
+      Effect.map(({ access_token }) => Option.some(access_token)),
+      // Airflow 2 has no such page, whatever it shows for it
+      Effect.catchIf(({ error }) => error.status === 404 || error.status === 405, () => Effect.succeedNone),
+      // to ask for a token again and again does no harm
+      Effect.retry({ schedule: repetitions, while: ({ error }) => error.retryable }),
       Effect.mapError(({ error }) => error)
     )
+  })
+
+  /** With our credentials, and with newer ones where the server does not take these any more. */
+  const send = (call: Call): Effect.Effect<string, Failure> => {
+    if (climbs(call.path)) return Effect.fail({ error: unaddressable(call.operation) })
+    const current = Effect.mapError(authorizer.current, (error): Failure => ({ error }))
+    return Effect.flatMap(current, (authorization) =>
+      Effect.catchIf(
+        exchange(call, authorization),
+        ({ error }) => error.kind === "unauthorized" || /invalid jwt/i.test(error.detail),
+        (failure) =>
+          Effect.flatMap(authorizer.renew(authorization), (helps) =>
+            helps ? Effect.flatMap(current, (renewed) => exchange(call, renewed)) : Effect.fail(failure))
+      ))
+  }
+
+  const located = (call: Call, error: AirflowApiError, attempts: number) =>
+    new AirflowApiError({ ...error, request: `${call.method} ${baseUrl}${call.path}`, attempts })
+
+  /** Repeats while that may help, and says how often it did. */
+  const persistently = <A>(
+    call: Call,
+    answer: Effect.Effect<A, Failure>,
+    mayRepeat: (error: AirflowApiError) => boolean
+  ): Effect.Effect<A, AirflowApiError> =>
+    Effect.suspend(() => {
+      let attempts = 0
+      return Effect.suspend(() => {
+        attempts += 1
+        return answer
+      }).pipe(
+        Effect.retry({ schedule: repetitions, while: ({ error }) => mayRepeat(error) }),
+        Effect.mapError(({ error }) => located(call, error, attempts))
+      )
+    })
+
+  const text = (call: Call): Effect.Effect<string, AirflowApiError> =>
+    persistently(call, send(call), (error) => repeatable(call, error))
 
   return {
     text,
+    /** Asks the second where there is no such page as the first; both again while that may help. */
+    either: <A, I>(first: Call, second: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> => {
+      const ask = (call: Call) =>
+        Effect.flatMap(send(call), (body) => Effect.mapError(decode(call, schema, body), (error): Failure => ({ error })))
+      const asked = Effect.catchIf(ask(first), ({ error }) => error.status === 404, (unknown) =>
+        // what has become the first kind in between has the first page too by now
+        Effect.catchIf(ask(second), ({ error }) => error.kind === "unsupported", () => Effect.fail(unknown)))
+      return persistently(first, asked, ({ retryable }) => retryable)
+    },
     json: <A, I>(call: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> =>
-      Effect.flatMap(
-        text(call),
-        (body) =>
-          Effect.mapError(Schema.decode(Schema.parseJson(schema))(body), () =>
-            /^\s*</.test(body)
-              ? gateway(call.operation, 200)
-              : fail(call.operation, {
-                kind: "undecodable",
-                detail: "the answer is not what Airflow's API promises",
-                remedy: "Is this an Airflow 2 whose answers arrive whole? Look at what stands in front of it."
-              }))
-      )
+      Effect.flatMap(text(call), (body) => Effect.mapError(decode(call, schema, body), (error) => located(call, error, 1))),
+    /** The lines of one long answer, as they come; not repeated. */
+    lines: (call: Call): Stream.Stream<string, AirflowApiError> =>
+      Stream.unwrapScoped(Effect.gen(function*() {
+        const authorization = yield* authorizer.current
+        const failed = (error: HttpClientError) => fromTransport(call.operation, error)
+        // some servers hold back every line of an answer that they compress
+        const request = requestOf(call, authorization, { "accept-encoding": "identity" })
+        const response = yield* Effect.mapError(HttpClient.withScope(client).execute(request), failed)
+        if (response.status >= 200 && response.status < 300) {
+          return response.stream.pipe(Stream.mapError(failed), Stream.decodeText(), Stream.splitLines)
+        }
+        const answer = yield* Effect.mapError(response.text, failed)
+        return yield* classify(call.operation, response.status, without(authorization.secrets, answer))
+      }))
   }
 }
 
@@ -118,7 +170,25 @@ export const fail = (operation: string, facts: Facts) => new AirflowApiError({ o
 /** Ids may contain anything that can be encoded; of an id of dots every URL library makes a step up. */
 export const segment = (id: string) => encodeURIComponent(id)
 
+// internal
+
 const climbs = (path: string) => /(^|\/)\.{1,2}(?=[/?]|$)/.test(path)
+
+/** A server may repeat what it was sent; a short password would blot out ordinary words. */
+const without = (secrets: ReadonlyArray<string>, text: string) =>
+  secrets.reduce((left, secret) => secret.length < 12 ? left : left.replaceAll(secret, "<redacted>"), text)
+
+const Grant = Schema.Struct({ access_token: Schema.Redacted(Schema.String) })
+
+const decode = <A, I>(call: Call, schema: Schema.Schema<A, I>, body: string): Effect.Effect<A, AirflowApiError> =>
+  Effect.mapError(Schema.decode(Schema.parseJson(schema))(body), () =>
+    /^\s*</.test(body)
+      ? gateway(call.operation, 200)
+      : fail(call.operation, {
+        kind: "undecodable",
+        detail: "the answer is not what Airflow's API promises",
+        remedy: "Do its answers arrive whole? Look at what stands in front of this Airflow."
+      }))
 
 const fromTransport = (operation: string, error: HttpClientError): AirflowApiError =>
   fail(operation, {
@@ -160,15 +230,29 @@ const gateway = (operation: string, status: number) =>
     status
   })
 
+/** Airflow 2 says it in `detail` or `title`, Airflow 3 in `detail`, `error`, a list of fields, or the database's reason. */
 const Problem = Schema.parseJson(Schema.Struct({
   detail: Schema.optional(Schema.Unknown),
   title: Schema.optional(Schema.Unknown),
   error: Schema.optional(Schema.Unknown)
 }))
+const Fields = Schema.Array(
+  Schema.Struct({ loc: Schema.Array(Schema.Union(Schema.String, Schema.Number)), msg: Schema.String })
+)
+const Reason = Schema.Struct({ reason: Schema.String })
 
 const words = (text: string): string | undefined => {
   const problem = Either.getOrUndefined(Schema.decodeEither(Problem)(text))
-  const said = [problem?.detail, problem?.title, problem?.error].find((word) => typeof word === "string" && word !== "")
+  if (problem === undefined) return undefined
+  const { detail, error, title } = problem
+  const said = [
+    detail,
+    ...(Schema.is(Fields)(detail) ? [detail.map(({ loc, msg }) => `${loc.join(".")}: ${msg}`).join("; ")] : []),
+    // what stands beside the reason is SQL
+    ...(Schema.is(Reason)(detail) ? [detail.reason] : []),
+    title,
+    error
+  ].find((word) => typeof word === "string" && word !== "")
   return typeof said === "string" ? said.slice(0, 300) : undefined
 }
 
@@ -183,16 +267,17 @@ const classify = (operation: string, status: number, text: string): AirflowApiEr
   if (status === 401) {
     return as("unauthorized", "The token or the password is not accepted; a lease's token ends with the lease.")
   }
-  if (status === 403) return as("forbidden", "The token or the user may not do this.")
+  if (status === 403) {
+    return as("forbidden", "The token or the user may not do this; some Airflows also answer a wrong password so.")
+  }
   // Airflow's own pages for unknown routes are HTML too, but it is not asked for unknown routes
   if (said === undefined && /^\s*</.test(text) && (status === 404 || status >= 502)) return gateway(operation, status)
   if (status === 404) {
     return /removed in Airflow 3/i.test(detail)
-      ? as("unsupported", "This is Airflow 3, and only Airflow 2 is supported yet: choose a runtime such as 13.1.0.")
+      ? as("unsupported", "It has become an Airflow 3 since this client was made: connect again.")
       : as("notFound", "Check the ids. A new DAG file is only seen after some time.")
   }
-  // Airflow 3 answers so to a POST below /api/v1
-  if (status === 405) return as("unsupported", "This server does not offer it; only Airflow 2 is supported yet.")
+  if (status === 405) return as("unsupported", "This Airflow does not offer it.")
   if (status === 409) return as("conflict", "It exists already, or is in use.")
   if (status >= 502 && status <= 504) return as("gateway", "It is waking, restarting or asleep.")
   if (status >= 500) return as("server", "Look at the webserver's logs.")
