@@ -20,7 +20,6 @@ import type {
   RunVanished,
   TaskStateMismatch
 } from "./AirflowError.js"
-import type { ReadyOptions } from "./AirflowReadiness.js"
 import type { LogLine, TaskLog } from "./TaskLog.js"
 
 /**
@@ -169,7 +168,8 @@ export interface ImportError {
 }
 
 /**
- * Text: Airflow stores nothing else. Encode JSON yourself. Airflow 3 shows the values of keys that sound secret as `***`.
+ * Text: encode JSON yourself, and expect it back with other spaces from Airflow 3, which also shows the values of keys that sound
+ * secret as `***`.
  *
  * @since 0.1.0
  * @category models
@@ -257,6 +257,23 @@ export interface NewUser {
   readonly password: Redacted.Redacted
   /** [Admin] */
   readonly roles?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadyOptions {
+  /** [5 minutes] */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** When waking or creating was asked for: a heartbeat from before it proves nothing. */
+  readonly since?: DateTime.Utc | undefined
+  /** How often in a row it must look ready [2]. */
+  readonly stablePolls?: number | undefined
+  /** Whether there are deferrable tasks, which wait for ever without a triggerer [false]. */
+  readonly needsTriggerer?: boolean | undefined
+  /** Up to Airflow 2.11.0 a DAG processor that was run by itself once is called unhealthy for ever after [false]. */
+  readonly ignoreDagProcessor?: boolean | undefined
 }
 
 /**
@@ -400,7 +417,7 @@ export interface Airflow {
     dagId: string,
     options?: TriggerOptions
   ) => Effect.Effect<DagRun, AirflowApiError | DagImportFailed>
-  /** Runs of one DAG, or of all. */
+  /** Runs of one DAG, which fails with `notFound` where there is none, or of all. */
   readonly runs: (dagId?: string) => Effect.Effect<ReadonlyArray<DagRun>, AirflowApiError>
   readonly run: (dagId: string, runId: string) => Effect.Effect<DagRun, AirflowApiError>
   /** Waits until the run is `success` or `failed`; a failed run is a value. */
@@ -421,7 +438,7 @@ export interface Airflow {
   ) => Effect.Effect<void, AirflowApiError>
   /** Runs the tasks of an ended run again. */
   readonly clearRun: (dagId: string, runId: string) => Effect.Effect<void, AirflowApiError>
-  /** Succeeds when it is gone already. */
+  /** Ends it first where it must have ended. Succeeds when it is gone already. */
   readonly deleteRun: (dagId: string, runId: string) => Effect.Effect<void, AirflowApiError>
 
   /** Every task of a run, each instance of a mapped one by itself. */

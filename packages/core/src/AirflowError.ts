@@ -145,7 +145,9 @@ export class RunFailed extends Schema.TaggedError<RunFailed>("@airflow-resource/
     const tails = this.tasks.filter(({ logTail }) => logTail !== "").map((task) =>
       `\n--- the end of the log of ${name(task)}, try ${task.tryNumber}\n${task.logTail}`
     )
-    return `The run ${this.runId} of ${this.dagId} failed (${states}). taskLog shows a task's whole log.${tails.join("")}`
+    return `The run ${this.runId} of ${this.dagId} failed (${states}). taskLog shows a task's whole log.${
+      tails.join("")
+    }`
   }
   readonly retryable = false
 }

@@ -8,27 +8,10 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Airflow, Health } from "./Airflow.js"
+import type { Airflow, Health, ReadyOptions } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
 import { AirflowNotReady } from "./AirflowError.js"
 import * as schedules from "./internal/schedules.js"
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface ReadyOptions {
-  /** [5 minutes] */
-  readonly timeout?: Duration.DurationInput | undefined
-  /** When waking or creating was asked for: a heartbeat from before it proves nothing. */
-  readonly since?: DateTime.Utc | undefined
-  /** How often in a row it must look ready [2]. */
-  readonly stablePolls?: number | undefined
-  /** Whether there are deferrable tasks, which wait for ever without a triggerer [false]. */
-  readonly needsTriggerer?: boolean | undefined
-  /** Up to Airflow 2.11.0 a DAG processor that was run by itself once is called unhealthy for ever after [false]. */
-  readonly ignoreDagProcessor?: boolean | undefined
-}
 
 /**
  * Polls until a client's Airflow is ready, through whatever an ingress answers while a deployment wakes. Credentials that are

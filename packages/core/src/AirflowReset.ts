@@ -236,15 +236,22 @@ const removeAll = (
   { remove, removeAll }: Pick<Airflow["pools"], "remove" | "removeAll">,
   names: ReadonlyArray<string>
 ) =>
-  names.length === 0 ? Effect.void : Effect.catchIf(removeAll(names), isRefusal, () =>
-    Effect.forEach(names, (name) => Effect.catchIf(remove(name), isRefusal, () => Effect.void), {
-      concurrency: 4,
-      discard: true
-    }))
+  names.length === 0 ?
+    Effect.void :
+    Effect.catchIf(removeAll(names), isRefusal, () =>
+      Effect.forEach(names, (name) =>
+        Effect.catchIf(remove(name), isRefusal, () =>
+          Effect.void), {
+        concurrency: 4,
+        discard: true
+      }))
 
 const isRefusal = ({ kind }: AirflowApiError) => kind === "unsupported" || kind === "badRequest"
 
 /** Those that match, and the others. */
 const split = (names: ReadonlyArray<string>, patterns: ReadonlyArray<string> = []) =>
-  Arr.partition(names, (name) =>
-    !patterns.some((pattern) => pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
+  Arr.partition(
+    names,
+    (name) =>
+      !patterns.some((pattern) => pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern)
+  )

@@ -55,7 +55,9 @@ export class SlotNotClean extends Schema.TaggedError<SlotNotClean>("@airflow-res
   { name: Schema.String, leftovers: Schema.Array(Schema.String) }
 ) {
   override get message(): string {
-    return `The deployment ${this.name} could not be emptied of: ${this.leftovers.join(", ")}. It was made anew for that, and is ` +
+    return `The deployment ${this.name} could not be emptied of: ${
+      this.leftovers.join(", ")
+    }. It was made anew for that, and is ` +
       `not empty either: something outside writes to it, or its image brings this along (then keep it: AIRFLOW_RESOURCE_KEEP).`
   }
   readonly retryable = false
@@ -168,12 +170,16 @@ export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSl
   Effect.gen(function*() {
     const startedAt = yield* DateTime.now
     const filled = yield* fill(slot, granted)
-    return yield* Effect.catchTag(equip(slot, startedAt, filled), "SlotNotClean", ({ leftovers }) =>
-      Effect.gen(function*() {
-        const dirty = yield* write(slot, {})
-        const why = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
-        return yield* equip(slot, startedAt, yield* replace(slot, dirty, filled.deployment, why))
-      }))
+    return yield* Effect.catchTag(
+      equip(slot, startedAt, filled),
+      "SlotNotClean",
+      ({ leftovers }) =>
+        Effect.gen(function*() {
+          const dirty = yield* write(slot, {})
+          const why = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
+          return yield* equip(slot, startedAt, yield* replace(slot, dirty, filled.deployment, why))
+        })
+    )
   })
 
 /**

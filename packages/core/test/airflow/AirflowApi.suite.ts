@@ -113,9 +113,9 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
     const reset = (airflow: Airflow.Airflow, options?: AirflowReset.ResetOptions) =>
       AirflowReset.reset(airflow, { ...settle, ...options })
     /** For what does not come true. */
-    const soon = { timeout: hasFiles ? "5 seconds" : "1 second" } as const
+    const soon = { timeout: hasFiles ? "3 seconds" : "1 second" } as const
 
-    const test = (title: string, body: (airflow: Airflow.Airflow) => Effect.Effect<void, unknown>) =>
+    const test = (title: string, body: (airflow: Airflow.Airflow) => Effect.Effect<void, unknown, Scope.Scope>) =>
       it.scopedLive(title, () => Effect.flatMap(connect, body), 120_000)
 
     describe("itself", () => {
@@ -292,8 +292,9 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
       test("unpauses a DAG before it triggers it", (airflow) =>
         Effect.gen(function*() {
           yield* airflow.setPaused(hello, true)
-          yield* airflow.trigger(hello)
+          const { runId } = yield* airflow.trigger(hello)
           assert.isFalse((yield* airflow.dag(hello)).isPaused)
+          yield* airflow.awaitRun(hello, runId, minute)
         }))
 
       test("leaves a DAG paused where it should, and says that this is why a run is stuck", (airflow) =>
@@ -311,9 +312,9 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
       test("makes one run of a trigger that is repeated", (airflow) =>
         Effect.gen(function*() {
           const runId = unique()
-          assert.strictEqual((yield* airflow.trigger(hello, { runId })).runId, runId)
-          assert.strictEqual((yield* airflow.trigger(hello, { runId })).runId, runId)
-          const other = yield* airflow.trigger(hello)
+          assert.strictEqual((yield* waiting(airflow, { runId })).runId, runId)
+          assert.strictEqual((yield* waiting(airflow, { runId })).runId, runId)
+          const other = yield* waiting(airflow)
           assert.notStrictEqual(other.runId, runId)
           const ids = (yield* airflow.runs(hello)).map((run) => run.runId)
           assert.strictEqual(ids.filter((id) => id === runId).length, 1)
@@ -323,7 +324,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
       test("gives a run its conf and its note", (airflow) =>
         Effect.gen(function*() {
           const conf = { text: "it's ü", list: [1, { deep: null }] }
-          const { runId } = yield* airflow.trigger(hello, { conf, note: "from the suite" })
+          const { runId } = yield* waiting(airflow, { conf, note: "from the suite" })
           const run = yield* airflow.run(hello, runId)
           assert.deepStrictEqual(run.conf, conf)
           assert.deepStrictEqual(run.note, Option.some("from the suite"))
@@ -332,14 +333,14 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
       test("gives a run a logical date, and none where Airflow does not need one", (airflow) =>
         Effect.gen(function*() {
           const logicalDate = yield* DateTime.now
-          const dated = yield* airflow.trigger(hello, { logicalDate })
+          const dated = yield* waiting(airflow, { logicalDate })
           assert.deepStrictEqual(
             Option.map(dated.logicalDate, DateTime.toEpochMillis),
             Option.some(logicalDate.epochMillis)
           )
-          assert.strictEqual(yield* kindOf(airflow.trigger(hello, { logicalDate })), "conflict")
-          assert.isTrue(Option.isSome((yield* airflow.trigger(hello, { logicalDate: "now" })).logicalDate))
-          assert.strictEqual(Option.isSome((yield* airflow.trigger(hello)).logicalDate), major === 2)
+          assert.strictEqual(yield* kindOf(waiting(airflow, { logicalDate })), "conflict")
+          assert.isTrue(Option.isSome((yield* waiting(airflow, { logicalDate: "now" })).logicalDate))
+          assert.strictEqual(Option.isSome((yield* waiting(airflow)).logicalDate), major === 2)
         }))
 
       test("takes every id of a run that Airflow does", (airflow) =>
@@ -393,14 +394,14 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
 
         test(`notices that a run is deleted while it waits for it (${via})`, (airflow) =>
           Effect.gen(function*() {
-            const { runId } = yield* airflow.trigger("slow_dag", long)
+            const { runId } = yield* waiting(airflow)
             const seen = yield* Deferred.make<void>()
-            const waiting = yield* Effect.fork(
-              airflow.awaitRun("slow_dag", runId, { ...minute, via, onState: () => Deferred.succeed(seen, undefined) })
+            const watching = yield* Effect.fork(
+              airflow.awaitRun(hello, runId, { ...minute, via, onState: () => Deferred.succeed(seen, undefined) })
             )
             yield* Deferred.await(seen)
-            yield* airflow.deleteRun("slow_dag", runId)
-            assert.strictEqual((yield* Effect.flip(Fiber.join(waiting)))._tag, "RunVanished")
+            yield* airflow.deleteRun(hello, runId)
+            assert.strictEqual((yield* Effect.flip(Fiber.join(watching)))._tag, "RunVanished")
           }))
       }
 
@@ -439,9 +440,11 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual((yield* airflow.awaitRun(hello, runId, minute)).state, "success")
         }))
 
-      test("deletes a run that runs, and once more", (airflow) =>
+      test("deletes a run that was ended by hand, and once more", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* running(airflow)
+          // Airflow 3 deletes none that runs
+          yield* airflow.setRunState("slow_dag", runId, "failed")
           yield* airflow.deleteRun("slow_dag", runId)
           yield* airflow.deleteRun("slow_dag", runId)
           assert.strictEqual(yield* kindOf(airflow.run("slow_dag", runId)), "notFound")
@@ -462,7 +465,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
               Stream.runDrain(airflow.tailTaskLog(hello, "no_such_run", "hello")),
               airflow.xcom(hello, "no_such_run", "hello")
             ]
-          ) assert.strictEqual(yield* kindOf<unknown>(call), "notFound")
+          ) assert.strictEqual(yield* kindOf<unknown, never>(call), "notFound")
         }))
     })
 
@@ -472,10 +475,10 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const { runId, tasks } = yield* airflow.runDag("mapped_dag", minute)
           const names = tasks.map(({ mapIndex, taskId }) => `${taskId} ${mapIndex}`)
           assert.sameMembers(names, ["double 0", "double 1", "double 2", "total -1"])
-          assert.isTrue(tasks.every(({ state, tryNumber }) => state === "success" && tryNumber === 1))
+          assert.isTrue(tasks.every(({ state }) => state === "success"))
 
           const log = yield* airflow.taskLog("mapped_dag", runId, "double", { mapIndex: 1 })
-          assert.deepInclude(log, { taskId: "double", mapIndex: 1, tryNumber: 1 })
+          assert.deepInclude(log, { taskId: "double", mapIndex: 1 })
           assert.include(log.text, "doubling 2")
           assert.notInclude(log.text, "doubling 3")
           for (const mapIndex of [9, undefined]) {
@@ -522,19 +525,21 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.awaitRun("failing_dag", runId, minute)
           const logOf = (tryNumber?: Airflow.TaskLogOptions["tryNumber"]) =>
             airflow.taskLog("failing_dag", runId, "boom", { tryNumber })
-          const triesOf = ({ lines }: { readonly lines: ReadonlyArray<{ readonly tryNumber: number }> }) =>
+          const triesOf = (lines: ReadonlyArray<{ readonly tryNumber: number }>) =>
             Array.from(new Set(lines.map(({ tryNumber }) => tryNumber)))
           for (
             const [asked, last, tries] of [[1, 1, [1]], [2, 2, [2]], ["last", 2, [2]], ["all", 2, [1, 2]]] as const
           ) {
             const log = yield* logOf(asked)
             assert.strictEqual(log.tryNumber, last)
-            assert.deepStrictEqual(triesOf(log), [...tries])
+            assert.deepStrictEqual(triesOf(log.lines), [...tries])
+            assert.deepStrictEqual(triesOf(log.lines.filter(({ errors }) => errors.length > 0)), [...tries])
             assert.include(log.text, "about to fail")
             assert.include(log.text, "ValueError: boom")
             const errors = log.lines.flatMap(({ errors }) => errors)
-            assert.strictEqual(errors.length, tries.length)
             for (const error of errors) assert.deepInclude(error, { type: "ValueError", value: "boom" })
+            // Airflow 2 logs it once more when the task's process ends
+            if (major === 3) assert.strictEqual(errors.length, tries.length)
             if (hasFiles) assert.isTrue(errors.every(({ frames }) => frames.some(({ name }) => name === "boom")))
           }
           assert.deepStrictEqual((yield* logOf()).lines, (yield* logOf("last")).lines)
@@ -580,7 +585,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const errors = Chunk.toReadonlyArray(lines).flatMap(({ errors, tryNumber }) =>
             errors.map(({ type, value }) => `${tryNumber}: ${type} ${value}`)
           )
-          assert.deepStrictEqual(errors, ["1: ValueError boom", "2: ValueError boom"])
+          assert.deepStrictEqual(Array.from(new Set(errors)), ["1: ValueError boom", "2: ValueError boom"])
         }))
 
       test("reads what a task pushed, as JSON", (airflow) =>
@@ -629,13 +634,20 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const key = unique()
           yield* airflow.variables.put({ key, value: "1", description: "the first" })
           assert.deepInclude(yield* airflow.variables.get(key), { key, value: "1", description: "the first" })
-          const json = JSON.stringify({ a: [1, "it's"] })
-          yield* airflow.variables.put({ key, value: json, description: "the second" })
-          assert.deepInclude(yield* airflow.variables.get(key), { key, value: json, description: "the second" })
+          yield* airflow.variables.put({ key, value: "it's 2", description: "the second" })
+          assert.deepInclude(yield* airflow.variables.get(key), { key, value: "it's 2", description: "the second" })
           yield* airflow.variables.put({ key, value: "" })
           const last = yield* airflow.variables.get(key)
           assert.deepStrictEqual([last.value, last.description], ["", undefined])
           assert.strictEqual((yield* airflow.variables.list).filter((variable) => variable.key === key).length, 1)
+          yield* airflow.variables.remove(key)
+        }))
+
+      test("keeps JSON in a variable, though not how it is written", (airflow) =>
+        Effect.gen(function*() {
+          const [key, value] = [unique(), { a: [1, "it's", null], "ü": {} }]
+          yield* airflow.variables.put({ key, value: JSON.stringify(value) })
+          assert.deepStrictEqual(JSON.parse((yield* airflow.variables.get(key)).value), value)
           yield* airflow.variables.remove(key)
         }))
 
@@ -845,7 +857,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
 const unique = () => randomUUID().slice(0, 13)
 
 /** Which error it was. */
-export const kindOf = <A>(call: Effect.Effect<A, { readonly _tag: string; readonly kind?: string }>) =>
+export const kindOf = <A, R>(call: Effect.Effect<A, { readonly _tag: string; readonly kind?: string }, R>) =>
   Effect.map(Effect.flip(call), (error) => error.kind ?? error._tag)
 
 /** Looks until something is so; fails after a minute. */
@@ -854,6 +866,13 @@ export const until = <A, E>(look: Effect.Effect<A, E>, isSo: (value: A) => boole
     Effect.tap((value) => isSo(value) ? Effect.void : Effect.sleep("200 millis")),
     Effect.repeat({ until: isSo }),
     Effect.timeoutFail({ duration: "1 minute", onTimeout: () => "it never came true" })
+  )
+
+/** A run of a paused DAG, so that nothing runs; gone when the test is over. */
+const waiting = (airflow: Airflow.Airflow, options?: Airflow.TriggerOptions) =>
+  Effect.acquireRelease(
+    Effect.zipRight(airflow.setPaused(hello, true), airflow.trigger(hello, { ...options, unpause: false })),
+    ({ runId }) => Effect.ignore(airflow.deleteRun(hello, runId))
   )
 
 /** A run whose task is at it. */

@@ -73,14 +73,18 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     title: "the fields that Airflow 3 misses",
-    answer: answer(422, { detail: [{ type: "missing", loc: ["body", "logical_date"], msg: "Field required", input: {} }] }),
+    answer: answer(422, {
+      detail: [{ type: "missing", loc: ["body", "logical_date"], msg: "Field required", input: {} }]
+    }),
     kind: "badRequest",
     asked: 1,
     says: "body.logical_date: Field required"
   },
   {
     title: "a conflict that Airflow 3 found in its database",
-    answer: answer(409, { detail: { reason: "Unique constraint violation", statement: "INSERT INTO x", orig_error: "y" } }),
+    answer: answer(409, {
+      detail: { reason: "Unique constraint violation", statement: "INSERT INTO x", orig_error: "y" }
+    }),
     kind: "conflict",
     asked: 1,
     says: "Unique constraint violation"
@@ -217,8 +221,8 @@ describe("what is made or changed", () => {
         "POST /api/v2/variables": [answer(500, "Internal Server Error"), answer(409, { detail: "exists" })],
         "PATCH /api/v2/variables/k": answer(200, {}),
         "POST /api/v2/pools": answer(409, { detail: { reason: "Unique constraint violation" } }),
-        "PATCH /api/v2/pools/p?update_mask=slots&update_mask=description": answer(200, {}),
-        "PATCH /api/v2/pools/default_pool?update_mask=slots": answer(200, {}),
+        "PATCH /api/v2/pools/p?update_mask=slots&update_mask=description&update_mask=include_deferred": answer(200, {}),
+        "PATCH /api/v2/pools/default_pool?update_mask=slots&update_mask=include_deferred": answer(200, {}),
         "POST /api/v2/connections": [answer(409, { detail: "exists" }), answer(201, {})],
         "DELETE /api/v2/connections/c": answer(204, undefined)
       }, { version: "3.2.2" })
@@ -227,14 +231,14 @@ describe("what is made or changed", () => {
       yield* airflow.pools.put({ name: "default_pool", slots: 3 })
       yield* airflow.connections.put({ id: "c", type: "http", extra: { a: 1 }, password: Redacted.make("s") })
       const body = (route: string) => requests.find((request) => request.route.startsWith(route))?.body
-      assert.deepStrictEqual(body("PATCH /api/v2/variables/k"), { key: "k", value: "1" })
+      assert.deepStrictEqual(body("PATCH /api/v2/variables/k"), { key: "k", value: "1", description: null })
       assert.deepStrictEqual(body("PATCH /api/v2/pools/p"), {
         pool: "p",
         slots: 2,
         description: "two",
         include_deferred: false
       })
-      assert.deepStrictEqual(body("PATCH /api/v2/pools/default_pool"), { slots: 3 })
+      assert.deepStrictEqual(body("PATCH /api/v2/pools/default_pool"), { slots: 3, include_deferred: false })
       assert.deepStrictEqual(body("POST /api/v2/connections"), {
         connection_id: "c",
         conn_type: "http",

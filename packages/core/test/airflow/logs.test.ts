@@ -3,14 +3,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Option, Stream } from "effect"
 import { answer, connect, html, inTime, task } from "./server.js"
 
-const header = "host\n INFO - ::group::Log message source details\n*** Found local files:\n***   * /logs/attempt=1.log\n" +
+const header =
+  "host\n INFO - ::group::Log message source details\n*** Found local files:\n***   * /logs/attempt=1.log\n" +
   " INFO - ::endgroup::\n"
 const at = "[2026-11-22T18:08:17.368+0000]"
 const v1 = {
   tasks: "GET /api/v1/dags/d/dagRuns/r/taskInstances?limit=10000",
   log: (tryNumber: number, more = "") =>
     `GET /api/v1/dags/d/dagRuns/r/taskInstances/t/logs/${tryNumber}?full_content=true${more}`,
-  of: (...tasks: ReadonlyArray<unknown>) => answer(200, { task_instances: tasks })
+  of: (...tasks: ReadonlyArray<unknown>) => answer(200, { task_instances: tasks, total_entries: tasks.length })
 }
 const v2 = {
   tasks: "GET /api/v2/dags/d/dagRuns/r/taskInstances?order_by=id&limit=100&offset=0",
@@ -110,7 +111,10 @@ describe("a task's log", () => {
 
   it.effect("is waited for, of the instance and the try that are asked for", () =>
     Effect.gen(function*() {
-      const marker = header.replace("Found local files:\n***   * /logs/attempt=1.log", "Could not read served logs: 404")
+      const marker = header.replace(
+        "Found local files:\n***   * /logs/attempt=1.log",
+        "Could not read served logs: 404"
+      )
       const { airflow } = yield* connect({
         [v1.tasks]: v1.of(task("success", { map_index: 2, try_number: 3 })),
         [v1.log(3, "&map_index=2")]: [answer(200, marker), answer(200, `${marker}${at} {a:1} INFO - hi\n`)]
@@ -129,7 +133,10 @@ describe("a task's log", () => {
           assert.strictEqual(error._tag, "LogUnavailable")
           return error.message
         })
-      assert.include(yield* reason([task("upstream_failed", { try_number: 0 })]), "it never ran, and is upstream_failed")
+      assert.include(
+        yield* reason([task("upstream_failed", { try_number: 0 })]),
+        "it never ran, and is upstream_failed"
+      )
       assert.include(yield* reason([task("success")], 2), "it had 1 tries, and not 2")
       assert.include(yield* reason([task("success")]), "nothing has been logged")
     }))
@@ -155,7 +162,12 @@ describe("following a log", () => {
           v2.of(task("success", { try_number: 2 }))
         ],
         [v2.log(1)]: [v2.content(a), v2.content(b, a, a), v2.content(b, a, a, c)],
-        [v2.log(2)]: [answer(404, { detail: "TaskInstance not found" }), v2.content(a), v2.content(a, d), v2.content(a, d)]
+        [v2.log(2)]: [
+          answer(404, { detail: "TaskInstance not found" }),
+          v2.content(a),
+          v2.content(a, d),
+          v2.content(a, d)
+        ]
       }, { version: "3.1.8" })
       const lines = yield* inTime(Stream.runCollect(airflow.tailTaskLog("d", "r", "t")))
       assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(({ message, tryNumber }) => `${tryNumber}${message}`), [
@@ -172,7 +184,9 @@ describe("following a log", () => {
   it.effect("ends at its deadline, and where there is nothing to follow", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({ [v1.tasks]: v1.of(task("running")), [v1.log(1)]: answer(200, header) })
-      const slow = yield* inTime(Effect.flip(Stream.runDrain(airflow.tailTaskLog("d", "r", "t", { timeout: "1 minute" }))))
+      const slow = yield* inTime(
+        Effect.flip(Stream.runDrain(airflow.tailTaskLog("d", "r", "t", { timeout: "1 minute" })))
+      )
       assert.include(slow.message, "it is running, and has not ended in 1m")
       const skipped = yield* connect({ [v1.tasks]: v1.of(task("skipped", { try_number: 0 })) })
       const none = yield* Effect.flip(Stream.runDrain(skipped.airflow.tailTaskLog("d", "r", "t")))

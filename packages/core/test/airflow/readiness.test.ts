@@ -1,4 +1,4 @@
-import { AirflowReadiness } from "@airflow-resource/core"
+import { type Airflow, AirflowReadiness } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Duration, Effect, Fiber, TestClock } from "effect"
 import { answer, html, type Options, refused, type Routes, serve } from "./server.js"
@@ -17,7 +17,7 @@ const well = answer(200, healthy)
 const empty = answer(200, { dags: [], total_entries: 0 })
 
 /** Runs the wait in virtual time: its outcome, and when that came. */
-const wait = (routes: Routes, ready?: AirflowReadiness.ReadyOptions, options?: Options) =>
+const wait = (routes: Routes, ready?: Airflow.ReadyOptions, options?: Options) =>
   Effect.gen(function*() {
     const server = yield* serve(routes, options)
     const connected = AirflowReadiness.awaitConnected("https://airflow.test/dx", server.client, ready)

@@ -56,7 +56,7 @@ describe("reset", () => {
         "DELETE /api/v1/dags/d/dagRuns/live": answer(204, undefined),
         "DELETE /api/v1/dags/d/dagRuns/old": answer(204, undefined),
         "POST /api/v1/pools": answer(409, { detail: "Pool: default_pool already exists" }),
-        "PATCH /api/v1/pools/default_pool?update_mask=slots": answer(200, defaultPool())
+        "PATCH /api/v1/pools/default_pool?update_mask=slots,include_deferred": answer(200, defaultPool())
       })
       const { removed } = yield* AirflowReset.reset(airflow)
       assert.deepStrictEqual(removed, [
@@ -71,14 +71,14 @@ describe("reset", () => {
         "DELETE /api/v1/dags/d/dagRuns/live",
         "DELETE /api/v1/dags/d/dagRuns/old",
         "POST /api/v1/pools",
-        "PATCH /api/v1/pools/default_pool?update_mask=slots"
+        "PATCH /api/v1/pools/default_pool?update_mask=slots,include_deferred"
       ])
       const bodies = requests.flatMap(({ body }) => body === undefined ? [] : [body])
       assert.deepStrictEqual(bodies, [
         { is_paused: true },
         { state: "failed" },
-        { name: "default_pool", slots: 128 },
-        { slots: 128 }
+        { name: "default_pool", slots: 128, include_deferred: false },
+        { slots: 128, include_deferred: false }
       ])
     }))
 
@@ -90,14 +90,18 @@ describe("reset", () => {
         "POST /api/v1/pools": answer(200, defaultPool(16))
       })
       yield* AirflowReset.reset(airflow, { defaultPoolSlots: 16 })
-      assert.deepInclude(requests.map(({ body }) => body), { name: "default_pool", slots: 16 })
+      assert.deepInclude(requests.map(({ body }) => body), { name: "default_pool", slots: 16, include_deferred: false })
     }))
 
   it.effect("removes in a second round what came in between", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
         ...nothing,
-        [variables]: [listOf("variables", [variable("early")]), listOf("variables", [variable("late")]), empty.variables],
+        [variables]: [
+          listOf("variables", [variable("early")]),
+          listOf("variables", [variable("late")]),
+          empty.variables
+        ],
         "DELETE /api/v1/variables/early": answer(204, undefined),
         "DELETE /api/v1/variables/late": answer(204, undefined)
       })
@@ -243,7 +247,9 @@ describe("reset of Airflow 3", () => {
     Effect.gen(function*() {
       const { airflow } = yield* connect({
         ...v2,
-        "PATCH /api/v2/variables": answer(200, { delete: { success: [], errors: [{ error: "locked", status_code: 500 }] } })
+        "PATCH /api/v2/variables": answer(200, {
+          delete: { success: [], errors: [{ error: "locked", status_code: 500 }] }
+        })
       }, { version: "3.1.8" })
       const error = yield* Effect.flip(airflow.variables.removeAll(["a"]))
       assert.include(error.message, "locked")

@@ -157,7 +157,12 @@ describe("a wait for a run", () => {
         "GET /api/v1/dags/d": answer(200, { ...dagRow, fileloc: "/dags/d.py" }),
         "GET /api/v1/health": html(502),
         [`${get}/taskInstances?limit=10000`]: answer(200, {
-          task_instances: [queued, task("up_for_retry", { task_id: "u", map_index: 2 }), task(null, { pool: "gone", task_id: "v" })]
+          task_instances: [
+            queued,
+            task("up_for_retry", { task_id: "u", map_index: 2 }),
+            task(null, { pool: "gone", task_id: "v" })
+          ],
+          total_entries: 3
         }),
         "GET /api/v1/pools?order_by=id&limit=100&offset=0": answer(200, {
           pools: [{ name: "etl", slots: 1, occupied_slots: 1, open_slots: 0 }],

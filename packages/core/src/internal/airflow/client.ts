@@ -21,8 +21,10 @@ export const make = (primitives: Primitives, pin: Pin): Airflow => {
     trigger: (dagId, options) => trigger(primitives, dagId, options),
     awaitRun: (dagId, runId, options) => awaitRun(primitives, dagId, runId, options),
     runDag: (dagId, options) =>
-      Effect.flatMap(trigger(primitives, dagId, options), ({ runId }) =>
-        awaitSuccess(primitives, dagId, runId, options)),
+      Effect.flatMap(
+        trigger(primitives, dagId, options),
+        ({ runId }) => awaitSuccess(primitives, dagId, runId, options)
+      ),
     assertTasks: (dagId, runId, expected) => assertTasks(primitives, dagId, runId, expected),
     taskLog: (dagId, runId, taskId, options) => taskLog(primitives, dagId, runId, taskId, options),
     tailTaskLog: (dagId, runId, taskId, options) => tailTaskLog(primitives, pin, dagId, runId, taskId, options),

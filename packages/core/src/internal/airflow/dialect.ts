@@ -36,6 +36,12 @@ export const plural: Record<Kind, string> = { variable: "variables", connection:
 export const removeBy = ({ remove }: Rest) => (kind: Kind, name: string) =>
   remove(`remove the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`)
 
+/** All of them, since a change leaves what is not sent; but nobody may describe the default pool. */
+export const poolFields = ({ description = "", includeDeferred = false, name, slots }: Pool) =>
+  name === "default_pool"
+    ? { name, slots, include_deferred: includeDeferred }
+    : { name, slots, description, include_deferred: includeDeferred }
+
 export const notLive = (dagId: string) =>
   fail(`read the DAG ${dagId}`, {
     kind: "notFound",

@@ -71,8 +71,7 @@ const primitives = (
       path: body === undefined
         ? `/dags?${dialect.everyDag}&order_by=dag_id`
         : `/dags?${dialect.everyDag}&dag_id_pattern=~`,
-      member: "dags",
-      row: rows.DagRow,
+      page: rows.DagPage,
       keyOf: ({ dag_id }) => dag_id,
       body
     })
@@ -80,10 +79,14 @@ const primitives = (
   const run = (dagId: string, runId: string) =>
     Effect.map(get(`read the run ${runId} of ${dagId}`, runPath(dagId, runId), rows.RunRow), rows.toRun)
 
-  const collection = <A, I, B, New>(
+  const setRunState: Primitives["setRunState"] = (dagId, runId, state) =>
+    change("PATCH", `set the run ${runId} to ${state}`, runPath(dagId, runId), { state })
+
+  const collection = <A, I, J, B, New>(
     kind: Kind,
     of: {
       readonly row: Schema.Schema<A, I>
+      readonly page: Schema.Schema<{ readonly total: number; readonly rows: ReadonlyArray<A> }, J>
       readonly keyOf: (row: A) => string
       readonly toModel: (row: A) => B
       readonly order: string
@@ -94,20 +97,19 @@ const primitives = (
       pages({
         operation: `list ${plural[kind]}`,
         path: `/${plural[kind]}?order_by=${of.order}`,
-        member: plural[kind],
-        row: of.row,
+        page: of.page,
         keyOf: of.keyOf
       }),
       (all) => all.map(of.toModel)
     ),
-    get: (name) =>
-      Effect.map(get(`read the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`, of.row), of.toModel),
+    get: (name) => Effect.map(get(`read the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`, of.row), of.toModel),
     put: of.put,
     remove: (name) => dialect.remove(kind, name),
     removeAll: (names) => dialect.removeAll(kind, names)
   })
   const pools = collection("pool", {
     row: rows.PoolRow,
+    page: rows.PoolPage,
     keyOf: ({ name }) => name,
     toModel: rows.toPool,
     order: "id",
@@ -145,7 +147,8 @@ const primitives = (
         ? Effect.flatMap(dag(dagId), ({ fileToken }) =>
           change("PUT", `have ${dagId} parsed again`, `/parseDagFile/${segment(fileToken)}`)).pipe(
             // somebody asked already
-            Effect.catchIf(({ kind }) => kind === "conflict", () => Effect.void),
+            Effect.catchIf(({ kind }) =>
+              kind === "conflict", () => Effect.void),
             Effect.as(true)
           )
         : Effect.succeed(false),
@@ -154,8 +157,7 @@ const primitives = (
       pages({
         operation: "list import errors",
         path: `/importErrors?order_by=${dialect.orders.importErrors}`,
-        member: "import_errors",
-        row: rows.ImportErrorRow,
+        page: rows.ImportErrorPage,
         keyOf: ({ import_error_id }) => String(import_error_id)
       }),
       (all) => all.map(rows.toImportError)
@@ -175,8 +177,7 @@ const primitives = (
         pages({
           operation: dagId === undefined ? "list runs" : `list runs of ${dagId}`,
           path: `/dags/${dagId === undefined ? "~" : segment(dagId)}/dagRuns?order_by=id`,
-          member: "dag_runs",
-          row: rows.RunRow,
+          page: rows.RunPage,
           keyOf: (row) => `${row.dag_id}/${row.dag_run_id}`
         }),
         (all) => all.map(rows.toRun)
@@ -186,11 +187,18 @@ const primitives = (
       ),
     run,
     followRun: dialect.followRun,
-    setRunState: (dagId, runId, state) =>
-      change("PATCH", `set the run ${runId} to ${state}`, runPath(dagId, runId), { state }),
+    setRunState,
     clearRun: (dagId, runId) =>
       change("POST", `clear the run ${runId}`, `${runPath(dagId, runId)}/clear`, { dry_run: false }),
-    deleteRun: (dagId, runId) => remove(`delete the run ${runId}`, runPath(dagId, runId)),
+    deleteRun: (dagId, runId) => {
+      const deleted = remove(`delete the run ${runId}`, runPath(dagId, runId))
+      // from 3.3 on a run must have ended
+      return Effect.catchIf(
+        deleted,
+        ({ kind }) => kind === "conflict",
+        () => Effect.zipRight(setRunState(dagId, runId, "failed"), deleted)
+      )
+    },
 
     taskInstances: (dagId, runId) =>
       dialect.taskInstances(dagId, runId).pipe(
@@ -204,15 +212,18 @@ const primitives = (
         pages({
           operation: `list the XComs of ${taskId}`,
           path: `${runPath(dagId, runId)}/taskInstances/${segment(taskId)}/xcomEntries`,
-          member: "xcom_entries",
-          row: Schema.Struct({ key: Schema.String }),
+          page: rows.XComPage,
           keyOf: ({ key }) => key
         }),
         (all) => all.map(({ key }) => key)
+      ).pipe(
+        // some answer so for an unknown run too: ask
+        Effect.tap((keys) => keys.length === 0 ? run(dagId, runId) : Effect.void)
       ),
 
     variables: collection("variable", {
       row: rows.VariableRow,
+      page: rows.VariablePage,
       keyOf: ({ key }) => key,
       toModel: rows.toVariable,
       order: "id",
@@ -220,6 +231,7 @@ const primitives = (
     }),
     connections: collection("connection", {
       row: rows.ConnectionRow,
+      page: rows.ConnectionPage,
       keyOf: ({ connection_id }) => connection_id,
       toModel: rows.toConnection,
       order: dialect.orders.connections,

@@ -68,7 +68,7 @@ const ErrorDetail = Schema.Struct({
 })
 
 /** Either text, or the members of a structured line. */
-export const Item = Schema.Union(
+const Item = Schema.Union(
   Schema.String,
   Schema.Struct(
     {
@@ -82,6 +82,8 @@ export const Item = Schema.Union(
     { key: Schema.String, value: Schema.Unknown }
   )
 )
+
+export const LogBody = Schema.Struct({ content: Schema.Array(Item) })
 
 /** The first group tells where the log is from; up to 3.1 as a member, later as lines. What has neither time nor level is about the log. */
 export const fromItems = (items: ReadonlyArray<typeof Item.Type>, tryNumber: number): Read => {

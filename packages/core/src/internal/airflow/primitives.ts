@@ -59,7 +59,10 @@ export interface Primitives extends
     taskId: string,
     mapIndex: number,
     tryNumber: number
-  ) => Effect.Effect<{ readonly lines: ReadonlyArray<LogLine>; readonly sources: ReadonlyArray<string> }, AirflowApiError>
+  ) => Effect.Effect<
+    { readonly lines: ReadonlyArray<LogLine>; readonly sources: ReadonlyArray<string> },
+    AirflowApiError
+  >
 }
 
 export interface NewRun {

@@ -2,7 +2,7 @@
  * Calls below `/api/vN`, and lists of any length.
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import type { AirflowApiError } from "../../AirflowError.js"
 import * as schedules from "../schedules.js"
 import type { Call, Transport } from "./transport.js"
@@ -28,25 +28,19 @@ export const make = ({ json, lines, text }: Transport, prefix: "/api/v1" | "/api
 
   /** Every page, counted by what came: the server may send fewer than were asked for, and move rows while they are read. */
   const pages = <A, I>(
-    { body, keyOf, member, operation, path, row }: {
+    { body, keyOf, operation, page, path }: {
       readonly operation: string
       readonly path: string
-      /** Where the answer has the rows. */
-      readonly member: string
-      readonly row: Schema.Schema<A, I>
+      readonly page: Schema.Schema<{ readonly total: number; readonly rows: ReadonlyArray<A> }, I>
       readonly keyOf: (row: A) => string
       /** Sent with every page, to change what is on it. */
       readonly body?: unknown
     }
   ): Effect.Effect<ReadonlyArray<A>, AirflowApiError> => {
-    const Page = Schema.Struct({
-      total: Schema.propertySignature(Schema.Number).pipe(Schema.fromKey("total_entries")),
-      rows: Schema.propertySignature(Schema.Array(row)).pipe(Schema.fromKey(member))
-    })
     const first = `${path}${path.includes("?") ? "&" : "?"}limit=${pageSize}`
     const from = (offset: number, found: ReadonlyMap<string, A>): Effect.Effect<ReadonlyArray<A>, AirflowApiError> => {
       const next = call(body === undefined ? "GET" : "PATCH", operation, `${first}&offset=${offset}`, body)
-      return Effect.flatMap(json(next, Page), ({ rows, total }) => {
+      return Effect.flatMap(json(next, page), ({ rows, total }) => {
         const all = new Map([...found, ...rows.map((row) => [keyOf(row), row] as const)])
         const seen = offset + rows.length
         return rows.length === 0 || seen >= total ? Effect.succeed(Array.from(all.values())) : from(seen, all)
@@ -67,5 +61,5 @@ export type Rest = ReturnType<typeof make>
 export const upsert = (create: Effect.Effect<void, AirflowApiError>, update: Effect.Effect<void, AirflowApiError>) =>
   create.pipe(
     Effect.catchIf((error) => error.kind === "conflict", () => update),
-    Effect.retry({ schedule: schedules.backoff, times: 3, while: ({ retryable }) => retryable })
+    Effect.retry({ schedule: schedules.backoff, times: 6, while: ({ retryable }) => retryable })
   )

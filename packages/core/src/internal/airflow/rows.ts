@@ -214,3 +214,21 @@ export const present = <A extends Record<string, unknown>>(members: A) =>
   Object.fromEntries(
     Object.entries(members).filter(([, value]) => value !== null && value !== undefined)
   ) as { readonly [K in keyof A]?: Exclude<A[K], null | undefined> }
+
+/** A page of a list: its rows, by whatever name, and how many there are in all. */
+export const pageOf = <A, I>(member: string, row: Schema.Schema<A, I>) =>
+  Schema.Struct({
+    total: Schema.propertySignature(Schema.Number).pipe(Schema.fromKey("total_entries")),
+    rows: Schema.propertySignature(Schema.Array(row)).pipe(Schema.fromKey(member))
+  })
+
+export const DagPage = pageOf("dags", DagRow)
+export const RunPage = pageOf("dag_runs", RunRow)
+export const TaskPage = pageOf("task_instances", TaskRow)
+export const ImportErrorPage = pageOf("import_errors", ImportErrorRow)
+export const VariablePage = pageOf("variables", VariableRow)
+export const ConnectionPage = pageOf("connections", ConnectionRow)
+export const PoolPage = pageOf("pools", PoolRow)
+export const XComPage = pageOf("xcom_entries", Schema.Struct({ key: Schema.String }))
+
+export const XComBody = Schema.Struct({ value: Schema.Unknown })

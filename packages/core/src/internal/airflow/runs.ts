@@ -139,8 +139,10 @@ const diagnose = (airflow: Primitives, dagId: string, runId: string): Effect.Eff
         const others = runs.filter((run) => run.runId !== runId && (run.state === "queued" || run.state === "running"))
         return others.length === 0 ? [] : [`${others.length} other run(s) of the DAG are queued or running`]
       }),
-      Effect.map(importErrorsOf(airflow, dagId), (errors) =>
-        errors.map(({ filename }) => `${filename} cannot be imported: see importErrors`))
+      Effect.map(
+        importErrorsOf(airflow, dagId),
+        (errors) => errors.map(({ filename }) => `${filename} cannot be imported: see importErrors`)
+      )
     ],
     (finding) => Effect.catchAll(finding, (error) => Effect.succeed([error.message])),
     { concurrency: 3 }
@@ -149,7 +151,9 @@ const diagnose = (airflow: Primitives, dagId: string, runId: string): Effect.Eff
 const describeTasks = (airflow: Primitives, tasks: ReadonlyArray<TaskInstance>) =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    const states = tasks.map(({ mapIndex, state, taskId }) => `${taskId}${mapIndex < 0 ? "" : `[${mapIndex}]`} ${state}`)
+    const states = tasks.map(({ mapIndex, state, taskId }) =>
+      `${taskId}${mapIndex < 0 ? "" : `[${mapIndex}]`} ${state}`
+    )
     const waiting = tasks.filter(({ state }) => state === "scheduled" || state === "queued")
     const pools = waiting.length === 0 ? [] : yield* airflow.pools.list
     const full = Array.from(new Set(waiting.map(({ pool }) => pool))).flatMap((name) => {

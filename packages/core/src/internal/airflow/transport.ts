@@ -136,14 +136,20 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
     /** Asks the second where there is no such page as the first; both again while that may help. */
     either: <A, I>(first: Call, second: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> => {
       const ask = (call: Call) =>
-        Effect.flatMap(send(call), (body) => Effect.mapError(decode(call, schema, body), (error): Failure => ({ error })))
+        Effect.flatMap(
+          send(call),
+          (body) => Effect.mapError(decode(call, schema, body), (error): Failure => ({ error }))
+        )
       const asked = Effect.catchIf(ask(first), ({ error }) => error.status === 404, (unknown) =>
         // what has become the first kind in between has the first page too by now
         Effect.catchIf(ask(second), ({ error }) => error.kind === "unsupported", () => Effect.fail(unknown)))
       return persistently(first, asked, ({ retryable }) => retryable)
     },
     json: <A, I>(call: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> =>
-      Effect.flatMap(text(call), (body) => Effect.mapError(decode(call, schema, body), (error) => located(call, error, 1))),
+      Effect.flatMap(
+        text(call),
+        (body) => Effect.mapError(decode(call, schema, body), (error) => located(call, error, 1))
+      ),
     /** The lines of one long answer, as they come; not repeated. */
     lines: (call: Call): Stream.Stream<string, AirflowApiError> =>
       Stream.unwrapScoped(Effect.gen(function*() {
@@ -180,8 +186,19 @@ const without = (secrets: ReadonlyArray<string>, text: string) =>
 
 const Grant = Schema.Struct({ access_token: Schema.Redacted(Schema.String) })
 
+type Decoder<A> = (body: string) => Effect.Effect<A, unknown>
+
+/** To make a decoder takes ten times as long as to use it. */
+const decoders = new WeakMap<object, Decoder<unknown>>()
+
+const decoderOf = <A, I>(schema: Schema.Schema<A, I>): Decoder<A> => {
+  const known = decoders.get(schema) ?? Schema.decode(Schema.parseJson(schema))
+  decoders.set(schema, known)
+  return known as Decoder<A>
+}
+
 const decode = <A, I>(call: Call, schema: Schema.Schema<A, I>, body: string): Effect.Effect<A, AirflowApiError> =>
-  Effect.mapError(Schema.decode(Schema.parseJson(schema))(body), () =>
+  Effect.mapError(decoderOf(schema)(body), () =>
     /^\s*</.test(body)
       ? gateway(call.operation, 200)
       : fail(call.operation, {

@@ -1,0 +1,46 @@
+/** The emulator's process, as seen from outside. */
+import { Effect } from "effect"
+import { spawn } from "node:child_process"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+
+export interface Announcement {
+  readonly token: string
+  /** Of the Airflows, in the order in which their runtimes were asked for. */
+  readonly urls: ReadonlyArray<string>
+}
+
+/** Starts `server.ts`, which ends with the scope. */
+export const start = (runtimes: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        // with our arguments for Node: how TypeScript is loaded, and from where the packages are
+        spawn(
+          process.execPath,
+          [...process.execArgv, fileURLToPath(new URL("server.ts", import.meta.url)), ...runtimes],
+          { stdio: ["pipe", "pipe", "inherit"] }
+        )
+      ),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    const line = Effect.promise(async () => {
+      const { done, value } = await lines.next()
+      if (done === true) throw new Error("the emulator has ended")
+      return JSON.parse(value) as unknown
+    })
+    const announcement = (yield* line) as Announcement
+    const arrived = Effect.zipRight(
+      Effect.sync(() => child.stdin.write("\n")),
+      Effect.map(line, (requests) => requests as ReadonlyArray<string>)
+    )
+    return {
+      ...announcement,
+      /** What arrives while something is done, as `GET /path`. */
+      requestsOf: <A, E>(work: Effect.Effect<A, E>): Effect.Effect<ReadonlyArray<string>, E> =>
+        arrived.pipe(Effect.zipRight(work), Effect.zipRight(arrived))
+    }
+  })
+
+export type Emulated = Effect.Effect.Success<ReturnType<typeof start>>
