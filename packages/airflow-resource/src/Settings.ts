@@ -40,9 +40,14 @@ export const pool = Config.all({
   maxHold: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_MAX_HOLD"), "60 minutes"),
   reset: Config.all({
     keep: Config.withDefault(
-      Config.mapOrFail(Config.string("AIRFLOW_RESOURCE_KEEP"), (text) =>
-        Either.mapLeft(AirflowReset.parseKeep(text), (problem) =>
-          ConfigError.InvalidData(["AIRFLOW_RESOURCE_KEEP"], problem))),
+      Config.mapOrFail(
+        Config.string("AIRFLOW_RESOURCE_KEEP"),
+        (text) =>
+          Either.mapLeft(
+            AirflowReset.parseKeep(text),
+            (problem) => ConfigError.InvalidData(["AIRFLOW_RESOURCE_KEEP"], problem)
+          )
+      ),
       {}
     ),
     defaultPoolSlots: Config.withDefault(

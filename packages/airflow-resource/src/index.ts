@@ -3,7 +3,17 @@
  *
  * @since 0.1.0
  */
-export { AirflowApi, AirflowResource, DeploymentPool, Lease, PinnedClock } from "@airflow-resource/core"
+export {
+  AirflowApi,
+  AirflowError,
+  AirflowReadiness,
+  AirflowReset,
+  AirflowResource,
+  DeploymentPool,
+  Lease,
+  PinnedClock,
+  TaskLog
+} from "@airflow-resource/core"
 export * as AirflowResources from "./AirflowResources.js"
 export * as ConfigurationError from "./ConfigurationError.js"
 export * as Http from "./Http.js"
