@@ -29,6 +29,7 @@ import * as GithubServer from "./internal/GithubServer.js"
 import * as Wire from "./internal/Http.js"
 import * as Ingress from "./internal/Ingress.js"
 import * as SealedBox from "./internal/SealedBox.js"
+import * as Send from "./internal/Send.js"
 import * as World from "./internal/World.js"
 import * as Power from "./Power.js"
 
@@ -48,16 +49,16 @@ export interface Options {
   /** What every deployment's Airflow has; {@link Dags.helloWorld} by default. */
   readonly dags?: ReadonlyArray<Dags.DagSpec>
   /**
-   * The newest first; 13.1.0 and 12.7.1 by default. Only Airflow 2 is emulated: one of Airflow 3 needs a real server
-   * behind it (`airflow`).
+   * The first is what a deployment gets that asks for none: 13.1.0 (Airflow 2.11.0) by default, with others of every
+   * Airflow from 2.10 to 3.3. The version of its Airflow decides which API a deployment serves.
    */
   readonly runtimes?: ReadonlyArray<{ readonly version: string; readonly airflowVersion: string }>
   readonly regions?: ReadonlyArray<{ readonly provider: "AWS" | "GCP" | "AZURE"; readonly name: string }>
   /** Forwards the traffic of a deployment's Airflow to a real one, under the same checks, instead of emulating it. */
   readonly airflow?: (deployment: { readonly id: string; readonly name: string }) => {
     readonly url: string
-    readonly username: string
-    readonly password: string
+    /** The whole header: `Basic …` for Airflow 2, `Bearer …` for Airflow 3. */
+    readonly authorization: string
   }
   /** What the Astro token may do: an operator may not create or delete API tokens. */
   readonly tokenRights?: "owner" | "operator"
@@ -66,6 +67,20 @@ export interface Options {
   readonly neverHealthy?: boolean
   /** As `owner/name`; `example/dags` by default. */
   readonly repositories?: ReadonlyArray<string>
+}
+
+/**
+ * What health says; what is left out stays as it is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Health {
+  readonly scheduler?: "healthy" | "unhealthy"
+  /** On Airflow 2 it is part of the scheduler, and stays `null`. */
+  readonly dagProcessor?: "healthy" | "unhealthy"
+  /** `null`, as where there is none, unless it is unhealthy. */
+  readonly triggerer?: "healthy" | "unhealthy"
 }
 
 /**
@@ -101,6 +116,8 @@ export interface Service {
   readonly faults: Faults.Faults
   /** As if a deploy had replaced all DAG files. Runs that were triggered keep the DAG they were triggered with. */
   readonly setDags: (dags: ReadonlyArray<Dags.DagSpec>) => Effect.Effect<void, EmulatorError>
+  /** What health says of these parts of every Airflow; it does not keep tasks from running. */
+  readonly setHealth: (health: Health) => Effect.Effect<void>
   /** Whether deployments that are created from now on stay `CREATING` for ever. */
   readonly neverHealthy: (isOn: boolean) => Effect.Effect<void>
 }
@@ -161,7 +178,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, EmulatorErro
       const run = yield* FiberSet.makeRuntime<never>()
       const now = yield* Effect.clockWith((live) => live.currentTimeMillis)
       const world = makeWorld(options, `http://127.0.0.1:${(server.address() as AddressInfo).port}`, now)
-      replaceDags(world, dags, now)
+      world.deploys.push({ at: now - world.timings.parse, dags })
       const service = makeService(world, options, clock, now)
       server.on("request", (request, response) => run(serve(world, options, request, response)))
       return service
@@ -233,7 +250,17 @@ const makeService = (world: World.World, options: Options, clock: Clock.Clock, s
       pending: Effect.sync(() => world.faults.reduce((sum, { left }) => sum + left, 0)),
       clear: Effect.sync(() => void world.faults.splice(0))
     },
-    setDags: (dags) => Effect.zipRight(checkDags(dags), withNow((now) => replaceDags(world, dags, now))),
+    setDags: (dags) => Effect.zipRight(checkDags(dags), withNow((now) => void world.deploys.push({ at: now, dags }))),
+    setHealth: ({ dagProcessor, scheduler, triggerer }) =>
+      withNow((now) => {
+        const set = (part: World.Process, health: "healthy" | "unhealthy" | undefined) => {
+          if (health === "unhealthy") world.unhealthy.set(part, world.unhealthy.get(part) ?? now)
+          if (health === "healthy") world.unhealthy.delete(part)
+        }
+        set("scheduler", scheduler)
+        set("dagProcessor", dagProcessor)
+        set("triggerer", triggerer)
+      }),
     neverHealthy: (isOn) =>
       Effect.sync(() => {
         world.neverHealthy = isOn
@@ -252,7 +279,12 @@ const makeWorld = (options: Options, url: string, now: number): World.World => {
     timings: Power.timings(options.durations ?? {}, speed),
     runtimes: options.runtimes ?? [
       { version: "13.1.0", airflowVersion: "2.11.0" },
-      { version: "12.7.1", airflowVersion: "2.10.5" }
+      { version: "12.7.1", airflowVersion: "2.10.5" },
+      { version: "13.5.0", airflowVersion: "2.11.2" },
+      { version: "3.0-9", airflowVersion: "3.0.6" },
+      { version: "3.1-12", airflowVersion: "3.1.8" },
+      { version: "3.2-5", airflowVersion: "3.2.2" },
+      { version: "3.3-3", airflowVersion: "3.3.2" }
     ],
     regions: options.regions ?? [
       { provider: "AWS", name: "us-east-1" },
@@ -264,7 +296,8 @@ const makeWorld = (options: Options, url: string, now: number): World.World => {
     organizationId: ids.id(),
     workspaceId: ids.id(),
     neverHealthy: options.neverHealthy ?? false,
-    dags: new Map(),
+    deploys: [],
+    unhealthy: new Map(),
     deployments: [],
     tokens: [],
     repositories: (options.repositories ?? ["example/dags"]).map((fullName) => ({
@@ -285,12 +318,6 @@ const checkDags = (dags: ReadonlyArray<Dags.DagSpec>): Effect.Effect<void, Emula
   return typeof wrong !== "string"
     ? Effect.void
     : new EmulatorError({ kind: "invalidDags", detail: wrong, remedy: "Correct the DAG that was given as data." })
-}
-
-/** A DAG that is gone stays known, as its row does in Airflow. */
-const replaceDags = (world: World.World, dags: ReadonlyArray<Dags.DagSpec>, now: number) => {
-  for (const [dagId, dag] of world.dags) world.dags.set(dagId, { ...dag, isActive: false })
-  for (const spec of dags) world.dags.set(spec.dagId, { spec, isActive: true, parsedAt: now })
 }
 
 const audit = (world: World.World, now: number): AuditLog.Audit => {
@@ -375,7 +402,7 @@ const serve = (
       const reply = spoiled(fault)
       record.status = reply.status
       request.resume()
-      return send(response, reply)
+      return yield* Send.send(response, reply)
     }
     if (fault?._tag === "Delay") yield* Effect.sleep(fault.duration)
     const deployment = Ingress.findDeployment(world, target.split(/[/?]/)[1])
@@ -383,7 +410,7 @@ const serve = (
       const refused = Ingress.refuse(world, deployment, request.headers, yield* currentTime)
       if (refused === undefined) {
         const tail = target.slice(World.pathOf(deployment).length + 1)
-        const loses = fault?._tag === "DropAfter"
+        const loses = fault?._tag === "DropAfter" ? "answer" : fault?._tag === "Cut" ? "end" : undefined
         record.status = yield* Ingress.forward(options.airflow(deployment), tail, request, response, loses)
         return
       }
@@ -392,13 +419,15 @@ const serve = (
     const reply = answer(world, options, Wire.parse(method, target, request.headers, body), yield* currentTime)
     if (fault?._tag === "DropAfter") return drop(request)
     record.status = reply.status
-    send(response, reply)
+    yield* Send.send(response, reply, fault?._tag === "Cut")
   }).pipe(
     // a mistake of the emulator must not look like a slow server
     Effect.catchAllDefect((defect) =>
       Effect.zipRight(
         Effect.logError("The emulator could not answer", defect),
-        Effect.sync(() => response.headersSent ? response.destroy() : send(response, Wire.gatewayPage(500)))
+        response.headersSent
+          ? Effect.sync(() => response.destroy())
+          : Send.send(response, Wire.gatewayPage(500))
       )
     )
   )
@@ -423,11 +452,6 @@ const readBody = (request: Http.IncomingMessage): Effect.Effect<string> =>
     // whoever sent half a request gets no answer
     request.on("error", () => resume(Effect.interrupt))
   })
-
-const send = (response: Http.ServerResponse, reply: Wire.Reply) => {
-  response.writeHead(reply.status, { ...reply.headers, "content-length": Buffer.byteLength(reply.body) })
-  response.end(reply.body)
-}
 
 const drop = (request: Http.IncomingMessage) => {
   request.socket.destroy()

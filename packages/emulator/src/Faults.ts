@@ -11,6 +11,7 @@ import type * as Effect from "effect/Effect"
  * - `Html`: the same with a gateway's page
  * - `DropBefore`: the connection breaks, nothing is carried out
  * - `DropAfter`: carried out, but the answer is lost
+ * - `Cut`: carried out, and the connection breaks in the middle of the answer's body
  * - `Delay`: carried out and answered, later
  *
  * @since 0.1.0
@@ -27,6 +28,7 @@ export type Outcome =
   | { readonly _tag: "Html"; readonly status: number }
   | { readonly _tag: "DropBefore" }
   | { readonly _tag: "DropAfter" }
+  | { readonly _tag: "Cut" }
   | { readonly _tag: "Delay"; readonly duration: Duration.DurationInput }
 
 /**

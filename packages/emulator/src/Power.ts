@@ -37,6 +37,10 @@ export interface Durations {
   readonly tokenRevocation: Duration.DurationInput
   /** From the trigger, or from unpausing, to the start of a run. */
   readonly schedule: Duration.DurationInput
+  /** From a deploy until Airflow knows the new DAGs. */
+  readonly parse: Duration.DurationInput
+  /** How often every file is parsed again, which brings back a DAG that was deleted while its file stayed. */
+  readonly reparse: Duration.DurationInput
 }
 
 /**
@@ -51,7 +55,9 @@ export const defaultDurations: Durations = {
   wakeHibernating: "10 seconds",
   update: "30 seconds",
   tokenRevocation: 0,
-  schedule: "1 second"
+  schedule: "1 second",
+  parse: 0,
+  reparse: "30 seconds"
 }
 
 /**
@@ -77,7 +83,9 @@ export const timings = (durations: Partial<Durations>, speed: number): Timings =
     wakeHibernating: scaled(all.wakeHibernating),
     update: scaled(all.update),
     tokenRevocation: scaled(all.tokenRevocation),
-    schedule: scaled(all.schedule)
+    schedule: scaled(all.schedule),
+    parse: scaled(all.parse),
+    reparse: scaled(all.reparse)
   }
 }
 

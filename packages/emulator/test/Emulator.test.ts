@@ -99,6 +99,25 @@ describe("Emulator", () => {
       assert.deepStrictEqual(yield* names, [])
       assert.isTrue(Exit.isFailure(yield* Effect.exit(create("after"))))
       assert.deepStrictEqual(yield* names, ["after"])
+      yield* next({ match, then: { _tag: "Cut" } })
+      const cut = yield* Effect.promise(() =>
+        fetch(`${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}/deployments`, {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${Redacted.value(emulator.astroToken)}`,
+            "content-type": "application/json"
+          },
+          body: JSON.stringify({
+            name: "cut",
+            workspaceId: emulator.workspaceId,
+            cloudProvider: "AWS",
+            region: "us-east-1"
+          })
+        })
+      )
+      assert.strictEqual(cut.status, 200)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.tryPromise(() => cut.text()))))
+      assert.deepStrictEqual(yield* names, ["after", "cut"])
       assert.strictEqual((yield* create("one")).status, 200)
       yield* next({ match: {}, times: 9, then: { _tag: "Html", status: 500 } })
       yield* emulator.faults.clear
@@ -133,19 +152,22 @@ describe("forwarding", () => {
       })
       const emulator = yield* Emulator.make({
         speed: 10_000,
-        airflow: ({ name }) => ({ url: real.url, username: name, password: "p" })
+        airflow: ({ name }) => ({ url: real.url, authorization: `Bearer ${name}` })
       })
-      const created = (yield* astro(emulator).create("one")).json
-      const url = `${created.webServerAirflowApiUrl}/variables/a%2Fb%20c?x=%2F`
+      const create = (name: string) => Effect.map(astro(emulator).create(name), ({ json }) => json)
+      yield* emulator.neverHealthy(true)
+      const early = (yield* create("early")).webServerAirflowApiUrl
+      const refused = yield* send("POST", `${early}/variables`, { token: emulator.astroToken, body: "early" })
+      assert.strictEqual(refused.status, 503)
+      yield* emulator.neverHealthy(false)
+      const url = `${(yield* create("one")).webServerAirflowApiUrl}/variables/a%2Fb%20c?x=%2F`
       const call = (body: string) => send("POST", url, { token: emulator.astroToken, body })
-      assert.strictEqual((yield* call("early")).status, 503)
       const answer = yield* until(call("x".repeat(200_000)), ({ status }) => status !== 503)
       assert.deepStrictEqual(
         [answer.status, answer.contentType, answer.headers.get("x-real"), answer.text.length],
         [207, "text/x-echo", "yes", 200_000]
       )
-      const basic = Buffer.from("one:p").toString("base64")
-      assert.deepStrictEqual(seen, [`POST /base/api/v1/variables/a%2Fb%20c?x=%2F Basic ${basic}`])
+      assert.deepStrictEqual(seen, [`POST /base/api/v1/variables/a%2Fb%20c?x=%2F Bearer one`])
       assert.strictEqual((yield* send("GET", url)).status, 401)
       assert.strictEqual((yield* send("GET", url, { token: Redacted.make("wrong") })).status, 401)
       assert.strictEqual(seen.length, 1)
@@ -165,7 +187,7 @@ describe("forwarding", () => {
       })
       const emulator = yield* Emulator.make({
         speed: 10_000,
-        airflow: () => ({ url: real.url, username: "u", password: "p" })
+        airflow: () => ({ url: real.url, authorization: "Basic dTpw" })
       })
       const created = (yield* astro(emulator).create("one")).json
       const { audit } = emulator
@@ -181,6 +203,10 @@ describe("forwarding", () => {
       assert.strictEqual(yield* read, "first")
       finish()
       assert.strictEqual(yield* read, "last")
+      yield* emulator.faults.next({ match: { path: /version/ }, then: { _tag: "Cut" } })
+      const cut = yield* open
+      assert.strictEqual(cut.status, 200)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.tryPromise(() => cut.text()))))
     }))
 
   it.scopedLive("answers 502 when the real Airflow is not there", () =>
@@ -189,7 +215,7 @@ describe("forwarding", () => {
       real.close()
       const emulator = yield* Emulator.make({
         speed: 10_000,
-        airflow: () => ({ url: real.url, username: "u", password: "p" })
+        airflow: () => ({ url: real.url, authorization: "Basic dTpw" })
       })
       const created = (yield* astro(emulator).create("one")).json
       const version = send("GET", `${created.apiUrl}/version`, { token: emulator.astroToken })

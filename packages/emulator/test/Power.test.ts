@@ -1,6 +1,5 @@
-import { Dags, Power } from "@airflow-resource/emulator"
+import { Power } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
-import * as Runs from "../src/internal/Runs.js"
 
 const timing = Power.timings({}, 1)
 const override = (at: number, isHibernating: boolean | null, until: number | null = null) => ({
@@ -76,88 +75,5 @@ describe("Power", () => {
 
   it("divides everything by the speed", () => {
     assert.strictEqual(Power.timings({ create: "1 minute" }, 100).create, 600)
-  })
-})
-
-describe("Runs", () => {
-  const spec: Dags.DagSpec = {
-    dagId: "d",
-    tasks: [
-      { taskId: "last", log: "", upstream: ["broken"] },
-      { taskId: "first", log: "", duration: "10 seconds" },
-      { taskId: "broken", log: "", duration: "5 seconds", outcome: "failed", upstream: ["first"] },
-      { taskId: "many", log: "", mapped: 2, upstream: ["first"] }
-    ]
-  }
-  const run: Runs.RunFacts = {
-    dagId: "d",
-    runId: "r",
-    spec,
-    triggeredAt: 0,
-    logicalDate: "",
-    conf: {},
-    note: null,
-    forced: null
-  }
-  const at = (now: number, more: Partial<Runs.Scheduler> = {}, facts: Partial<Runs.RunFacts> = {}) => {
-    const course = Runs.evaluate({ ...run, ...facts }, {
-      now,
-      speed: 1,
-      latency: 1000,
-      opens: (from) => from,
-      stops: [],
-      ...more
-    })
-    const tasks = course.tasks.map(({ mapIndex, state, task }) => `${task.taskId}${mapIndex} ${state}`)
-    return [course.state, ...tasks]
-  }
-
-  it("follows the order of the tasks", () => {
-    assert.deepStrictEqual(at(500), [
-      "queued",
-      "first-1 null",
-      "broken-1 null",
-      "many0 null",
-      "many1 null",
-      "last-1 null"
-    ])
-    assert.deepStrictEqual(at(2000)[1], "first-1 running")
-    assert.deepStrictEqual(at(12_000), [
-      "running",
-      "first-1 success",
-      "broken-1 running",
-      "many0 success",
-      "many1 success",
-      "last-1 scheduled"
-    ])
-    assert.deepStrictEqual(at(20_000)[0], "failed")
-    assert.deepStrictEqual(at(20_000).at(-1), "last-1 upstream_failed")
-  })
-
-  it("waits for ever where nothing may start", () => {
-    assert.strictEqual(at(1e9, { opens: () => Infinity })[0], "queued")
-  })
-
-  it("loses what runs when Airflow is stopped", () => {
-    assert.strictEqual(at(20_000, { stops: [5000] })[1], "first-1 failed")
-  })
-
-  it("obeys whoever sets the state", () => {
-    assert.deepStrictEqual(at(20_000, {}, { forced: { at: 2000, state: "failed" } }), [
-      "failed",
-      "first-1 failed",
-      "broken-1 skipped",
-      "many0 skipped",
-      "many1 skipped",
-      "last-1 skipped"
-    ])
-  })
-
-  it("refuses DAGs that cannot run", () => {
-    const task = (taskId: string, ...upstream: Array<string>) => ({ taskId, log: "", upstream })
-    const wrong = (...tasks: Array<Dags.TaskSpec>) => String(Dags.inOrder({ dagId: "d", tasks }))
-    assert.include(wrong(task("a", "b"), task("b", "a")), "in a circle")
-    assert.include(wrong(task("a", "x")), "names an upstream task x")
-    assert.include(wrong(task("a"), task("a")), "two tasks named a")
   })
 })

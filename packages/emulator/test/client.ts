@@ -42,7 +42,7 @@ export const send = (method: string, url: string, { body, headers = {}, token }:
         contentType,
         headers: response.headers,
         text,
-        json: contentType.includes("json") && text !== "" ? JSON.parse(text) : undefined
+        json: /[/+]json\b/.test(contentType) && text !== "" ? JSON.parse(text) : undefined
       }
     },
     catch: () => new Unanswered(`${method} ${url}`)
@@ -80,14 +80,28 @@ export const astro = (emulator: Emulator.Service, token: Redacted.Redacted = emu
   }
 }
 
+/** The runtimes of the emulator, by the Airflow in them. */
+export const runtimes = {
+  "2.11": "13.5.0",
+  "3.0": "3.0-9",
+  "3.1": "3.1-12",
+  "3.2": "3.2-5",
+  "3.3": "3.3-3"
+} as const
+
+export type Minor = keyof typeof runtimes
+
+export const airflow3: ReadonlyArray<Minor> = ["3.0", "3.1", "3.2", "3.3"]
+
 /** A deployment whose Airflow answers. */
-export const awake = (emulator: Emulator.Service, name = "one") =>
+export const awake = (emulator: Emulator.Service, name = "one", minor?: Minor) =>
   Effect.gen(function*() {
-    const created = yield* astro(emulator).create(name)
+    const fields = minor === undefined ? {} : { astroRuntimeVersion: runtimes[minor] }
+    const created = yield* astro(emulator).create(name, fields)
     const id: string = created.json.id
     const url = created.json.webServerAirflowApiUrl as string
     const airflow = (method: string, path: string, call: Call = {}) =>
       send(method, `${url}/${path}`, { token: emulator.astroToken, ...call })
     yield* until(airflow("GET", "version"), (answer) => answer.status === 200)
-    return { id, url, airflow }
+    return { id, url, site: url.replace(/\/api\/v\d$/, ""), airflow }
   })

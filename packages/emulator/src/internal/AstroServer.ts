@@ -2,6 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Power from "../Power.js"
+import { emptyMetadata } from "./airflow/Metadata.js"
 import {
   bearer,
   Halt,
@@ -311,14 +312,7 @@ const createDeployment = (call: Call): Reply => {
     updatedAt: now,
     updatedBy: createdBy,
     deletedAt: null,
-    airflow: {
-      pauses: new Map(),
-      runs: [],
-      variables: new Map(),
-      connections: new Map(),
-      pools: new Map([["default_pool", { slots: 128, description: "Default pool", includeDeferred: false }]]),
-      users: new Map()
-    }
+    airflow: emptyMetadata()
   }
   world.deployments.push(deployment)
   return json(200, deploymentJson(call, deployment))

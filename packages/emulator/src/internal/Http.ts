@@ -14,7 +14,15 @@ export interface Request {
 export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  readonly body: string | Growing
+  /** Compressed; a growing body as a whole at its end, or bit by bit. */
+  readonly gzip?: "whole" | "streamed"
+}
+
+/** A body that is asked what to add, again and again, until it is done. */
+export interface Growing {
+  readonly everyMillis: number
+  readonly next: (now: number) => { readonly text: string; readonly isLast: boolean }
 }
 
 export const parse = (method: string, target: string, headers: IncomingHttpHeaders, body: string): Request => {

@@ -7,13 +7,13 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Power from "../Power.js"
 import { bearer, gatewayPage, json, type Reply } from "./Http.js"
+import { cutShort } from "./Send.js"
 import { type Deployment, findToken, liveDeployments, pathOf, phasesOf, type World } from "./World.js"
 
-/** A real Airflow that takes Basic credentials. */
+/** A real Airflow, and the whole `Authorization` header that it takes. */
 export interface Target {
   readonly url: string
-  readonly username: string
-  readonly password: string
+  readonly authorization: string
 }
 
 export const findDeployment = (world: World, segment: string | undefined): Deployment | undefined =>
@@ -41,12 +41,11 @@ export const forward = (
   tail: string,
   request: Http.IncomingMessage,
   response: Http.ServerResponse,
-  /** Carried out, but the answer does not arrive. */
-  losesAnswer: boolean
+  /** Carried out, but the answer does not arrive, or its end does not. */
+  loses: "answer" | "end" | undefined
 ): Effect.Effect<number> =>
   Effect.async<number>((resume) => {
     const url = new URL(target.url)
-    const credentials = Buffer.from(`${target.username}:${target.password}`).toString("base64")
     const { connection: _, host: __, ...headers } = request.headers
     const upstream = (url.protocol === "https:" ? Https : Http).request({
       agent: false,
@@ -55,12 +54,12 @@ export const forward = (
       method: request.method,
       // not through URL, which would decode and normalise
       path: url.pathname.replace(/\/+$/, "") + tail,
-      headers: { ...headers, host: url.host, authorization: `Basic ${credentials}`, connection: "close" }
+      headers: { ...headers, host: url.host, authorization: target.authorization, connection: "close" }
     })
     upstream.on("response", (answer) => {
       const { connection: ___, "keep-alive": ____, ...answered } = answer.headers
       const status = answer.statusCode ?? 502
-      if (losesAnswer) {
+      if (loses === "answer") {
         request.socket.destroy()
         return resume(Effect.succeed(0))
       }
@@ -70,6 +69,14 @@ export const forward = (
         resume(Effect.succeed(0))
       })
       answer.on("end", () => resume(Effect.succeed(status)))
+      if (loses === "end") {
+        answer.once("data", (chunk: Buffer) => {
+          answer.destroy()
+          cutShort(response, chunk)
+          resume(Effect.succeed(status))
+        })
+        return
+      }
       answer.pipe(response)
     })
     upstream.on("error", () => {

@@ -8,8 +8,8 @@ import type { RequestRecord } from "../AuditLog.js"
 import type { DagSpec } from "../Dags.js"
 import type { Queue } from "../Faults.js"
 import * as Power from "../Power.js"
+import type { Metadata } from "./airflow/Metadata.js"
 import type { Json } from "./Http.js"
-import type { RunFacts } from "./Runs.js"
 
 export type Rights = "owner" | "operator" | "deployment"
 
@@ -42,20 +42,6 @@ export interface EnvironmentVariable {
   readonly updatedAt: number
 }
 
-/** What a deployment's Airflow remembers; it survives hibernation. */
-export interface Metadata {
-  /** When a DAG was paused and unpaused, by DAG id. */
-  readonly pauses: Map<string, Array<{ readonly at: number; readonly paused: boolean }>>
-  runs: Array<RunFacts>
-  readonly variables: Map<string, { readonly value: string; readonly description: string | null }>
-  readonly connections: Map<string, Json>
-  readonly pools: Map<
-    string,
-    { readonly slots: number; readonly description: string | null; readonly includeDeferred: boolean }
-  >
-  readonly users: Map<string, Json>
-}
-
 export interface Deployment {
   readonly id: string
   readonly createdBy: Subject
@@ -72,6 +58,9 @@ export interface Deployment {
   deletedAt: number | null
   readonly airflow: Metadata
 }
+
+/** The parts of Airflow that health tells of. */
+export type Process = "scheduler" | "dagProcessor" | "triggerer"
 
 export interface Runtime {
   readonly version: string
@@ -108,8 +97,10 @@ export interface World {
   readonly organizationId: string
   readonly workspaceId: string
   neverHealthy: boolean
-  /** Whether a DAG's file is still there; one that is gone keeps its runs. */
-  readonly dags: Map<string, { readonly spec: DagSpec; readonly isActive: boolean; readonly parsedAt: number }>
+  /** Each with all the DAGs there were from then on. */
+  readonly deploys: Array<{ readonly at: number; readonly dags: ReadonlyArray<DagSpec> }>
+  /** Processes that read unhealthy, and since when. */
+  readonly unhealthy: Map<Process, number>
   /** In the order of their creation, deleted ones included. */
   readonly deployments: Array<Deployment>
   readonly tokens: Array<Token>
