@@ -61,14 +61,17 @@ describe("a lease", () => {
     }).pipe(Effect.provide(emulated())), 60_000)
 
   const dags = [
-    { dagId: "hello_world_dag", tasks: [{ taskId: "hello", log: "Hello World from Airflow", xcom: { return_value: "Hello World from Airflow" } }] },
+    {
+      dagId: "hello_world_dag",
+      tasks: [{ taskId: "hello", log: "Hello World from Airflow", xcom: { return_value: "Hello World from Airflow" } }]
+    },
     { dagId: "failing_dag", tasks: [{ taskId: "boom", outcome: "failed" as const, log: "boom" }] },
     { dagId: "slow_dag", tasks: [{ taskId: "sleep", duration: "100 days" as const, log: "tick" }] }
   ]
   for (const runtimeVersion of ["13.1.0", "3.0-9", "3.1-12", "3.2-5", "3.3-3"]) {
     it.effect(`of runtime ${runtimeVersion} finds nothing of the one before`, () =>
       Effect.gen(function*() {
-        const users = yield* leaveAndLook
+        const users = yield* leaveAndLook(4)
         const isTwo = runtimeVersion.startsWith("13")
         assert.deepStrictEqual(users, isTwo ? ["created", "exists"] : ["unsupported", "unsupported"])
         yield* assertTidy
@@ -86,7 +89,9 @@ describe("a lease", () => {
           // Airflow 2 takes such a name and has no route to it afterwards; our client does not offer it
           const headers = { ...Redacted.value(apiHeaders), "content-type": "application/json" }
           const body = JSON.stringify({ name: "no/way", slots: 1 })
-          const made = yield* Effect.promise(() => fetch(`${apiUrl}/pools`, { method: "POST", headers, body }))
+          const made = yield* Effect.promise(() =>
+            fetch(`${apiUrl}/pools`, { method: "POST", headers, body })
+          )
           assert.strictEqual(made.status, 200)
           assert.include((yield* airflow.pools.list).map(({ name }) => name), "no/way")
           return deploymentId

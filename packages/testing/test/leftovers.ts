@@ -7,46 +7,53 @@ const marker = "planted/marker"
 const many = Array.from({ length: 250 }, (_, index) => `many_${index}`)
 
 /** A lease leaves its marks wherever an Airflow keeps something; the next lease of the deployment finds none of them. */
-export const leaveAndLook = Effect.gen(function*() {
-  const first = yield* AirflowResource.use({ testName: "leaves" }, ({ airflow, deploymentId, user }) =>
-    Effect.gen(function*() {
-      const { runId } = yield* airflow.runDag(dagId, { conf: { marker }, note: marker, timeout: "2 minutes" })
-      assert.strictEqual(yield* airflow.xcom(dagId, runId, "hello"), "Hello World from Airflow")
-      yield* Effect.forEach([marker, ...many], (key) => airflow.variables.put({ key, value: marker }), {
-        concurrency: 4,
-        discard: true
-      })
-      assert.strictEqual((yield* airflow.variables.list).length, many.length + 1)
-      yield* airflow.connections.put({ id: "planted", type: "http", extra: { marker } })
-      yield* airflow.pools.put({ name: "planted", slots: 1 })
-      yield* airflow.pools.put({ name: "default_pool", slots: 3 })
-      // one that waits, and one that is at work when the lease ends
-      yield* airflow.setPaused("failing_dag", true)
-      yield* airflow.trigger("failing_dag", { unpause: false })
-      yield* airflow.trigger("slow_dag")
-      return { deploymentId, runId, user }
-    }))
-  return yield* AirflowResource.use({ testName: "looks" }, ({ airflow, deploymentId, reused, user }) =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual([deploymentId, reused], [first.deploymentId, "woken"])
-      const { runId } = first
-      const gone = yield* Effect.all([
-        Effect.flip(airflow.run(dagId, runId)),
-        Effect.flip(airflow.xcom(dagId, runId, "hello")),
-        Effect.flip(airflow.variables.get(marker)),
-        Effect.flip(airflow.connections.get("planted")),
-        Effect.flip(airflow.pools.get("planted"))
-      ])
-      assert.deepStrictEqual(gone.map(({ kind }) => kind), Array(gone.length).fill("notFound"))
-      assert.deepStrictEqual(yield* airflow.runs(), [])
-      assert.deepStrictEqual(yield* airflow.variables.list, [])
-      assert.deepStrictEqual(yield* airflow.connections.list, [])
-      assert.deepStrictEqual((yield* airflow.pools.list).map(({ name, slots }) => ({ name, slots })), [
-        { name: "default_pool", slots: 128 }
-      ])
-      assert.deepStrictEqual((yield* airflow.dags).filter(({ isPaused }) => !isPaused), [])
-      // and it works
-      yield* airflow.runDag(dagId, { timeout: "2 minutes" })
-      return [first.user, user] as const
-    }))
-})
+export const leaveAndLook = (writesAtOnce: number) =>
+  Effect.gen(function*() {
+    const first = yield* AirflowResource.use(
+      { testName: "leaves" },
+      ({ airflow, deploymentId, user }) =>
+        Effect.gen(function*() {
+          const { runId } = yield* airflow.runDag(dagId, { conf: { marker }, note: marker, timeout: "2 minutes" })
+          assert.strictEqual(yield* airflow.xcom(dagId, runId, "hello"), "Hello World from Airflow")
+          yield* Effect.forEach([marker, ...many], (key) => airflow.variables.put({ key, value: marker }), {
+            concurrency: writesAtOnce,
+            discard: true
+          })
+          assert.strictEqual((yield* airflow.variables.list).length, many.length + 1)
+          yield* airflow.connections.put({ id: "planted", type: "http", extra: { marker } })
+          yield* airflow.pools.put({ name: "planted", slots: 1 })
+          yield* airflow.pools.put({ name: "default_pool", slots: 3 })
+          // one that waits, and one that is at work when the lease ends
+          yield* airflow.setPaused("failing_dag", true)
+          yield* airflow.trigger("failing_dag", { unpause: false })
+          yield* airflow.trigger("slow_dag")
+          return { deploymentId, runId, user }
+        })
+    )
+    return yield* AirflowResource.use(
+      { testName: "looks" },
+      ({ airflow, deploymentId, reused, user }) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual([deploymentId, reused], [first.deploymentId, "woken"])
+          const { runId } = first
+          const gone = yield* Effect.all([
+            Effect.flip(airflow.run(dagId, runId)),
+            Effect.flip(airflow.xcom(dagId, runId, "hello")),
+            Effect.flip(airflow.variables.get(marker)),
+            Effect.flip(airflow.connections.get("planted")),
+            Effect.flip(airflow.pools.get("planted"))
+          ])
+          assert.deepStrictEqual(gone.map(({ kind }) => kind), Array(gone.length).fill("notFound"))
+          assert.deepStrictEqual(yield* airflow.runs(), [])
+          assert.deepStrictEqual(yield* airflow.variables.list, [])
+          assert.deepStrictEqual(yield* airflow.connections.list, [])
+          assert.deepStrictEqual((yield* airflow.pools.list).map(({ name, slots }) => ({ name, slots })), [
+            { name: "default_pool", slots: 128 }
+          ])
+          assert.deepStrictEqual((yield* airflow.dags).filter(({ isPaused }) => !isPaused), [])
+          // and it works
+          yield* airflow.runDag(dagId, { timeout: "2 minutes" })
+          return [first.user, user] as const
+        })
+    )
+  })
