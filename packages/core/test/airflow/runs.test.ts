@@ -237,9 +237,9 @@ describe("waiting for a DAG", () => {
   const errors = "GET /api/v1/importErrors?order_by=import_error_id&limit=100&offset=0"
   const none = answer(200, { import_errors: [], total_entries: 0 })
   const tagged = (tag: string) => answer(200, { ...dagRow, tags: [{ name: tag }] })
-  const broken = (timestamp: string) =>
+  const broken = (timestamp: string, stack_trace: string) =>
     answer(200, {
-      import_errors: [{ import_error_id: 1, filename: "/dags/d.py", timestamp, stack_trace: "SyntaxError" }],
+      import_errors: [{ import_error_id: 1, filename: "/dags/d.py", timestamp, stack_trace }],
       total_entries: 1
     })
 
@@ -264,10 +264,10 @@ describe("waiting for a DAG", () => {
   it.effect("fails at once with the import error of its file, unless that is of an older version", () =>
     Effect.gen(function*() {
       const since = DateTime.unsafeMake("2026-01-01T00:00:00Z")
-      const stale = broken("2025-12-31T23:59:59Z")
+      const stale = broken("2025-12-31T23:59:59Z", "of the older version")
       const { airflow } = yield* connect({
         [details]: tagged("v1"),
-        [errors]: [stale, broken("2026-01-01T00:00:01Z")],
+        [errors]: [stale, broken("2026-01-01T00:00:01Z", "SyntaxError")],
         "GET /api/v1/dags/d": answer(200, dagRow)
       })
       const error = yield* inTime(Effect.flip(airflow.awaitDag("d", { tag: "v2", since })))
