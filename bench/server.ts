@@ -5,7 +5,7 @@
  */
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeRuntime } from "@effect/platform-node"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Stream } from "effect"
 import { createInterface } from "node:readline"
 import type { Announcement } from "./emulated.js"
 
@@ -52,11 +52,10 @@ Effect.gen(function*() {
   const announcement: Announcement = { token: Redacted.value(emulator.astroToken), urls }
   print(announcement)
   let told = (yield* emulator.audit).requests.length
-  yield* Effect.promise(async () => {
-    for await (const _ of createInterface({ input: process.stdin })) {
-      const { requests } = await Effect.runPromise(emulator.audit)
+  const lines = Stream.fromAsyncIterable(createInterface({ input: process.stdin }), () => "the input broke" as const)
+  yield* Stream.runForEach(lines, () =>
+    Effect.map(emulator.audit, ({ requests }) => {
       print(requests.slice(told).map(({ method, path }) => `${method} ${path}`))
       told = requests.length
-    }
-  })
+    }))
 }).pipe(Effect.scoped, NodeRuntime.runMain)

@@ -406,6 +406,9 @@ export interface Airflow {
   readonly setPaused: (dagId: string, isPaused: boolean) => Effect.Effect<void, AirflowApiError>
   /** Pauses every DAG, in one call for a hundred. */
   readonly pauseAll: Effect.Effect<void, AirflowApiError>
+  /** How many events of datasets or assets wait for others before they start a DAG. */
+  readonly queuedEvents: (dagId: string) => Effect.Effect<number, AirflowApiError>
+  readonly deleteQueuedEvents: (dagId: string) => Effect.Effect<void, AirflowApiError>
   /**
    * Removes a DAG with its runs. Succeeds when it is gone already; `conflict` while a task runs. Only for DAGs whose file is gone:
    * others come back, and on Airflow 3.1 to 3.3 the deletion can kill the DAG processor.

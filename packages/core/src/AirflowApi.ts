@@ -13,6 +13,7 @@ import type { DeploymentProvider } from "./DeploymentProvider.js"
 import * as client from "./internal/airflow/client.js"
 import * as http from "./internal/airflow/http.js"
 import * as memory from "./internal/airflow/memory.js"
+import type * as memoryRuns from "./internal/airflow/memoryRuns.js"
 import * as PinnedClock from "./PinnedClock.js"
 
 /**
@@ -73,7 +74,7 @@ export const layer: Layer.Layer<AirflowApi, never, HttpClient.HttpClient> = Laye
  * @since 0.1.0
  * @category models
  */
-export type MemoryDag = memory.MemoryDag
+export type MemoryDag = memoryRuns.MemoryDag
 
 /**
  * Options of {@link layerMemory}.

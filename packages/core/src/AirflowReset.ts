@@ -8,7 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import type { Airflow } from "./Airflow.js"
+import type { Airflow, Dag } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
 
 /**
@@ -16,7 +16,7 @@ import type { AirflowApiError } from "./AirflowError.js"
  * @category models
  */
 export const Leftover = Schema.Struct({
-  kind: Schema.Literal("unpaused DAG", "run", "variable", "connection", "pool", "slots of"),
+  kind: Schema.Literal("unpaused DAG", "run", "queued events of", "variable", "connection", "pool", "slots of"),
   name: Schema.String
 })
 
@@ -175,14 +175,17 @@ const defaultPool = "default_pool"
 const inspect = (airflow: Airflow, { defaultPoolSlots = 128, keep = {} }: ResetOptions) =>
   Effect.map(
     Effect.all({
-      dags: airflow.dags,
+      scheduled: Effect.flatMap(airflow.dags, (dags) =>
+        Effect.map(waitingForEvents(airflow, dags), (waiting) => ({ dags, waiting }))),
       runs: airflow.runs(),
       variables: airflow.variables.list,
       connections: airflow.connections.list,
       pools: airflow.pools.list
     }, { concurrency: 4 }),
-    ({ connections, dags, pools, runs, variables }) => {
-      const ours = pools.filter(({ name }) => name !== defaultPool)
+    ({ connections, pools, runs, scheduled: { dags, waiting }, variables }) => {
+      const ours = pools.filter(({ name }) =>
+        name !== defaultPool
+      )
       const [keptVariables, variableKeys] = split(variables.map(({ key }) => key), keep.variables)
       const [keptConnections, connectionIds] = split(connections.map(({ id }) => id), keep.connections)
       const [keptPools, poolNames] = split(ours.map(({ name }) => name), keep.pools)
@@ -195,15 +198,24 @@ const inspect = (airflow: Airflow, { defaultPoolSlots = 128, keep = {} }: ResetO
       const unpaused = dags.filter(({ isPaused }) => !isPaused)
       // whether it has other slots, or is gone
       const isResized = pools.every(({ name, slots }) => name !== defaultPool || slots !== defaultPoolSlots)
-      return { kept, found: { unpaused, runs, variableKeys, connectionIds, poolNames, isResized } }
+      return { kept, found: { unpaused, runs, waiting, variableKeys, connectionIds, poolNames, isResized } }
     }
   )
 
+/** DAGs that some of their datasets or assets have called for: the next test's first event could start them. */
+const waitingForEvents = (airflow: Airflow, dags: ReadonlyArray<Dag>) => {
+  const byEvents = dags.filter(({ timetable }) => /dataset|asset/i.test(timetable)).map(({ dagId }) => dagId)
+  return Effect.filter(byEvents, (dagId) => Effect.map(airflow.queuedEvents(dagId), (count) => count > 0), {
+    concurrency: 4
+  })
+}
+
 type Found = Effect.Effect.Success<ReturnType<typeof inspect>>["found"]
 
-const leftoversOf = ({ connectionIds, isResized, poolNames, runs, unpaused, variableKeys }: Found) => [
+const leftoversOf = ({ connectionIds, isResized, poolNames, runs, unpaused, variableKeys, waiting }: Found) => [
   ...unpaused.map(({ dagId }): Leftover => ({ kind: "unpaused DAG", name: dagId })),
   ...runs.map(({ dagId, runId }): Leftover => ({ kind: "run", name: `${dagId}/${runId}` })),
+  ...waiting.map((name): Leftover => ({ kind: "queued events of", name })),
   ...variableKeys.map((name): Leftover => ({ kind: "variable", name })),
   ...connectionIds.map((name): Leftover => ({ kind: "connection", name })),
   ...poolNames.map((name): Leftover => ({ kind: "pool", name })),
@@ -225,6 +237,7 @@ const sweep = (airflow: Airflow, found: Found, { defaultPoolSlots = 128 }: Reset
         () => Effect.void
       ))
     yield* each(found.runs, ({ dagId, runId }) => airflow.deleteRun(dagId, runId))
+    yield* each(found.waiting, airflow.deleteQueuedEvents)
     yield* removeAll(airflow.variables, found.variableKeys)
     yield* removeAll(airflow.connections, found.connectionIds)
     yield* removeAll(airflow.pools, found.poolNames)

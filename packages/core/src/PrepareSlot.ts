@@ -170,15 +170,17 @@ export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSl
   Effect.gen(function*() {
     const startedAt = yield* DateTime.now
     const filled = yield* fill(slot, granted)
-    return yield* Effect.catchTag(
-      equip(slot, startedAt, filled),
-      "SlotNotClean",
-      ({ leftovers }) =>
-        Effect.gen(function*() {
-          const dirty = yield* write(slot, {})
-          const why = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
-          return yield* equip(slot, startedAt, yield* replace(slot, dirty, filled.deployment, why))
-        })
+    return yield* equip(slot, startedAt, filled).pipe(
+      Effect.catchIf(
+        // a new one that is dirty would be followed by another
+        (error): error is SlotNotClean => error._tag === "SlotNotClean" && filled.reused !== "created",
+        ({ leftovers }) =>
+          Effect.gen(function*() {
+            const dirty = yield* write(slot, {})
+            const why = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
+            return yield* equip(slot, startedAt, yield* replace(slot, dirty, filled.deployment, why))
+          })
+      )
     )
   })
 

@@ -332,7 +332,8 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
 
       test("gives a run a logical date, and none where Airflow does not need one", (airflow) =>
         Effect.gen(function*() {
-          const logicalDate = yield* DateTime.now
+          // no other run can have it
+          const logicalDate = DateTime.subtract(yield* DateTime.now, { hours: 1 })
           const dated = yield* waiting(airflow, { logicalDate })
           assert.deepStrictEqual(
             Option.map(dated.logicalDate, DateTime.toEpochMillis),

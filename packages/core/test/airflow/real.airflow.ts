@@ -51,6 +51,41 @@ def delivered():
 delivered()
 `
 
+/** A DAG that needs two assets, and one that brings one of them. */
+const assetFile = (producer: string, consumer: string) => `
+from datetime import datetime
+
+try:
+    from airflow.sdk import Asset, dag, task
+except ImportError:
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import dag, task
+
+one, other = Asset("test://${producer}/one"), Asset("test://${producer}/other")
+
+
+@dag(dag_id="${producer}", schedule=None, start_date=datetime(2024, 1, 1), catchup=False)
+def produces():
+    @task(outlets=[one])
+    def produce():
+        print("produced")
+
+    produce()
+
+
+@dag(dag_id="${consumer}", schedule=[one, other], start_date=datetime(2024, 1, 1), catchup=False)
+def consumes():
+    @task
+    def consume():
+        print("consumed")
+
+    consume()
+
+
+produces()
+consumes()
+`
+
 /** Writes versions of one DAG's file; takes the file away in the end. */
 const delivery = Effect.gen(function*() {
   const dagId = `delivered_${randomUUID().slice(0, 8)}`
@@ -127,6 +162,24 @@ describe(`AirflowApi against Airflow ${version}, with its files and users at han
       yield* airflow.awaitDag(dagId, { ...minute, tag: "v3", since: again })
       fs.rmSync(file)
       yield* until(airflow.importErrors, (errors) => errors.every(({ filename }) => !filename.includes(dagId)))
+    }), 180_000)
+
+  it.scopedLive("forgets the events that wait for others before they start a DAG", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const { dagId, deliver, file } = yield* delivery
+      const consumer = `${dagId}_consumer`
+      yield* deliver(assetFile(dagId, consumer))
+      yield* airflow.awaitDag(dagId, minute)
+      yield* airflow.awaitDag(consumer, minute)
+      yield* airflow.setPaused(consumer, false)
+      yield* airflow.runDag(dagId, minute)
+      yield* until(airflow.queuedEvents(consumer), (count) => count === 1)
+      const { removed } = yield* AirflowReset.reset(airflow)
+      assert.deepInclude(removed, { kind: "queued events of", name: consumer })
+      assert.strictEqual(yield* airflow.queuedEvents(consumer), 0)
+      fs.rmSync(file)
+      yield* until(airflow.dag(consumer), ({ isActive }) => !isActive)
     }), 180_000)
 
   it.scopedLive("clears lists of more than one page", () =>

@@ -82,6 +82,26 @@ describe("reset", () => {
       ])
     }))
 
+  it.effect("forgets what would start a DAG together with the next test's events", () =>
+    Effect.gen(function*() {
+      const byAssets = (dagId: string) => ({
+        dag_id: dagId,
+        is_paused: true,
+        timetable_description: "Triggered by assets"
+      })
+      const events = (dagId: string) => `GET /api/v1/dags/${dagId}/datasets/queuedEvent`
+      const none = answer(404, { title: "Queue event was not found" })
+      const { airflow, routes } = yield* connect({
+        ...nothing,
+        [dags]: listOf("dags", [byAssets("a"), byAssets("b"), { ...byAssets("c"), timetable_description: "At 00:00" }]),
+        [events("a")]: [answer(200, { queued_events: [{}], total_entries: 1 }), none],
+        [events("b")]: none,
+        "DELETE /api/v1/dags/a/datasets/queuedEvent": answer(204, undefined)
+      })
+      assert.deepStrictEqual((yield* AirflowReset.reset(airflow)).removed, [{ kind: "queued events of", name: "a" }])
+      assert.deepStrictEqual(writes(routes()), [pauseAll, "DELETE /api/v1/dags/a/datasets/queuedEvent"])
+    }))
+
   it.effect("makes a default pool that is gone, of the size that is wanted", () =>
     Effect.gen(function*() {
       const { airflow, requests } = yield* connect({

@@ -24,6 +24,8 @@ export interface Dialect extends Pick<Primitives, "liveDag" | "followRun" | "rea
   readonly putPool: (pool: Pool) => Effect.Effect<void, AirflowApiError>
   readonly remove: (kind: Kind, name: string) => Effect.Effect<void, AirflowApiError>
   readonly removeAll: (kind: Kind, names: ReadonlyArray<string>) => Effect.Effect<void, AirflowApiError>
+  /** Below a DAG. */
+  readonly queuedEventsPath: string
   /** Below the base URL. */
   readonly usersPath: string
   /** Whether this answer means that Airflow does not manage users itself. */

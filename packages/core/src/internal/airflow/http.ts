@@ -165,6 +165,14 @@ const primitives = (
     setPaused: (dagId, isPaused) =>
       change("PATCH", `${isPaused ? "pause" : "unpause"} ${dagId}`, dagPath(dagId), { is_paused: isPaused }),
     pauseAll: Effect.asVoid(dagPages("pause all DAGs", { is_paused: true })),
+    queuedEvents: (dagId) =>
+      get(`count the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`, rows.Counted).pipe(
+        Effect.map(({ total_entries }) => total_entries),
+        // that there are none is answered so
+        Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.succeed(0))
+      ),
+    deleteQueuedEvents: (dagId) =>
+      remove(`delete the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`),
     deleteDag: (dagId) => remove(`delete the DAG ${dagId}`, dagPath(dagId)),
 
     startRun: (dagId, newRun) =>

@@ -1,83 +1,20 @@
 /**
- * An Airflow in memory: DAGs declared as data, no socket. What its runs are about follows from what was asked for, and when.
+ * An Airflow in memory: DAGs declared as data, no socket.
  */
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import type {
-  Collection,
-  Connection,
-  Dag,
-  DagRun,
-  NewUser,
-  Pool,
-  PoolInUse,
-  RunState,
-  TaskInstance,
-  Variable
-} from "../../Airflow.js"
+import type { Collection, Connection, Dag, DagRun, NewUser, Pool, PoolInUse, Variable } from "../../Airflow.js"
 import { AirflowApiError } from "../../AirflowError.js"
 import { DeploymentProvider } from "../../DeploymentProvider.js"
-import type { LogLine } from "../../TaskLog.js"
-import type { NewRun, Primitives } from "./primitives.js"
-
-export interface MemoryTask {
-  readonly taskId: string
-  /** What each try prints, spread over its duration. */
-  readonly log: string
-  /** Of each try, and of the wait between two [no time]. */
-  readonly duration?: Duration.DurationInput | undefined
-  /** Of the last try [success]. */
-  readonly outcome?: "success" | "failed" | undefined
-  /** All tries but the last fail [1]. */
-  readonly tries?: number | undefined
-  /** Logged at the end of every try that fails. */
-  readonly error?: { readonly type: string; readonly value: string } | undefined
-  /** What it pushes when it succeeds, by key. */
-  readonly xcom?: Readonly<Record<string, unknown>> | undefined
-  /** How many instances it is mapped to, or what each of them does in its own way [it is not mapped]. */
-  readonly mapped?: number | ReadonlyArray<Pick<Partial<MemoryTask>, "log" | "xcom">> | undefined
-  /** Tasks before it in the list that must succeed first [the one before it]. */
-  readonly upstream?: ReadonlyArray<string> | undefined
-}
-
-export interface MemoryDag {
-  readonly dagId: string
-  readonly tags?: ReadonlyArray<string> | undefined
-  readonly tasks: ReadonlyArray<MemoryTask>
-  /** What `conf` may give, and what of. */
-  readonly params?: Readonly<Record<string, { readonly type: "integer" | "string" | "boolean" }>> | undefined
-  /** The stack trace of a file that cannot be imported. */
-  readonly importError?: string | undefined
-}
+import type { MemoryDag, Run } from "./memoryRuns.js"
+import { defaultPool, instancesOf, stateOf, timeOf } from "./memoryRuns.js"
+import type { Primitives } from "./primitives.js"
 
 export interface Options {
   readonly dags?: ReadonlyArray<MemoryDag> | undefined
   readonly version?: string | undefined
-}
-
-interface Run extends NewRun {
-  readonly dagId: string
-  readonly queuedAt: number
-  /** When it was triggered, cleared, or its DAG was unpaused, whichever came last. */
-  readonly startedAt: number | undefined
-  /** Ended by hand, whatever its tasks were about. */
-  readonly set: { readonly state: "success" | "failed"; readonly at: number } | undefined
-  /** The tries that each task had before the run was cleared. */
-  readonly triesBefore: ReadonlyMap<string, number>
-}
-
-/** The tries of a task in a run: each takes `duration`, and so does the wait between two. */
-interface Course {
-  readonly task: MemoryTask
-  readonly duration: number
-  readonly start: number
-  readonly firstTry: number
-  readonly lastTry: number
-  readonly end: number
-  readonly upstreamFailed: boolean
 }
 
 type NewConnection = Connection & { readonly password?: Redacted.Redacted | undefined }
@@ -92,6 +29,16 @@ interface State {
   readonly users: Map<string, NewUser>
 }
 
+const emptyAt = (now: number): State => ({
+  madeAt: now,
+  unpaused: new Set(),
+  runs: new Map(),
+  variables: new Map(),
+  connections: new Map(),
+  pools: new Map([[defaultPool, { name: defaultPool, slots: 128, description: "Default pool" }]]),
+  users: new Map()
+})
+
 const helloWorld: ReadonlyArray<MemoryDag> = [{
   dagId: "hello_world_dag",
   tasks: [{ taskId: "hello", log: "Hello World from Airflow" }]
@@ -105,25 +52,20 @@ export const make = (
     const provider = yield* DeploymentProvider
     const states = new Map<string, State>()
     const now = () => clock.unsafeCurrentTimeMillis()
-    return (baseUrl) => primitives({ baseUrl, dags, version, provider, state: stateOf(states, baseUrl, now()), now })
+    return (baseUrl) => {
+      const state = states.get(baseUrl) ?? emptyAt(now())
+      states.set(baseUrl, state)
+      return primitives({ baseUrl, dags, version, provider, state, now })
+    }
   })
 
-const stateOf = (states: Map<string, State>, baseUrl: string, now: number): State => {
-  const known = states.get(baseUrl) ?? {
-    madeAt: now,
-    unpaused: new Set(),
-    runs: new Map(),
-    variables: new Map(),
-    connections: new Map(),
-    pools: new Map([[defaultPool, { name: defaultPool, slots: 128, description: "Default pool" }]]),
-    users: new Map()
-  }
-  states.set(baseUrl, known)
-  return known
-}
-
-const defaultPool = "default_pool"
 const soundsSecret = /access_token|api_?key|authorization|pass(phrase|wd|word)|private_key|secret|token/i
+const masked = <A>(name: string, value: A) => soundsSecret.test(name) ? "***" : value
+
+const fail = (kind: AirflowApiError["kind"], operation: string, detail: string) =>
+  new AirflowApiError({ kind, operation, detail, remedy: "This Airflow is in memory." })
+
+const keyOf = (dagId: string, runId: string) => `${dagId}/${runId}`
 
 const primitives = ({ baseUrl, dags, now, provider, state, version }: {
   readonly baseUrl: string
@@ -136,136 +78,68 @@ const primitives = ({ baseUrl, dags, now, provider, state, version }: {
   const [major = 2, minor = 0, patch = 0] = version.split(".").map(Number)
   const isThree = major >= 3
 
-  const fail = (kind: AirflowApiError["kind"], operation: string, detail: string) =>
-    new AirflowApiError({ kind, operation, detail, remedy: "This Airflow is in memory." })
-
-  /** Answers only while the deployment is awake. */
-  const awake = <A, E>(operation: string, answer: () => Effect.Effect<A, E>): Effect.Effect<A, E | AirflowApiError> =>
+  /** Fails while the deployment is not awake. */
+  const awake = (operation: string) =>
     provider.list.pipe(
       Effect.mapError((error) => fail("unreachable", operation, error.detail)),
-      Effect.flatMap((all): Effect.Effect<A, E | AirflowApiError> =>
-        all.some((deployment) => deployment.airflowUrl === baseUrl && deployment.isAwake)
-          ? answer()
-          : fail("unreachable", operation, "its deployment is not awake")
-      )
+      Effect.filterOrFail(
+        (all) => all.some((deployment) => deployment.airflowUrl === baseUrl && deployment.isAwake),
+        () => fail("unreachable", operation, "its deployment is not awake")
+      ),
+      Effect.asVoid
     )
-  const read = <A>(operation: string, answer: () => A) => awake(operation, () => Effect.sync(answer))
+  const answer = <A>(operation: string, f: () => A) => Effect.map(awake(operation), f)
+  const find = <A>(operation: string, detail: string, f: () => A | undefined) =>
+    Effect.filterOrFail(
+      answer(operation, f),
+      (found) => found !== undefined,
+      () => fail("notFound", operation, detail)
+    )
+  const findDag = (operation: string, dagId: string) =>
+    find(operation, `there is no DAG ${dagId}`, () => dags.find((dag) => dag.dagId === dagId))
+  const findLiveDag = (operation: string, dagId: string) =>
+    Effect.filterOrFail(
+      findDag(operation, dagId),
+      ({ importError }) => importError === undefined,
+      () => fail("notFound", operation, `${dagId}.py cannot be imported`)
+    )
+  const findRun = (operation: string, dagId: string, runId: string) =>
+    find(operation, `there is no run ${runId} of ${dagId}`, () => state.runs.get(keyOf(dagId, runId)))
+  /** The instances of a task. */
+  const findTask = (operation: string, dagId: string, runId: string, taskId: string) =>
+    findRun(operation, dagId, runId).pipe(
+      Effect.filterOrFail(
+        ({ dag }) => dag.tasks.some((task) => task.taskId === taskId),
+        () => fail("notFound", operation, `${dagId} has no task ${taskId}`)
+      ),
+      Effect.map((run) => instancesOf(run, now()).filter(({ seen }) => seen.taskId === taskId))
+    )
 
-  const withDag = <A>(operation: string, dagId: string, f: (dag: MemoryDag) => A) =>
-    awake(operation, () => {
-      const dag = dags.find((dag) => dag.dagId === dagId)
-      return dag === undefined ? fail("notFound", operation, `there is no DAG ${dagId}`) : Effect.sync(() => f(dag))
-    })
-  const withLiveDag = <A>(operation: string, dagId: string, f: (dag: MemoryDag) => Effect.Effect<A, AirflowApiError>) =>
-    Effect.flatten(withDag(operation, dagId, (dag) =>
-      dag.importError === undefined
-        ? f(dag)
-        : fail("notFound", operation, `${dagId}.py cannot be imported`)))
-  const withRun = <A>(operation: string, dagId: string, runId: string, f: (run: Run) => A) =>
-    awake(operation, () => {
-      const run = state.runs.get(keyOf(dagId, runId))
-      return run === undefined
-        ? fail("notFound", operation, `there is no run ${runId} of ${dagId}`)
-        : Effect.sync(() => f(run))
-    })
-  const withTask = <A>(
-    operation: string,
-    dagId: string,
-    runId: string,
-    taskId: string,
-    f: (course: Course, run: Run) => Effect.Effect<A, AirflowApiError>
-  ) =>
-    Effect.flatten(withRun(operation, dagId, runId, (run) => {
-      const course = coursesOf(run).find(({ task }) => task.taskId === taskId)
-      return course === undefined ? fail("notFound", operation, `${dagId} has no task ${taskId}`) : f(course, run)
-    }))
-
-  const keyOf = (dagId: string, runId: string) => `${dagId}/${runId}`
-  const change = (run: Run, facts: Partial<Run>) =>
-    void state.runs.set(keyOf(run.dagId, run.runId), { ...run, ...facts })
+  const runsOf = (dagId: string) => Array.from(state.runs.values()).filter(({ dag }) => dag.dagId === dagId)
+  const tasksOf = (run: Run) => instancesOf(run, now()).map(({ seen }) => seen)
+  const runningIn = (runs: Iterable<Run>) =>
+    Array.from(runs).flatMap(tasksOf).filter(({ state }) => state === "running")
+  const save = (run: Run) => void state.runs.set(keyOf(run.dag.dagId, run.runId), run)
   const startOf = (dagId: string) => state.unpaused.has(dagId) ? now() : undefined
 
-  const coursesOf = (run: Run): ReadonlyArray<Course> => {
-    const courses: Array<Course> = []
-    for (const task of dags.find(({ dagId }) => dagId === run.dagId)?.tasks ?? []) {
-      const { tries = 1, upstream } = task
-      const before = upstream === undefined
-        ? courses.slice(-1)
-        : courses.filter((course) => upstream.includes(course.task.taskId))
-      const upstreamFailed = before.some((course) => course.upstreamFailed || course.task.outcome === "failed")
-      const start = Math.max(run.startedAt ?? Infinity, ...before.map(({ end }) => end))
-      const duration = Duration.toMillis(task.duration ?? 0)
-      const firstTry = (run.triesBefore.get(task.taskId) ?? 0) + 1
-      const lastTry = Math.ceil(firstTry / tries) * tries
-      const end = upstreamFailed ? start : start + (2 * (lastTry - firstTry) + 1) * duration
-      courses.push({ task, duration, start, firstTry, lastTry, end, upstreamFailed })
-    }
-    return courses
-  }
-  const fails = ({ outcome, tries = 1 }: MemoryTask, tryNumber: number) =>
-    tryNumber % tries !== 0 || outcome === "failed"
-  /** Until when the run went on. What was ended by hand stays as it was at that moment. */
-  const endOfSight = (run: Run) => run.set?.at ?? now()
-  const beginOf = (course: Course, tryNumber: number) =>
-    course.start + 2 * (tryNumber - course.firstTry) * course.duration
-
-  const look = (course: Course, run: Run) => {
-    const { duration, end, firstTry, lastTry, start, task, upstreamFailed } = course
-    const until = endOfSight(run)
-    const at = (state: string, tryNumber: number, startedAt?: number, endedAt?: number) => ({
-      state,
-      tryNumber,
-      startedAt,
-      endedAt
-    })
-    if (start > until) return at("none", firstTry - 1)
-    if (upstreamFailed) return at("upstream_failed", firstTry - 1, start, start)
-    if (end <= until) return at(task.outcome ?? "success", lastTry, beginOf(course, lastTry), end)
-    const step = Math.floor((until - start) / duration)
-    const tryNumber = firstTry + Math.floor(step / 2)
-    const begin = beginOf(course, tryNumber)
-    if (run.set !== undefined) return at(run.set.state, tryNumber, begin, run.set.at)
-    return step % 2 === 0 ? at("running", tryNumber, begin) : at("up_for_retry", tryNumber, begin, begin + duration)
-  }
-  const timeOf = (at: number | undefined) => Option.map(Option.fromNullable(at), DateTime.unsafeMake)
-  const instancesOf = (run: Run): ReadonlyArray<TaskInstance> =>
-    coursesOf(run).flatMap((course) => {
-      const { endedAt, startedAt, state, tryNumber } = look(course, run)
-      return indicesOf(course.task).map((mapIndex): TaskInstance => ({
-        dagId: run.dagId,
-        runId: run.runId,
-        taskId: course.task.taskId,
-        mapIndex,
-        state,
-        tryNumber,
-        maxTries: (course.task.tries ?? 1) - 1,
-        pool: defaultPool,
-        queuedAt: timeOf(startedAt),
-        startedAt: timeOf(startedAt),
-        endedAt: timeOf(endedAt)
-      }))
-    })
-  const indicesOf = ({ mapped }: MemoryTask) =>
-    mapped === undefined
-      ? [-1]
-      : Array.from({ length: typeof mapped === "number" ? mapped : mapped.length }, (_, index) => index)
-  const instanceOf = (task: MemoryTask, mapIndex: number): MemoryTask => ({
-    ...task,
-    ...(typeof task.mapped === "object" ? task.mapped[mapIndex] : {})
+  const bundleName = isThree ? Option.some("dags-folder") : Option.none()
+  const viewDag = ({ dagId, importError, tags = [] }: MemoryDag): Dag => ({
+    dagId,
+    displayName: dagId,
+    isPaused: !state.unpaused.has(dagId),
+    isActive: importError === undefined,
+    hasImportErrors: importError !== undefined,
+    fileLocation: `/dags/${dagId}.py`,
+    fileToken: `${dagId}.py`,
+    bundleName,
+    lastParsedAt: timeOf(state.madeAt),
+    tags,
+    timetable: "Never, external triggers only"
   })
-
-  const stateOfRun = (run: Run): { readonly state: RunState; readonly endedAt?: number } => {
-    if (run.set !== undefined) return { state: run.set.state, endedAt: run.set.at }
-    if (run.startedAt === undefined) return { state: "queued" }
-    const courses = coursesOf(run)
-    const endedAt = Math.max(run.startedAt, ...courses.map(({ end }) => end))
-    if (endedAt > now()) return { state: "running" }
-    return { state: courses.some(({ task }) => task.outcome === "failed") ? "failed" : "success", endedAt }
-  }
   const viewRun = (run: Run): DagRun => {
-    const { endedAt, state } = stateOfRun(run)
+    const { endedAt, state } = stateOf(run, now())
     return {
-      dagId: run.dagId,
+      dagId: run.dag.dagId,
       runId: run.runId,
       state,
       runType: "manual",
@@ -276,52 +150,33 @@ const primitives = ({ baseUrl, dags, now, provider, state, version }: {
       note: run.note
     }
   }
-  const viewDag = ({ dagId, importError, tags = [] }: MemoryDag): Dag => ({
-    dagId,
-    displayName: dagId,
-    isPaused: !state.unpaused.has(dagId),
-    isActive: importError === undefined,
-    hasImportErrors: importError !== undefined,
-    fileLocation: `/dags/${dagId}.py`,
-    fileToken: `${dagId}.py`,
-    bundleName: isThree ? Option.some("dags-folder") : Option.none(),
-    lastParsedAt: timeOf(state.madeAt),
-    tags,
-    timetable: "Never, external triggers only"
-  })
+  const healthy = () => ({ status: "healthy", heartbeat: timeOf(now()) })
 
   const collection = <Stored, A>(kind: string, items: Map<string, Stored>, of: {
     readonly name: (item: Stored) => string
     readonly view: (item: Stored) => A
     readonly refuse?: (name: string) => boolean
   }): Collection<A, Stored> => ({
-    list: read(`list ${kind}s`, () => Array.from(items.values(), of.view)),
-    get: (name) =>
-      awake(`read the ${kind} ${name}`, () => {
-        const item = items.get(name)
-        return item === undefined
-          ? fail("notFound", `read the ${kind} ${name}`, "it is not there")
-          : Effect.sync(() => of.view(item))
-      }),
+    list: answer(`list ${kind}s`, () => Array.from(items.values(), of.view)),
+    get: (name) => Effect.map(find(`read the ${kind} ${name}`, "it is not there", () => items.get(name)), of.view),
     put: (item) => {
       const name = of.name(item)
-      return awake(`set the ${kind} ${name}`, () =>
+      const operation = `set the ${kind} ${name}`
+      return Effect.flatMap(awake(operation), () =>
         of.refuse?.(name) === true
-          ? fail("badRequest", `set the ${kind} ${name}`, `a ${kind} cannot have that name`)
+          ? fail("badRequest", operation, `a ${kind} cannot have that name`)
           : Effect.sync(() => void items.set(name, item)))
     },
-    remove: (name) => read(`remove the ${kind} ${name}`, () => void items.delete(name)),
+    remove: (name) => answer(`remove the ${kind} ${name}`, () => void items.delete(name)),
     removeAll: (names) =>
-      read(`remove ${names.length} ${kind}s`, () => {
+      answer(`remove ${names.length} ${kind}s`, () => {
         for (const name of names) items.delete(name)
       })
   })
   const pools = collection<Pool, PoolInUse>("pool", state.pools, {
     name: ({ name }) => name,
     view: (pool) => {
-      const occupiedSlots = pool.name === defaultPool
-        ? Array.from(state.runs.values()).flatMap(instancesOf).filter(({ state }) => state === "running").length
-        : 0
+      const occupiedSlots = pool.name === defaultPool ? runningIn(state.runs.values()).length : 0
       return {
         ...pool,
         includeDeferred: pool.includeDeferred ?? false,
@@ -332,170 +187,135 @@ const primitives = ({ baseUrl, dags, now, provider, state, version }: {
     // Airflow 2 has no route to it
     refuse: (name) => !isThree && name.includes("/")
   })
-  const healthy = () => ({ status: "healthy", heartbeat: timeOf(now()) })
 
   return {
     baseUrl,
     apiUrl: `${baseUrl}/api/${isThree ? "v2" : "v1"}`,
     version: { full: version, major: isThree ? 3 : 2, minor, patch },
-    health: read("read the health", () => ({
+    health: answer("read the health", () => ({
       metadatabase: "healthy",
       scheduler: healthy(),
       triggerer: Option.none(),
       dagProcessor: isThree ? Option.some(healthy()) : Option.none()
     })),
-    authenticated: read("authenticate", () => {}),
+    authenticated: awake("authenticate"),
 
-    dags: read("list DAGs", () => dags.map(viewDag)),
-    dag: (dagId) => withDag(`read the DAG ${dagId}`, dagId, viewDag),
-    liveDag: (dagId) => withLiveDag(`read the DAG ${dagId}`, dagId, (dag) => Effect.succeed(viewDag(dag))),
-    requestReparse: (dagId) => withDag(`have ${dagId} parsed again`, dagId, () => true),
-    dagSource: (dagId) => withDag(`read the source of ${dagId}`, dagId, (dag) => JSON.stringify(dag, undefined, 2)),
-    importErrors: read(
-      "list import errors",
-      () =>
-        dags.flatMap(({ dagId, importError }) =>
-          importError === undefined ? [] : [{
-            filename: `${dagId}.py`,
-            bundleName: isThree ? Option.some("dags-folder") : Option.none(),
-            timestamp: timeOf(state.madeAt),
-            stackTrace: importError
-          }]
-        )
-    ),
+    dags: answer("list DAGs", () => dags.map(viewDag)),
+    dag: (dagId) => Effect.map(findDag(`read the DAG ${dagId}`, dagId), viewDag),
+    liveDag: (dagId) => Effect.map(findLiveDag(`read the DAG ${dagId}`, dagId), viewDag),
+    requestReparse: (dagId) => Effect.as(findDag(`have ${dagId} parsed again`, dagId), true),
+    dagSource: (dagId) =>
+      Effect.map(findDag(`read the source of ${dagId}`, dagId), (dag) => JSON.stringify(dag, undefined, 2)),
+    importErrors: answer("list import errors", () =>
+      dags.flatMap(({ dagId, importError }) =>
+        importError === undefined
+          ? []
+          : [{ filename: `${dagId}.py`, bundleName, timestamp: timeOf(state.madeAt), stackTrace: importError }]
+      )),
     setPaused: (dagId, isPaused) =>
-      withDag(`${isPaused ? "pause" : "unpause"} ${dagId}`, dagId, () => {
+      Effect.map(findDag(`${isPaused ? "pause" : "unpause"} ${dagId}`, dagId), () => {
         if (isPaused) return void state.unpaused.delete(dagId)
         state.unpaused.add(dagId)
-        for (const run of state.runs.values()) {
-          if (run.dagId === dagId && run.startedAt === undefined) change(run, { startedAt: now() })
-        }
+        for (const run of runsOf(dagId)) if (run.startedAt === undefined) save({ ...run, startedAt: now() })
       }),
-    pauseAll: read("pause all DAGs", () => state.unpaused.clear()),
+    pauseAll: answer("pause all DAGs", () => state.unpaused.clear()),
+    queuedEvents: (dagId) => Effect.as(findDag(`count the queued events of ${dagId}`, dagId), 0),
+    deleteQueuedEvents: (dagId) => Effect.asVoid(findDag(`delete the queued events of ${dagId}`, dagId)),
     // its file stays, so that it is back at once, paused and without runs
     deleteDag: (dagId) =>
-      awake(`delete ${dagId}`, () => {
-        const runs = Array.from(state.runs.values()).filter((run) => run.dagId === dagId)
-        if (runs.flatMap(instancesOf).some((task) => task.state === "running")) {
-          return fail("conflict", `delete ${dagId}`, "one of its tasks runs")
-        }
+      Effect.gen(function*() {
+        const operation = `delete ${dagId}`
+        yield* awake(operation)
+        const runs = runsOf(dagId)
+        if (runningIn(runs).length > 0) return yield* fail("conflict", operation, "one of its tasks runs")
         for (const { runId } of runs) state.runs.delete(keyOf(dagId, runId))
-        return Effect.sync(() => void state.unpaused.delete(dagId))
+        state.unpaused.delete(dagId)
       }),
 
-    startRun: (dagId, run) => {
-      const operation = `trigger ${dagId}`
-      return withLiveDag(operation, dagId, ({ params = {} }) => {
-        const others = Array.from(state.runs.values()).filter((other) => other.dagId === dagId)
-        const isSameDate = (other: Run) =>
-          Option.isSome(run.logicalDate) &&
-          Option.getEquivalence(DateTime.Equivalence)(other.logicalDate, run.logicalDate)
-        const wrong = Object.entries(params).find(([name, { type }]) =>
-          name in run.conf && typeof run.conf[name] !== (type === "integer" ? "number" : type)
+    startRun: (dagId, asked) =>
+      Effect.gen(function*() {
+        const operation = `trigger ${dagId}`
+        const dag = yield* findLiveDag(operation, dagId)
+        const wrong = Object.entries(dag.params ?? {}).find(([name, { type }]) =>
+          name in asked.conf && typeof asked.conf[name] !== (type === "integer" ? "number" : type)
         )
-        if (wrong !== undefined) return fail("badRequest", operation, `the param ${wrong[0]} is of another type`)
-        if (others.some(({ runId }) => runId === run.runId)) {
-          return fail("conflict", operation, `there is a run ${run.runId}`)
+        if (wrong !== undefined) {
+          return yield* fail("badRequest", operation, `the param ${wrong[0]} is of another type`)
         }
-        if (others.some(isSameDate)) return fail("conflict", operation, "there is a run of that logical date")
-        const made = {
-          ...run,
-          dagId,
+        if (state.runs.has(keyOf(dagId, asked.runId))) {
+          return yield* fail("conflict", operation, `there is a run ${asked.runId}`)
+        }
+        const isSameDate = Option.getEquivalence(DateTime.Equivalence)
+        const { logicalDate } = asked
+        if (Option.isSome(logicalDate) && runsOf(dagId).some((run) => isSameDate(run.logicalDate, logicalDate))) {
+          return yield* fail("conflict", operation, "there is a run of that logical date")
+        }
+        const run: Run = {
+          ...asked,
+          dag,
           queuedAt: now(),
           startedAt: startOf(dagId),
           set: undefined,
           triesBefore: new Map()
         }
-        state.runs.set(keyOf(dagId, run.runId), made)
-        return Effect.sync(() => viewRun(made))
-      })
-    },
+        save(run)
+        return viewRun(run)
+      }),
     runs: (dagId) =>
       dagId === undefined
-        ? read("list runs", () => Array.from(state.runs.values(), viewRun))
-        : withDag(
-          `list the runs of ${dagId}`,
-          dagId,
-          () => Array.from(state.runs.values()).filter((run) => run.dagId === dagId).map(viewRun)
-        ),
-    run: (dagId, runId) => withRun(`read the run ${runId}`, dagId, runId, viewRun),
+        ? answer("list runs", () => Array.from(state.runs.values(), viewRun))
+        : Effect.map(findDag(`list the runs of ${dagId}`, dagId), () => runsOf(dagId).map(viewRun)),
+    run: (dagId, runId) => Effect.map(findRun(`read the run ${runId}`, dagId, runId), viewRun),
     followRun: (_dagId, runId) => fail("unsupported", `follow the run ${runId}`, "it has no such answer"),
     setRunState: (dagId, runId, wanted) =>
-      withRun(
-        `set the run ${runId}`,
-        dagId,
-        runId,
-        (run) => change(run, { set: wanted === "queued" ? undefined : { state: wanted, at: now() } })
+      Effect.map(
+        findRun(`set the run ${runId}`, dagId, runId),
+        (run) => save({ ...run, set: wanted === "queued" ? undefined : { state: wanted, endedAt: now() } })
       ),
     clearRun: (dagId, runId) =>
-      withRun(`clear the run ${runId}`, dagId, runId, (run) =>
-        change(run, {
+      Effect.map(findRun(`clear the run ${runId}`, dagId, runId), (run) =>
+        save({
+          ...run,
           startedAt: startOf(dagId),
           set: undefined,
-          triesBefore: new Map(instancesOf(run).map(({ taskId, tryNumber }) => [taskId, tryNumber]))
+          triesBefore: new Map(tasksOf(run).map(({ taskId, tryNumber }) => [taskId, tryNumber]))
         })),
-    deleteRun: (dagId, runId) => read(`delete the run ${runId}`, () => void state.runs.delete(keyOf(dagId, runId))),
+    deleteRun: (dagId, runId) => answer(`delete the run ${runId}`, () => void state.runs.delete(keyOf(dagId, runId))),
 
-    taskInstances: (dagId, runId) => withRun(`list the tasks of ${runId}`, dagId, runId, instancesOf),
-    readLog: (dagId, runId, taskId, mapIndex, tryNumber) => {
-      const operation = `read the log of ${taskId}`
-      return withTask(operation, dagId, runId, taskId, (course, run) => {
-        const task = instanceOf(course.task, mapIndex)
-        if (!indicesOf(task).includes(mapIndex)) return fail("notFound", operation, `it has no instance ${mapIndex}`)
-        if (tryNumber < 1 || tryNumber > look(course, run).tryNumber) return Effect.succeed({ lines: [], sources: [] })
-        // tries from before a clear are over, whenever they were
-        const begin = tryNumber < course.firstTry ? run.queuedAt : beginOf(course, tryNumber)
-        const line = (at: number, level: string, message: string, errors: LogLine["errors"] = []): LogLine => ({
-          tryNumber,
-          timestamp: timeOf(at),
-          level: Option.some(level),
-          logger: Option.none(),
-          message,
-          fields: {},
-          errors
-        })
-        const prints = task.log.split("\n").map((message, index, all) =>
-          line(begin + course.duration * index / all.length, "INFO", message)
-        )
-        const trace = task.error === undefined || !fails(task, tryNumber)
-          ? []
-          : [line(begin + course.duration, "ERROR", "Task failed with exception", [{ ...task.error, frames: [] }])]
-        const isThere = ({ timestamp }: LogLine) =>
-          tryNumber < course.firstTry || Option.exists(timestamp, ({ epochMillis }) => epochMillis <= endOfSight(run))
-        return Effect.succeed({
-          lines: [...prints, ...trace].filter(isThere),
-          sources: [`${baseUrl}/logs/${dagId}/${runId}/${taskId}/${mapIndex}/${tryNumber}.log`]
-        })
-      })
-    },
-    xcom: (dagId, runId, taskId, { key = "return_value", mapIndex = -1 } = {}) => {
-      const operation = `read what ${taskId} pushed as ${key}`
-      return withTask(operation, dagId, runId, taskId, (course, run) => {
-        const { xcom = {} } = instanceOf(course.task, mapIndex)
-        return look(course, run).state === "success" && key in xcom && indicesOf(course.task).includes(mapIndex)
-          ? Effect.succeed(xcom[key])
-          : fail("notFound", operation, "it is not there")
-      })
-    },
+    taskInstances: (dagId, runId) => Effect.map(findRun(`list the tasks of ${runId}`, dagId, runId), tasksOf),
+    readLog: (dagId, runId, taskId, mapIndex, tryNumber) =>
+      Effect.gen(function*() {
+        const operation = `read the log of ${taskId}`
+        const instances = yield* findTask(operation, dagId, runId, taskId)
+        const instance = instances.find(({ seen }) => seen.mapIndex === mapIndex)
+        if (instance === undefined) return yield* fail("notFound", operation, `it has no instance ${mapIndex}`)
+        const lines = instance.log(tryNumber)
+        const source = `${baseUrl}/logs/${dagId}/${runId}/${taskId}/${mapIndex}/${tryNumber}.log`
+        return { lines, sources: lines.length === 0 ? [] : [source] }
+      }),
+    xcom: (dagId, runId, taskId, { key = "return_value", mapIndex = -1 } = {}) =>
+      Effect.gen(function*() {
+        const operation = `read what ${taskId} pushed as ${key}`
+        const instances = yield* findTask(operation, dagId, runId, taskId)
+        const { xcom = {} } = instances.find(({ seen }) => seen.mapIndex === mapIndex) ?? {}
+        return Object.hasOwn(xcom, key) ? xcom[key] : yield* fail("notFound", operation, "it is not there")
+      }),
     xcomKeys: (dagId, runId, taskId) =>
-      withTask(`list what ${taskId} pushed`, dagId, runId, taskId, (course, run) =>
-        Effect.sync(() => {
-          if (look(course, run).state !== "success") return []
-          const pushed = indicesOf(course.task).map((mapIndex) => instanceOf(course.task, mapIndex).xcom)
-          return Object.keys(Object.assign({}, ...pushed))
-        })),
+      Effect.map(
+        findTask(`list what ${taskId} pushed`, dagId, runId, taskId),
+        (instances) => Object.keys(Object.assign({}, ...instances.map(({ xcom }) => xcom)))
+      ),
 
     variables: collection("variable", state.variables, {
       name: ({ key }) => key,
-      view: (variable) => isThree && soundsSecret.test(variable.key) ? { ...variable, value: "***" } : variable
+      view: (variable) => isThree ? { ...variable, value: masked(variable.key, variable.value) } : variable
     }),
     connections: collection<NewConnection, Connection>("connection", state.connections, {
       name: ({ id }) => id,
       view: ({ password: _, ...connection }) => ({
         ...connection,
-        extra: connection.extra && Object.fromEntries(
-          Object.entries(connection.extra).map(([name, value]) => [name, soundsSecret.test(name) ? "***" : value])
-        )
+        extra: connection.extra &&
+          Object.fromEntries(Object.entries(connection.extra).map(([name, value]) => [name, masked(name, value)]))
       }),
       refuse: (id) => !/^[\w.-]+$/.test(id)
     }),
@@ -509,19 +329,17 @@ const primitives = ({ baseUrl, dags, now, provider, state, version }: {
     },
     users: {
       create: (user) =>
-        read(`create the user ${user.username}`, () => {
+        answer(`create the user ${user.username}`, () => {
           if (state.users.has(user.username)) return "exists"
           state.users.set(user.username, user)
           return "created"
         }),
       get: (username) =>
-        awake(`read the user ${username}`, () => {
-          const user = state.users.get(username)
-          return user === undefined
-            ? fail("notFound", `read the user ${username}`, "there is no such user")
-            : Effect.succeed({ username, email: `${username}@example.org`, roles: user.roles ?? ["Admin"] })
-        }),
-      remove: (username) => read(`remove the user ${username}`, () => void state.users.delete(username))
+        Effect.map(
+          find(`read the user ${username}`, "there is no such user", () => state.users.get(username)),
+          ({ roles = ["Admin"] }) => ({ username, email: `${username}@example.org`, roles })
+        ),
+      remove: (username) => answer(`remove the user ${username}`, () => void state.users.delete(username))
     },
     request: (method, path) => fail("unsupported", `${method} ${path}`, "it has no HTTP API")
   }

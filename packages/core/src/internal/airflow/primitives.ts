@@ -23,6 +23,8 @@ export interface Primitives extends
     | "importErrors"
     | "setPaused"
     | "pauseAll"
+    | "queuedEvents"
+    | "deleteQueuedEvents"
     | "deleteDag"
     | "runs"
     | "run"

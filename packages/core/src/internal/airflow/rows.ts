@@ -231,4 +231,6 @@ export const ConnectionPage = pageOf("connections", ConnectionRow)
 export const PoolPage = pageOf("pools", PoolRow)
 export const XComPage = pageOf("xcom_entries", Schema.Struct({ key: Schema.String }))
 
+export const Counted = Schema.Struct({ total_entries: Schema.Number })
+
 export const XComBody = Schema.Struct({ value: Schema.Unknown })

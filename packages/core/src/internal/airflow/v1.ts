@@ -99,6 +99,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
     },
     remove,
     removeAll: (kind, names) => Effect.forEach(names, (name) => remove(kind, name), { concurrency: 4, discard: true }),
+    queuedEventsPath: "/datasets/queuedEvent",
     usersPath: "/api/v1/users",
     // a managed Airflow keeps its users elsewhere
     hasNoUsers: ({ kind }) => kind === "unsupported" || kind === "forbidden"

@@ -133,6 +133,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
         },
         { discard: true }
       ),
+    queuedEventsPath: "/assets/queuedEvents",
     usersPath: "/auth/fab/v1/users",
     // without users of its own it shows its start page there
     hasNoUsers: ({ kind, status }) =>
