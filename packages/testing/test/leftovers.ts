@@ -11,8 +11,9 @@ export const leaveAndLook = (writesAtOnce: number) =>
   Effect.gen(function*() {
     const first = yield* AirflowResource.use(
       { testName: "leaves" },
-      ({ airflow, deploymentId, user }) =>
+      ({ airflow, apiUrl, baseUrl, deploymentId, user }) =>
         Effect.gen(function*() {
+          assert.strictEqual(apiUrl, `${baseUrl}/api/v${airflow.version.major - 1}`)
           const { runId } = yield* airflow.runDag(dagId, { conf: { marker }, note: marker, timeout: "2 minutes" })
           assert.strictEqual(yield* airflow.xcom(dagId, runId, "hello"), "Hello World from Airflow")
           yield* Effect.forEach([marker, ...many], (key) => airflow.variables.put({ key, value: marker }), {
