@@ -17,7 +17,9 @@ const Provider = Layer.unwrapEffect(Effect.gen(function*() {
   })
 }))
 
-const Pool = Layer.unwrapEffect(Effect.map(Owner.current, (owner) => DeploymentPool.layer({ make, owner, max: 2 })))
+const Pool = Layer.unwrapEffect(
+  Effect.map(Owner.current, (owner) => DeploymentPool.layer({ make, owner, isGone: Owner.isGone(owner), max: 2 }))
+)
 
 const Airflows = Layer.mergeAll(
   Pool.pipe(Layer.provide([AirflowApi.layer, Provider])),

@@ -62,6 +62,7 @@ export const layer = (
           DeploymentPool.layer({
             ...settings.pool,
             owner,
+            isGone: Owner.isGone(owner),
             make: settings.make,
             apiToken: Option.getOrUndefined(settings.pool.apiToken),
             accessToken: settings.astro.token,

@@ -40,6 +40,8 @@ export interface PoolOptions {
   /** What a lease gets that asks for nothing else. */
   readonly make: Make
   readonly owner: Owner
+  /** What tells that another process has ended (`Owner.isGone`) [only its deadline]. */
+  readonly isGone?: ((owner: Owner) => boolean) | undefined
   /** First part of the deployments' names [`airflow-resource`]. */
   readonly prefix?: string | undefined
   /** How many deployments the pool may fill [4]. */
@@ -207,7 +209,8 @@ export const make = (
         max: options.max ?? 4,
         ttl: Duration.toMillis(options.ttl ?? "60 seconds"),
         maxHold: Duration.toMillis(maxHold),
-        lockDelay: Duration.toMillis(longestRequest)
+        lockDelay: Duration.toMillis(longestRequest),
+        isGone: options.isGone
       })
     )
 

@@ -23,6 +23,8 @@ export interface PoolRules {
   readonly maxHold: number
   /** How long an unfenced slot stays untouched after an end that was not a release: longer than any request. */
   readonly lockDelay: number
+  /** Whether a process has provably ended: what it held, and its place in the queue, need not wait for a deadline. */
+  readonly isGone?: ((owner: Owner) => boolean) | undefined
 }
 
 /**
@@ -200,7 +202,7 @@ export const handOver = (
 ): Change<boolean> => {
   const slot = ledger.slots.find((slot) => slot.number === number)
   if (!holds(slot, epoch, now) || slot.power !== "awake" || (slot.busyUntil ?? 0) > now) return unchanged(ledger, false)
-  const lapsed = lapse(ledger, now)
+  const lapsed = lapse(ledger, rules, now)
   const freed = vacate(lapsed.ledger, slot, {})
   const head = waiting(freed).find((ticket) => sameMake(slot.make, ticket.needs))
   if (head === undefined) return { value: false, ledger: lapsed.ledger, events: lapsed.events }
@@ -380,8 +382,8 @@ const waiting = (ledger: Ledger) =>
   ledger.tickets.filter((ticket) => ticket.state === "waiting").sort((a, b) => a.seq - b.seq)
 
 /** Waiters that have stopped to ask. */
-const lapse = (ledger: Ledger, now: number): Change<void> =>
-  waiting(ledger).filter((ticket) => ticket.deadline <= now).reduce<Change<void>>(
+const lapse = (ledger: Ledger, { isGone }: PoolRules, now: number): Change<void> =>
+  waiting(ledger).filter((ticket) => ticket.deadline <= now || isGone?.(ticket.owner) === true).reduce<Change<void>>(
     ({ events, ledger }, ticket) => ({
       value: undefined,
       ledger: mapTicket(ledger, ticket.key, end),
@@ -393,7 +395,9 @@ const lapse = (ledger: Ledger, now: number): Change<void> =>
 const expire = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
   ledger.slots.reduce<Change<void>>(({ events, ledger, value }, slot) => {
     const holder = slot.holder
-    if (holder === null || holds(slot, slot.epoch, now)) return { value, ledger, events }
+    // without a fence a request of the ended process may still be on its way (counterexample 13)
+    const isGone = holder !== null && holder.fenced && rules.isGone?.(holder.owner) === true
+    if (holder === null || (!isGone && holds(slot, slot.epoch, now))) return { value, ledger, events }
     const lockDelay = holder.fenced ? 0 : now + rules.lockDelay
     return {
       value,
@@ -408,11 +412,11 @@ const expire = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
           "expired",
           slot,
           holder.leaseId,
-          now >= holder.maxUntil ? "held longer than max hold" : "stopped beating"
+          isGone ? "its process has ended" : now >= holder.maxUntil ? "held longer than max hold" : "stopped beating"
         )
       ]
     }
-  }, lapse(ledger, now))
+  }, lapse(ledger, rules, now))
 
 /** The lower, the better; `undefined` where the slot cannot serve the ticket. */
 const rank = (slot: Slot, needs: Make): number => {

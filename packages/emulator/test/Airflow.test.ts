@@ -271,6 +271,59 @@ describe("Airflow's API", () => {
       assert.strictEqual((yield* airflow("DELETE", "pools/with%2Fslash")).json.type, "about:blank")
     }))
 
+  it.scopedLive("shows the fields, changes the fields and keeps the order that were asked for", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make(fast)
+      const { airflow } = yield* awake(emulator)
+      const { dags } = (yield* airflow("GET", "dags?fields=dag_id&fields=is_paused")).json
+      assert.deepStrictEqual(dags, [{ dag_id: "hello_world_dag", is_paused: true }])
+      for (const key of ["a", "b"]) yield* airflow("POST", "variables", { body: { key, value: "1" } })
+      const keys = (yield* airflow("GET", "variables?order_by=-key")).json.variables.map((one: { key: string }) =>
+        one.key
+      )
+      assert.deepStrictEqual(keys, ["b", "a"])
+      assert.strictEqual((yield* airflow("GET", "variables?order_by=nonsense")).status, 400)
+      const body = { key: "a", value: "2", description: "d" }
+      const masked = yield* airflow("PATCH", "variables/a?update_mask=description", { body })
+      assert.deepStrictEqual(masked.json, { key: "a", value: "1", description: "d" })
+      // its name inside Airflow
+      assert.strictEqual((yield* airflow("PATCH", "variables/a?update_mask=val", { body })).json.value, "2")
+      assert.strictEqual((yield* airflow("PATCH", "variables/a?update_mask=value", { body })).status, 400)
+    }))
+
+  it.scopedLive("keeps the microseconds of a date, and the times of a task that is cleared", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make(fast)
+      const { airflow } = yield* awake(emulator)
+      const logicalDate = "2024-03-04T05:06:07.000800+00:00"
+      const triggered = yield* airflow("POST", "dags/hello_world_dag/dagRuns", {
+        body: { dag_run_id: "r", logical_date: logicalDate }
+      })
+      assert.strictEqual(triggered.json.logical_date, logicalDate)
+      const run = "dags/hello_world_dag/dagRuns/r"
+      yield* airflow("PATCH", "dags/hello_world_dag", { body: { is_paused: false } })
+      yield* until(airflow("GET", run), ({ json }) => json.state === "success")
+      yield* airflow("PATCH", "dags/hello_world_dag", { body: { is_paused: true } })
+      const before = (yield* airflow("GET", `${run}/taskInstances/hello`)).json
+      yield* airflow("POST", `${run}/clear`, { body: { dry_run: false } })
+      assert.deepStrictEqual((yield* airflow("GET", `${run}/taskInstances/hello`)).json, {
+        ...before,
+        state: null,
+        max_tries: 1
+      })
+    }))
+
+  it.scopedLive("cannot print an endless pool", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make(fast)
+      const { airflow } = yield* awake(emulator)
+      const made = yield* airflow("POST", "pools", { body: { name: "endless", slots: -1 } })
+      assert.strictEqual(made.status, 500)
+      assert.strictEqual((yield* airflow("GET", "pools")).status, 500)
+      assert.strictEqual((yield* airflow("DELETE", "pools/endless")).status, 204)
+      assert.strictEqual((yield* airflow("GET", "pools")).status, 200)
+    }))
+
   it.scopedLive("creates a user once", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)

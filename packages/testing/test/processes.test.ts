@@ -3,7 +3,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Redacted, Schema } from "effect"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 
@@ -14,7 +14,31 @@ const Hold = Schema.parseJson(Schema.Struct({
   to: Schema.Number
 }))
 
+const Held = Schema.parseJson(Schema.Struct({ deploymentId: Schema.String, epoch: Schema.Number }))
+
 const canary = "canary-3f9c1e"
+
+/** Everything that a process needs to lease from this emulator, by one ledger. */
+const environment = (emulator: Emulator.Service, folder: string, max: number) => ({
+  PATH: process.env["PATH"] ?? "",
+  ASTRO_API_URL: emulator.astroApiUrl,
+  ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
+  ASTRO_WORKSPACE_ID: emulator.workspaceId,
+  ASTRO_CLOUD_PROVIDER: "aws",
+  ASTRO_REGION: "us-east-1",
+  AIRFLOW_PASSWORD: canary,
+  AIRFLOW_RESOURCE_DELIVERY: "none",
+  AIRFLOW_RESOURCE_MAX: String(max),
+  // less than the 60 seconds after which a silent holder loses its slot anyway
+  AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "50 seconds",
+  AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
+})
+
+const program = (name: string) => [
+  "--conditions=@airflow-resource/source",
+  "--import=tsx",
+  fileURLToPath(new URL(name, import.meta.url))
+]
 
 it.scopedLive(
   "processes that share a ledger never hold a deployment at once, and leave nothing behind",
@@ -22,25 +46,9 @@ it.scopedLive(
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 200 })
       const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-      const env = {
-        PATH: process.env["PATH"] ?? "",
-        ASTRO_API_URL: emulator.astroApiUrl,
-        ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-        ASTRO_WORKSPACE_ID: emulator.workspaceId,
-        ASTRO_CLOUD_PROVIDER: "aws",
-        ASTRO_REGION: "us-east-1",
-        AIRFLOW_PASSWORD: canary,
-        AIRFLOW_RESOURCE_DELIVERY: "none",
-        AIRFLOW_RESOURCE_MAX: "2",
-        AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
-      }
-      const holder = fileURLToPath(new URL("holder.ts", import.meta.url))
+      const env = environment(emulator, folder, 2)
       const hold = Effect.promise(() =>
-        promisify(execFile)(
-          process.execPath,
-          ["--conditions=@airflow-resource/source", "--import=tsx", holder],
-          { env, timeout: 90_000 }
-        )
+        promisify(execFile)(process.execPath, program("holder.ts"), { env, timeout: 90_000 })
       )
       const outputs = yield* Effect.all(Array.from({ length: 4 }, () => hold), { concurrency: "unbounded" })
       const holds = yield* Effect.forEach(outputs, ({ stdout }) => Schema.decode(Hold)(stdout.trim()))
@@ -62,4 +70,33 @@ it.scopedLive(
       }
     }).pipe(Effect.provide(NodeContext.layer)),
   120_000
+)
+
+it.scopedLive(
+  "a process that is killed with a deployment in hand leaves it to the next one at once",
+  () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make({ speed: 200 })
+      const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+      const env = environment(emulator, folder, 1)
+      const killed = yield* Effect.async<typeof Held.Type, unknown>((resume) => {
+        const child = spawn(process.execPath, program("stuck.ts"), { env, stdio: ["ignore", "pipe", "inherit"] })
+        child.stdout.once("data", (line: Buffer) => {
+          child.once("exit", () => resume(Schema.decode(Held)(line.toString().trim())))
+          child.kill("SIGKILL")
+        })
+        child.once("error", (error) => resume(Effect.fail(error)))
+        return Effect.sync(() => child.kill("SIGKILL"))
+      }).pipe(Effect.timeout("60 seconds"))
+      assert.lengthOf((yield* emulator.audit).awake, 1)
+
+      const { stdout } = yield* Effect.promise(() =>
+        promisify(execFile)(process.execPath, program("holder.ts"), { env, timeout: 90_000 })
+      )
+      const next = yield* Schema.decode(Hold)(stdout.trim())
+      assert.deepInclude(next, { deploymentId: killed.deploymentId, epoch: killed.epoch + 1 })
+      const audit = yield* emulator.audit
+      assert.deepStrictEqual([audit.awake, audit.tokens], [[], []])
+    }).pipe(Effect.provide(NodeContext.layer)),
+  180_000
 )

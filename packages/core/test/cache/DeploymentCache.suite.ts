@@ -38,7 +38,9 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentCache.Deploymen
         unknown,
         DeploymentCache.DeploymentCache
       >
-    ) => it.effect(title, () => Effect.flatMap(DeploymentCache.DeploymentCache, body).pipe(Effect.provide(layer)))
+    ) =>
+      // minutes of virtual time are hundreds of transactions of a file
+      it.effect(title, () => Effect.flatMap(DeploymentCache.DeploymentCache, body).pipe(Effect.provide(layer)), 30_000)
 
     test("grants different slots, up to max, and says why the next one waits", () =>
       Effect.gen(function*() {
@@ -143,6 +145,36 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentCache.Deploymen
         assert.strictEqual((yield* ask("c"))._tag, "Waiting")
         yield* TestClock.adjust("35 seconds")
         assert.strictEqual((yield* granted("c")).number, a.number)
+      }))
+
+    test("takes what an ended process held, and its place in the queue, without waiting for a deadline", (cache) =>
+      Effect.gen(function*() {
+        const gone = { ...owner, pid: 2 }
+        const knowing: PoolPolicy.PoolRules = { ...rules, max: 1, isGone: ({ pid }) => pid === gone.pid }
+        const askAs = (key: string, pid: number) =>
+          Effect.gen(function*() {
+            yield* cache.enqueue(knowing, { ...ticket(key), owner: { ...owner, pid } })
+            return yield* cache.step({ ...knowing, isGone: undefined }, key)
+          })
+        const a = yield* askAs("a", gone.pid)
+        assert(a._tag === "Granted")
+        assert.strictEqual((yield* askAs("b", gone.pid))._tag, "Waiting")
+        assert.strictEqual((yield* askAs("c", 3))._tag, "Waiting")
+        const c = yield* cache.step(knowing, "c")
+        assert(c._tag === "Granted")
+        assert.deepInclude(c.slot, { number: a.slot.number, epoch: a.slot.epoch + 1 })
+        assert.isFalse(yield* cache.beat(knowing, a.slot.number, a.slot.epoch))
+        const events = yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
+        assert.deepInclude(events.at(-1), { kind: "expired", detail: "its process has ended" })
+      }))
+
+    test("leaves an ended process its unfenced slot until the deadline, whose last write may be on its way (13)", (cache) =>
+      Effect.gen(function*() {
+        const a = yield* granted("a")
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, fenced: false })
+        yield* cache.step({ ...rules, isGone: () => true }, "a")
+        assert.strictEqual((yield* cache.slots(rules.poolId))[0]?.holder?.leaseId, "lease-a")
+        assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
       }))
 
     test("prefers awake and clean, awake, asleep, new, and only then another make", (cache) =>

@@ -1,0 +1,11 @@
+// A process of its own: leases, says what it has, and keeps it until it is killed.
+import { AirflowResource, AirflowResources } from "airflow-resource"
+import { Console, Effect } from "effect"
+
+AirflowResource.use(
+  { testName: `process ${process.pid}` },
+  ({ deploymentId, epoch }) => Effect.zipRight(Console.log(JSON.stringify({ deploymentId, epoch })), Effect.never)
+).pipe(
+  Effect.provide(AirflowResources.layerFromEnv),
+  Effect.runPromise
+)
