@@ -341,6 +341,7 @@ const create = (
 > =>
   Effect.gen(function*() {
     const name = PoolPolicy.deploymentName(slot.prefix, slot.rules.poolId, slot.number, granted.generation)
+    if (granted.generation > 1) yield* removeOlder(slot, granted.generation)
     yield* write(slot, { name, make: slot.needs })
     const accepted = request(
       slot,
@@ -365,6 +366,30 @@ const findByName = (slot: HeldSlot, name: string): Effect.Effect<Option.Option<D
   Effect.map(
     slot.provider.list,
     (all) => Option.fromNullable(all.find((deployment) => deployment.name === name && isOurs(slot, deployment)))
+  )
+
+/**
+ * Older deployments of the slot that their holder had forgotten and could not delete any more (counterexample 10). One that another
+ * ledger leases is left to that: as everywhere, the own token is made before others are looked for (counterexample 9).
+ */
+const removeOlder = (slot: HeldSlot, generation: number) =>
+  Effect.gen(function*() {
+    const older = (yield* slot.provider.list).filter((deployment) => {
+      const place = PoolPolicy.parseDeploymentName(slot.prefix, slot.rules.poolId, deployment.name)
+      return isOurs(slot, deployment) && place?.slot === slot.number && place.generation < generation
+    })
+    for (const { id, name } of older) {
+      yield* step(slot, `looking after ${name}, which was left behind`)
+      const own = yield* slot.provider.createToken(id, tokenName(slot))
+      if (yield* isContested(slot, yield* poolTokens(slot, id))) yield* slot.provider.deleteToken(id, own.id)
+      else yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
+    }
+  }).pipe(
+    // a token that may make none cannot tell whether they are in use
+    Effect.catchIf(
+      (error) => error._tag === "ProviderError" && error.kind === "forbidden",
+      (error) => Effect.logWarning(`older deployments of slot ${slot.number} are left alone: ${error.message}`)
+    )
   )
 
 /** A creation that was not answered may show in the list a little later. */
@@ -418,7 +443,13 @@ const goUnfenced = (slot: HeldSlot, token: Redacted.Redacted, why: string) =>
     { token, unfenced: Option.some(why) }
   )
 
-const isForeign = (slot: HeldSlot, token: DeploymentToken) => !token.name.startsWith(ledgerPrefix(slot))
+/** Whether another ledger's lease may live on the deployment of these tokens. */
+const isContested = (slot: HeldSlot, tokens: ReadonlyArray<DeploymentToken>) =>
+  Effect.map(
+    Clock.currentTimeMillis,
+    (now) =>
+      tokens.some((token) => !token.name.startsWith(ledgerPrefix(slot)) && token.createdAt + slot.rules.maxHold > now)
+  )
 
 const poolTokens = (slot: HeldSlot, id: DeploymentId) =>
   Effect.map(
@@ -441,11 +472,8 @@ const revoke = (slot: HeldSlot, id: DeploymentId, tokens: ReadonlyArray<Deployme
 /** Every older token goes; a living lease of another ledger makes this holder step back (counterexample 9). */
 const sweepTokens = (slot: HeldSlot, deployment: Deployment, own: DeploymentToken) =>
   Effect.gen(function*() {
-    const now = yield* Clock.currentTimeMillis
     const tokens = yield* poolTokens(slot, deployment.id)
-    if (tokens.some((token) => isForeign(slot, token) && token.createdAt + slot.rules.maxHold > now)) {
-      return yield* new SlotContested({ name: deployment.name })
-    }
+    if (yield* isContested(slot, tokens)) return yield* new SlotContested({ name: deployment.name })
     yield* revoke(slot, deployment.id, tokens.filter((token) => token.id !== own.id))
   })
 

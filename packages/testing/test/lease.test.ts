@@ -18,6 +18,21 @@ const assertTidy = Effect.gen(function*() {
   assert.deepStrictEqual(audit.tokens, [])
 })
 
+/** Leaves what cannot be removed; answers the deployment. */
+const spoil = AirflowResource.use(
+  { testName: "spoils" },
+  ({ airflow, apiHeaders, apiUrl, deploymentId }) =>
+    Effect.gen(function*() {
+      // Airflow 2 takes such a name and has no route to it afterwards; our client does not offer it
+      const headers = { ...Redacted.value(apiHeaders), "content-type": "application/json" }
+      const body = JSON.stringify({ name: "no/way", slots: 1 })
+      const made = yield* Effect.promise(() => fetch(`${apiUrl}/pools`, { method: "POST", headers, body }))
+      assert.strictEqual(made.status, 200)
+      assert.include((yield* airflow.pools.list).map(({ name }) => name), "no/way")
+      return deploymentId
+    })
+)
+
 describe("a lease", () => {
   it.scoped("works in plain it.scoped, whose clock stands still", () =>
     Effect.gen(function*() {
@@ -84,18 +99,6 @@ describe("a lease", () => {
 
   it.effect("gets another deployment where the one before cannot be emptied", () =>
     Effect.gen(function*() {
-      const spoil = AirflowResource.use({ testName: "spoils" }, ({ airflow, apiHeaders, apiUrl, deploymentId }) =>
-        Effect.gen(function*() {
-          // Airflow 2 takes such a name and has no route to it afterwards; our client does not offer it
-          const headers = { ...Redacted.value(apiHeaders), "content-type": "application/json" }
-          const body = JSON.stringify({ name: "no/way", slots: 1 })
-          const made = yield* Effect.promise(() =>
-            fetch(`${apiUrl}/pools`, { method: "POST", headers, body })
-          )
-          assert.strictEqual(made.status, 200)
-          assert.include((yield* airflow.pools.list).map(({ name }) => name), "no/way")
-          return deploymentId
-        }))
       const spoilt = yield* spoil
       const told: Array<string> = []
       const onProgress = ({ activity }: { readonly activity: string }) => Effect.sync(() => void told.push(activity))
@@ -105,6 +108,24 @@ describe("a lease", () => {
       assert.include(told.join("\n"), "which cannot be emptied of pool no/way")
       const audit = yield* (yield* Emulator.Emulator).audit
       assert.deepStrictEqual(audit.deployments.map(({ id }) => id), [next.deploymentId])
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({ delivery: "none" }))), 60_000)
+
+  it.effect("looks after a deployment that could not be deleted when it was replaced", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const spoilt = yield* spoil
+      yield* emulator.faults.next({
+        match: { method: "DELETE", path: /\/deployments\/[^/]+$/ },
+        then: { _tag: "Status", status: 403, body: { message: "not now" } }
+      })
+      const error = yield* Effect.flip(lease("cannot replace"))
+      assert.strictEqual(error._tag, "ProviderError")
+      const next = yield* lease("next")
+      assert.strictEqual(next.reused, "created")
+      const { deployments } = yield* emulator.audit
+      assert.deepStrictEqual(deployments.map(({ id }) => id), [next.deploymentId])
+      assert.notStrictEqual(next.deploymentId, spoilt)
       yield* assertTidy
     }).pipe(Effect.provide(emulated({ delivery: "none" }))), 60_000)
 

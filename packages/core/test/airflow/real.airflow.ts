@@ -164,6 +164,20 @@ describe(`AirflowApi against Airflow ${version}, with its files and users at han
       yield* until(airflow.importErrors, (errors) => errors.every(({ filename }) => !filename.includes(dagId)))
     }), 180_000)
 
+  it.scopedLive("stops a DAG with a schedule, and removes what that started by itself", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      yield* airflow.setPaused("scheduled_dag", false)
+      yield* until(airflow.runs("scheduled_dag"), (runs) => runs.length > 0)
+      // one's own run is told from those
+      const { runId } = yield* airflow.trigger("scheduled_dag", { unpause: false })
+      assert.include(["queued", "running"], (yield* airflow.run("scheduled_dag", runId)).state)
+      const { removed } = yield* AirflowReset.reset(airflow)
+      assert.isAtLeast(removed.filter(({ name }) => name.startsWith("scheduled_dag/")).length, 2)
+      assert.deepStrictEqual(yield* airflow.runs("scheduled_dag"), [])
+      assert.isTrue((yield* airflow.dag("scheduled_dag")).isPaused)
+    }), 120_000)
+
   it.scopedLive("forgets the events that wait for others before they start a DAG", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
