@@ -72,6 +72,22 @@ export interface TaskRun {
   readonly attempts: ReadonlyArray<Attempt>
 }
 
+/** All that a task may have but for none, in the order in which Airflow names them. */
+export const taskStates: ReadonlyArray<string> = [
+  "removed",
+  "scheduled",
+  "queued",
+  "running",
+  "success",
+  "restarting",
+  "failed",
+  "up_for_retry",
+  "up_for_reschedule",
+  "upstream_failed",
+  "skipped",
+  "deferred"
+]
+
 export interface Run {
   readonly state: "queued" | "running" | "success" | "failed"
   readonly startedAt: number | null

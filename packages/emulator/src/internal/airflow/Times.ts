@@ -19,10 +19,15 @@ export const zulu = (micros: number): string => `${print(micros)}Z`
 
 export const micros = (millis: number): number => Math.floor(millis * 1000)
 
-const zoned = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/
+const zoned = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})$/
 
 /** The microseconds of a date with a zone; `undefined` for anything else. */
 export const read = (text: unknown): number | undefined => {
-  if (typeof text !== "string" || !zoned.test(text)) return undefined
-  return Option.getOrUndefined(Option.map(DateTime.make(text), (date) => date.epochMillis * 1000))
+  const [, seconds, fraction = "", zone] = typeof text === "string" ? zoned.exec(text) ?? [] : []
+  if (seconds === undefined) return undefined
+  // a date knows no more than milliseconds
+  const beyond = Number(fraction.slice(0, 6).padEnd(6, "0"))
+  return Option.getOrUndefined(
+    Option.map(DateTime.make(`${seconds}${zone}`), (date) => date.epochMillis * 1000 + beyond)
+  )
 }

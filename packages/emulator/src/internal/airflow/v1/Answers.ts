@@ -30,6 +30,12 @@ export const noRoute = (): Reply =>
       "If you entered the URL manually please check your spelling and try again."
   )
 
+/** With only those `fields` that were asked for. */
+export const picked = (call: Call, item: Json): Json => {
+  const asked = call.request.query.getAll("fields").flatMap((names) => names.split(","))
+  return asked.length === 0 ? item : Object.fromEntries(Object.entries(item).filter(([name]) => asked.includes(name)))
+}
+
 const kinds: Readonly<Record<number, string>> = {
   403: "PermissionDenied",
   404: "NotFound",

@@ -7,7 +7,7 @@ import * as RunTable from "../RunTable.js"
 import { type Call, like } from "../Site.js"
 import * as Times from "../Times.js"
 import * as Tokens from "../Tokens.js"
-import { badRequest, checkOrder, crashPage, html, objectBody, ok, page, problem, slice } from "./Answers.js"
+import { badRequest, checkOrder, crashPage, html, objectBody, ok, page, picked, problem, slice } from "./Answers.js"
 
 const folder = "/usr/local/airflow/dags"
 
@@ -68,15 +68,15 @@ export const list = (call: Call): Reply => {
   const order = call.request.query.get("order_by")
   checkOrder(call, order, ["dag_id"])
   const dags = filtered(call)
-  return page(call, "dags", order === "-dag_id" ? [...dags].reverse() : dags, (dag) => toJson(call, dag))
+  return page(call, "dags", order === "-dag_id" ? [...dags].reverse() : dags, (dag) => picked(call, toJson(call, dag)))
 }
 
-export const get = (call: Call, dagId: string): Reply => ok(toJson(call, find(call, dagId)))
+export const get = (call: Call, dagId: string): Reply => ok(picked(call, toJson(call, find(call, dagId))))
 
 export const details = (call: Call, dagId: string): Reply => {
   const dag = find(call, dagId)
   if (!dag.isPresent) return problem(call, 404, "DAG not found", `The DAG with dag_id: ${dagId} was not found`)
-  return ok({
+  return ok(picked(call, {
     ...toJson(call, dag),
     catchup: false,
     concurrency: 16,
@@ -100,7 +100,7 @@ export const details = (call: Call, dagId: string): Reply => {
     start_date: "2024-01-01T00:00:00+00:00",
     template_searchpath: null,
     timezone: "UTC"
-  })
+  }))
 }
 
 const askedPaused = (call: Call): boolean => {

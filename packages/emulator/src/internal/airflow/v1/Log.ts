@@ -36,7 +36,8 @@ const positionOf = (token: string): number | undefined => {
 
 const render = (call: Call, instance: RunTable.Instance, attempt: number): { host: string; text: string } => {
   const { run, task } = instance
-  const header = (words: string) => ` INFO - ::group::Log message source details\n${words}\n INFO - ::endgroup::\n`
+  const header = (...words: ReadonlyArray<string>) =>
+    [" INFO - ::group::Log message source details", ...words, " INFO - ::endgroup::", ""].join("\n")
   if (attempt === 0) return { host: "default_host", text: "Error fetching the logs. Try number 0 is invalid." }
   const file = TaskLog.fileOf(run, task, attempt)
   const entries = RunTable.logOf(call, instance, attempt)
@@ -44,6 +45,8 @@ const render = (call: Call, instance: RunTable.Instance, attempt: number): { hos
     const text = entries.flatMap((entry) => print(instance, entry)).join("\n")
     return { host, text: `${header(`*** Found local files:\n***   * /usr/local/airflow/logs/${file}`)}${text}\n` }
   }
+  // the worker is asked once the task has ended
+  if (task.state === null || task.state === "scheduled") return { host: "", text: header() }
   if (task.tryNumber === 0) {
     const words = `*** Could not read served logs: Invalid URL 'http://:8793/log/${file}': No host supplied`
     return { host: "", text: header(words) }
@@ -61,9 +64,10 @@ const render = (call: Call, instance: RunTable.Instance, attempt: number): { hos
   }
 }
 
-const print = ({ run, task: { task } }: RunTable.Instance, entry: TaskLog.Entry): ReadonlyArray<string> => {
+const print = ({ run, task: { mapIndex, task } }: RunTable.Instance, entry: TaskLog.Entry): ReadonlyArray<string> => {
   const line = (place: string, text: string) => `[${isoTime(entry.at).replace("Z", "+0000")}] {${place}} ${text}`
-  const verdict = `dag_id=${run.dagId}, task_id=${task.taskId}, run_id=${run.runId}`
+  const index = mapIndex < 0 ? "" : `, map_index=${mapIndex}`
+  const verdict = `dag_id=${run.dagId}, task_id=${task.taskId}, run_id=${run.runId}${index}`
   switch (entry._tag) {
     case "Started":
       return [

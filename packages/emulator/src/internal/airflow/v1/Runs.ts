@@ -7,7 +7,7 @@ import type { RunFacts } from "../Runs.js"
 import * as RunTable from "../RunTable.js"
 import type { Call } from "../Site.js"
 import * as Times from "../Times.js"
-import { badRequest, checkFields, checkOrder, crashPage, objectBody, ok, page, problem } from "./Answers.js"
+import { badRequest, checkFields, checkOrder, crashPage, objectBody, ok, page, picked, problem } from "./Answers.js"
 
 const time = (millis: number | null) => millis === null ? null : Times.offset(Times.micros(millis))
 
@@ -16,20 +16,22 @@ const logicalDateOf = (run: RunFacts) => Times.offset(run.logicalDate ?? run.run
 
 const toJson = (call: Call, run: RunFacts, state?: string) => {
   const course = RunTable.evaluate(call, run)
+  // whatever queues a run empties its times
+  const { endedAt, startedAt } = state === "queued" ? { endedAt: null, startedAt: null } : course
   return {
     conf: run.conf,
     dag_id: run.dagId,
     dag_run_id: run.runId,
     data_interval_end: run.interval === null ? null : Times.offset(run.interval.end),
     data_interval_start: run.interval === null ? null : Times.offset(run.interval.start),
-    end_date: time(course.endedAt),
+    end_date: time(endedAt),
     execution_date: logicalDateOf(run),
     external_trigger: true,
     last_scheduling_decision: time(course.endedAt ?? course.startedAt),
     logical_date: logicalDateOf(run),
     note: run.note,
     run_type: "manual",
-    start_date: time(course.startedAt),
+    start_date: time(startedAt),
     state: state ?? course.state
   }
 }
@@ -109,12 +111,15 @@ export const trigger = (call: Call, dagId: string): Reply => {
 type RunJson = ReturnType<typeof toJson>
 
 const orderFields: Record<string, keyof RunJson> = {
+  state: "state",
   dag_id: "dag_id",
-  run_id: "dag_run_id",
   execution_date: "execution_date",
+  dag_run_id: "dag_run_id",
   start_date: "start_date",
   end_date: "end_date",
-  state: "state"
+  updated_at: "last_scheduling_decision",
+  external_trigger: "external_trigger",
+  conf: "conf"
 }
 
 const ordered = (call: Call, runs: Array<RunJson>, order: string | null): ReadonlyArray<RunJson> => {
@@ -138,7 +143,7 @@ export const list = (call: Call, dagId: string): Reply => {
   const runs = RunTable.list(call, dagId)
     .map((run) => toJson(call, run))
     .filter((run) => (states.length === 0 || states.includes(run.state)) && isWithin(run, (name) => query.get(name)))
-  return page(call, "dag_runs", ordered(call, runs, query.get("order_by")), (run) => run)
+  return page(call, "dag_runs", ordered(call, runs, query.get("order_by")), (run) => picked(call, run))
 }
 
 const batchFields = ["dag_ids", "states", "order_by", "page_limit", "page_offset"].concat(
@@ -161,7 +166,8 @@ export const batch = (call: Call): Reply => {
   return ok({ dag_runs: all.slice(offset, offset + Number(body.page_limit ?? 100)), total_entries: all.length })
 }
 
-export const get = (call: Call, dagId: string, runId: string): Reply => ok(toJson(call, find(call, dagId, runId)))
+export const get = (call: Call, dagId: string, runId: string): Reply =>
+  ok(picked(call, toJson(call, find(call, dagId, runId))))
 
 /** What changes a run names it in the title. */
 const toChange = (call: Call, dagId: string, runId: string, space = " "): RunFacts => {
@@ -171,13 +177,13 @@ const toChange = (call: Call, dagId: string, runId: string, space = " "): RunFac
 }
 
 export const patch = (call: Call, dagId: string, runId: string): Reply => {
+  const run = toChange(call, dagId, runId)
   const body = objectBody(call)
   checkFields(call, body, ["state"])
   const { state } = body
   if (state !== "success" && state !== "failed" && state !== "queued") {
     return badRequest(call, `${Python.repr(state)} is not one of ['success', 'failed', 'queued'] - 'state'`)
   }
-  const run = toChange(call, dagId, runId)
   RunTable.setState(call, run, state)
   return ok(toJson(call, run, state))
 }

@@ -13,10 +13,17 @@ const variableJson = (key: string, variable: { readonly value: string; readonly 
   value: variable.value
 })
 
-/** The given fields that the mask names. */
-const masked = (call: Call, body: Json): Json => {
-  const mask = call.request.query.get("update_mask")?.split(",")
-  return Object.fromEntries(Object.entries(body).filter(([key]) => mask === undefined || mask.includes(key)))
+const maskOf = (call: Call): ReadonlyArray<string> | undefined =>
+  call.request.query.get("update_mask")?.split(",").map((name) => name.trim())
+
+/** The given fields that the mask names, by the names that Airflow has for them inside. */
+const masked = (call: Call, body: Json, fixed: string, inside: Readonly<Record<string, string>> = {}): Json => {
+  const mask = maskOf(call)
+  if (mask === undefined) return body
+  const found = Object.entries(body).filter(([key]) => key !== fixed && mask.includes(inside[key] ?? key))
+  const unknown = mask.find((name) => !found.some(([key]) => (inside[key] ?? key) === name))
+  if (unknown !== undefined) throw new Halt(badRequest(call, `'${unknown}' is unknown or cannot be updated.`))
+  return Object.fromEntries(found)
 }
 
 const variableBody = (call: Call): Json => {
@@ -48,7 +55,7 @@ export const patchVariable = (call: Call, key: string): Reply => {
   }
   const known = variables.get(key)
   if (known === undefined) return problem(call, 404, "Variable not found", "Variable does not exist")
-  const { description, value } = masked(call, body)
+  const { description, value } = masked(call, body, "key", { value: "val" })
   const changed = {
     value: typeof value === "string" ? value : known.value,
     description: typeof description === "string" ? description : known.description
@@ -124,7 +131,7 @@ export const patchConnection = (call: Call, id: string): Reply => {
   if ("connection_id" in body && body.connection_id !== id) {
     return badRequest(call, "The connection_id cannot be updated.")
   }
-  const changed = { ...known, ...masked(call, body) }
+  const changed = { ...known, ...masked(call, body, "connection_id") }
   call.deployment.airflow.connections.set(id, changed)
   return ok(connectionJson(changed))
 }
@@ -183,11 +190,18 @@ export const postPool = (call: Call): Reply => {
   return missingProperties(call, body) ?? savePool(call, name, body)
 }
 
+/** What may change of the default pool. */
+const poolFields = new Set(["slots", "include_deferred"])
+
 export const patchPool = (call: Call, name: string): Reply => {
-  getPool(call, name)
   const body = poolBody(call)
-  if (!call.request.query.has("update_mask")) return missingProperties(call, body) ?? savePool(call, name, body)
-  return savePool(call, name, masked(call, body))
+  const mask = maskOf(call)
+  if (name === "default_pool" && body.name !== name && mask?.every((field) => poolFields.has(field)) !== true) {
+    return badRequest(call, "Default Pool's name can't be modified")
+  }
+  getPool(call, name)
+  if (mask === undefined) return missingProperties(call, body) ?? savePool(call, name, body)
+  return savePool(call, name, Object.fromEntries(Object.entries(body).filter(([key]) => mask.includes(key))))
 }
 
 export const deletePool = (call: Call, name: string): Reply => {

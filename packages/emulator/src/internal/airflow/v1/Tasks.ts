@@ -2,12 +2,12 @@
 import { Halt, type Reply } from "../../Http.js"
 import type { XCom } from "../Metadata.js"
 import * as Python from "../Python.js"
-import type * as Runs from "../Runs.js"
+import * as Runs from "../Runs.js"
 import * as RunTable from "../RunTable.js"
 import type { Call } from "../Site.js"
 import * as Times from "../Times.js"
 import * as XComs from "../XComs.js"
-import { badRequest, checkFields, objectBody, ok, page, problem } from "./Answers.js"
+import { badRequest, checkFields, crashPage, objectBody, ok, page, problem } from "./Answers.js"
 import * as Log from "./Log.js"
 
 const time = (millis: number | null) => millis === null ? null : Times.offset(Times.micros(millis))
@@ -65,6 +65,7 @@ const withIndex = (instances: ReadonlyArray<RunTable.Instance>, mapIndex: string
 
 export const list = (call: Call, dagId: string, runId: string): Reply => {
   const states = call.request.query.getAll("state").flatMap((state) => state.split(","))
+  if (states.some((state) => state !== "none" && !Runs.taskStates.includes(state))) return crashPage()
   const tasks = instancesOf(call, dagId, runId).filter(({ task }) =>
     states.length === 0 || states.includes(task.state ?? "none")
   )

@@ -64,7 +64,7 @@ const login = (call: Call): Reply => {
   if (!isForm || !isAtLeast(call.version, "3.1")) {
     const known = { username: Answers.required(Answers.text), password: Answers.required(Answers.text) }
     const flaws = Answers.flawsOf(Answers.objectBody(call), known)
-    if (flaws.length > 0) return Answers.failure(422, printed(flaws))
+    if (flaws.length > 0) return Answers.failure(422, isAtLeast(call.version, "3.1") ? printed(flaws) : flaws)
   }
   return Answers.failure(401, "Invalid credentials")
 }

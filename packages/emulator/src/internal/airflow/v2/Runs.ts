@@ -26,16 +26,16 @@ const toJson = (call: Call, run: RunFacts, state?: string): Json => {
   const course = RunTable.evaluate(call, run)
   const version = versionOf(call, run)
   const cleared = run.lives.filter(({ isIdle }) => !isIdle).at(-1)
-  const duration = course.startedAt === null || course.endedAt === null
-    ? null
-    : (course.endedAt - course.startedAt) / 1000
+  // whatever queues a run empties its times
+  const { endedAt, startedAt } = state === "queued" ? { endedAt: null, startedAt: null } : course
+  const duration = startedAt === null || endedAt === null ? null : (endedAt - startedAt) / 1000
   return {
     dag_run_id: run.runId,
     dag_id: run.dagId,
     logical_date: micros(run.logicalDate),
     queued_at: cleared === undefined || run.lives.length === 1 ? Times.zulu(run.queuedAt) : time(cleared.from),
-    start_date: time(course.startedAt),
-    end_date: time(course.endedAt),
+    start_date: time(startedAt),
+    end_date: time(endedAt),
     ...Answers.from(call, "3.1", { duration }),
     data_interval_start: micros(run.interval?.start),
     data_interval_end: micros(run.interval?.end),
@@ -87,9 +87,9 @@ export const trigger = (call: Call, dagId: string): Reply => {
   }
   const now = call.world.ids.micros(call.now)
   const logicalDate = Times.read(body.logical_date) ?? null
-  const runAfter = Times.read(body.run_after) ?? now
+  const asked = Times.read(body.run_after) ?? now
   const given = typeof body.dag_run_id === "string" ? body.dag_run_id : ""
-  const runId = given === "" ? newRunId(call, logicalDate, runAfter) : given
+  const runId = given === "" ? newRunId(call, logicalDate, asked) : given
   if (!new RegExp(runIdPattern).test(runId)) {
     const detail =
       `The run_id provided '${runId}' does not match regex pattern '${runIdPattern}' or '${generatedPattern}'`
@@ -103,10 +103,12 @@ export const trigger = (call: Call, dagId: string): Reply => {
     return Answers.uniqueViolation(call, "dag_run", ["dag_id", column])
   }
   const interval = logicalDate === null ? null : { start: start ?? logicalDate, end: end ?? logicalDate }
+  // in 3.0 a date decides, unless it comes with an interval
+  const isDated = logicalDate !== null && start === undefined && !isAtLeast(call.version, "3.1")
   const run = RunTable.trigger(call, dag, {
     runId,
     queuedAt: now,
-    runAfter,
+    runAfter: isDated ? logicalDate : asked,
     logicalDate,
     interval,
     conf: body.conf ?? {},
@@ -119,7 +121,7 @@ export const trigger = (call: Call, dagId: string): Reply => {
 /** In 3.0 one without a logical date ends in something random. */
 const newRunId = (call: Call, logicalDate: number | null, runAfter: number): string => {
   const isRandom = logicalDate === null && !isAtLeast(call.version, "3.1")
-  return `manual__${Times.offset(logicalDate ?? runAfter)}${isRandom ? `_${call.world.ids.text(8)}` : ""}`
+  return `manual__${Times.offset(runAfter)}${isRandom ? `_${call.world.ids.text(8)}` : ""}`
 }
 
 const orderFields = {

@@ -144,8 +144,8 @@ const extra: Answers.Field = {
   check: (value) => {
     if (typeof value !== "string") return Answers.text.check(value)
     if (value === "" || isObject(parseJson(value))) return undefined
-    const found = parseJson(value) === undefined ? "non-JSON in `extra` field" : "non-JSON object in `extra` field"
-    const words = `The \`extra\` field must be a valid JSON object (e.g., {'key': 'value'}), but encountered ${found}`
+    const found = parseJson(value) === undefined ? ", but encountered non-JSON in `extra` field" : ""
+    const words = `The \`extra\` field must be a valid JSON object (e.g., {'key': 'value'})${found}`
     return { type: "value_error", msg: `Value error, ${words}`, ctx: { error: {} } }
   }
 }
@@ -306,6 +306,11 @@ export const patchPool = (call: Call, name: string): Reply => {
     ...teamField(call)
   })
   const mask = call.request.query.getAll("update_mask")
+  const given = body.pool ?? body.name ?? ""
+  if (given !== "" && given !== name) {
+    return Answers.failure(400, "Invalid body, pool name from request body doesn't match uri parameter")
+  }
+  if (!call.deployment.airflow.pools.has(name)) return noPool(name)
   if (name === "default_pool") {
     if (mask.length === 0 || mask.some((field) => field !== "slots" && field !== "include_deferred")) {
       return Answers.failure(400, "Only slots and included_deferred can be modified on Default Pool")
@@ -314,7 +319,6 @@ export const patchPool = (call: Call, name: string): Reply => {
     const missing = incomplete(call, body, mask.length > 0)
     if (missing !== undefined) return missing
   }
-  if (!call.deployment.airflow.pools.has(name)) return noPool(name)
   return Answers.ok(poolJson(call, name, putPool(call, name, Answers.maskedBy(call, body))))
 }
 

@@ -92,18 +92,28 @@ const orderFields = {
   try_number: "try_number",
   logical_date: "logical_date",
   run_after: "run_after",
-  task_id: "task_id",
-  dag_id: "dag_id",
-  run_id: "dag_run_id"
+  data_interval_start: "logical_date",
+  data_interval_end: "logical_date",
+  rendered_map_index: "rendered_map_index",
+  operator: "operator"
+}
+
+/** A task without a state has two names. */
+const askedStates = (call: Call): ReadonlyArray<string> => {
+  const asked = call.request.query.getAll("state").map((name) => name === "no_status" ? "none" : name)
+  if (asked.every((name) => name === "none" || Runs.taskStates.includes(name))) return asked
+  const known = isAtLeast(call.version, "3.3") ? [...Runs.taskStates, "awaiting_input"] : Runs.taskStates
+  return Answers.stop(422, `Invalid value for state. Valid values are ${known.join(", ")}`)
 }
 
 const paged = (call: Call, instances: ReadonlyArray<RunTable.Instance>): Reply => {
   const { query } = call.request
   const isAny = (name: string, value: unknown) => !query.has(name) || query.getAll(name).includes(String(value))
+  const asked = askedStates(call)
   const found = instances
     .map((instance) => listed(call, instance))
     .filter((task) =>
-      isAny("state", task.state ?? "no_status") && isAny("task_id", task.task_id) &&
+      (asked.length === 0 || asked.includes(String(task.state ?? "none"))) && isAny("task_id", task.task_id) &&
       isAny("map_index", task.map_index) &&
       isAny("try_number", task.try_number) && isAny("pool", task.pool)
     )
