@@ -406,17 +406,19 @@ const serve = (
     }
     if (fault?._tag === "Delay") yield* Effect.sleep(fault.duration)
     const deployment = Ingress.findDeployment(world, target.split(/[/?]/)[1])
-    if (deployment !== undefined && options.airflow !== undefined) {
-      const refused = Ingress.refuse(world, deployment, request.headers, yield* currentTime)
-      if (refused === undefined) {
-        const tail = target.slice(World.pathOf(deployment).length + 1)
-        const loses = fault?._tag === "DropAfter" ? "answer" : fault?._tag === "Cut" ? "end" : undefined
-        record.status = yield* Ingress.forward(options.airflow(deployment), tail, request, response, loses)
-        return
-      }
+    // decided once: while a body arrives, an Airflow may have woken
+    const refused = deployment === undefined
+      ? undefined
+      : Ingress.refuse(world, deployment, request.headers, yield* currentTime)
+    if (deployment !== undefined && options.airflow !== undefined && refused === undefined) {
+      const tail = target.slice(World.pathOf(deployment).length + 1)
+      const loses = fault?._tag === "DropAfter" ? "answer" : fault?._tag === "Cut" ? "end" : undefined
+      record.status = yield* Ingress.forward(options.airflow(deployment), tail, request, response, loses)
+      return
     }
     const body = yield* readBody(request)
-    const reply = answer(world, options, Wire.parse(method, target, request.headers, body), yield* currentTime)
+    const reply = refused ??
+      answer(world, deployment, Wire.parse(method, target, request.headers, body), yield* currentTime)
     if (fault?._tag === "DropAfter") return drop(request)
     record.status = reply.status
     yield* Send.send(response, reply, fault?._tag === "Cut")
@@ -432,14 +434,17 @@ const serve = (
     )
   )
 
-const answer = (world: World.World, options: Options, request: Wire.Request, now: number): Wire.Reply => {
+const answer = (
+  world: World.World,
+  deployment: World.Deployment | undefined,
+  request: Wire.Request,
+  now: number
+): Wire.Reply => {
   const [first] = request.segments
-  if (first === "v1") return AstroServer.handle(world, Wire.below(request, 1), now)
-  if (first === "github") return GithubServer.handle(world, Wire.below(request, 1), now)
-  const deployment = Ingress.findDeployment(world, first)
-  if (deployment === undefined) return Wire.gatewayPage(404)
-  return Ingress.refuse(world, deployment, request.headers, now) ??
-    AirflowServer.handle(world, deployment, Wire.below(request, 1), now)
+  const rest = Wire.below(request, 1)
+  if (deployment !== undefined) return AirflowServer.handle(world, deployment, rest, now)
+  if (first === "v1") return AstroServer.handle(world, rest, now)
+  return first === "github" ? GithubServer.handle(world, rest, now) : Wire.gatewayPage(404)
 }
 
 const currentTime = Effect.clockWith((clock) => clock.currentTimeMillis)
