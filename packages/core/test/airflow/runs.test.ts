@@ -1,6 +1,7 @@
+import { HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect } from "effect"
-import { answer, connect, dagRow, html, inTime, problem, refused, run, silent, task } from "./server.js"
+import { type Answer, answer, connect, dagRow, html, inTime, problem, refused, run, silent, task } from "./server.js"
 
 describe("a trigger", () => {
   const post = "POST /api/v1/dags/d/dagRuns"
@@ -218,6 +219,18 @@ describe("a wait for a run", () => {
       assert.deepStrictEqual(told, ["queued", "running", "success"])
       assert.deepStrictEqual(routes(), [wait, get2])
       assert.strictEqual(requests[0]?.headers["accept-encoding"], "identity")
+    }))
+
+  it.effect("goes on by polling where something in between holds the long answer back", () =>
+    Effect.gen(function*() {
+      const heldBack: Answer = (request) =>
+        Effect.succeed(HttpClientResponse.fromWeb(request, new Response(new ReadableStream())))
+      const { airflow, routes } = yield* connect({ [wait]: heldBack, [get2]: answer(200, run("success")) }, {
+        version: "3.1.8"
+      })
+      const options = { via: "stream", timeout: "1 minute" } as const
+      assert.strictEqual((yield* inTime(airflow.awaitRun("d", "r", options))).state, "success")
+      assert.deepStrictEqual(routes(), [wait, get2])
     }))
 
   it.effect("goes on by polling where the long answer is cut, refused, or not offered", () =>

@@ -99,7 +99,7 @@ export const tailTaskLog = (
       if (!isOver && now - startedAt >= Duration.toMillis(timeout)) {
         return yield* missing(`it is ${instance.state}, and has not ended in ${Duration.format(timeout)}`)
       }
-      const isDone = isQuiet && seen.size > 0
+      const isDone = (isQuiet || isLate) && seen.size > 0
       const next = { startedAt, endedAt, seen, tryNumber: instance.tryNumber, reads: tail.reads + 1 }
       return [Chunk.fromIterable(lines), isDone ? Option.none<Tail>() : Option.some<Tail>(next)] as const
     })

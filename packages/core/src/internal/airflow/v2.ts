@@ -47,6 +47,8 @@ export const make = (rest: Rest, features: Features): Dialect => {
       if (!features.wait) return notFollowed(dagId, runId)
       const path = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/wait?interval=1`
       return lines(call("GET", `follow the run ${runId} of ${dagId}`, path)).pipe(
+        // there is one every second, unless something in between holds them back
+        Stream.timeout("15 seconds"),
         Stream.mapEffect((line) => Effect.option(Schema.decode(State)(line))),
         Stream.runForEach(Option.match({ onNone: () => Effect.void, onSome: ({ state }) => onState(state) }))
       )
