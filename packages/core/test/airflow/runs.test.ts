@@ -53,6 +53,19 @@ describe("a trigger", () => {
       assert.deepStrictEqual(routes(), ["PATCH /api/v1/dags/d", post])
     }))
 
+  it.effect("of a DAG that is not there is called that, whichever call noticed", () =>
+    Effect.gen(function*() {
+      const { airflow } = yield* connect({
+        "PATCH /api/v1/dags/d": problem(404, null, "Dag with id: 'd' not found"),
+        "GET /api/v1/importErrors?order_by=import_error_id&limit=100&offset=0": answer(200, {
+          import_errors: [],
+          total_entries: 0
+        })
+      })
+      const error = yield* Effect.flip(airflow.trigger("d"))
+      assert.match(error.message, /^Could not trigger d: Dag with id: 'd' not found/)
+    }))
+
   it.effect("says what each API must be told", () =>
     Effect.gen(function*() {
       const logicalDate = DateTime.unsafeMake("2026-01-02T03:04:05Z")

@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { AwaitRunOptions, CompletedRun, DagRun, RunState, TaskInstance, TriggerOptions } from "../../Airflow.js"
-import type { AirflowApiError, DagImportFailed } from "../../AirflowError.js"
-import { RunFailed, RunStuck, RunVanished } from "../../AirflowError.js"
+import type { DagImportFailed } from "../../AirflowError.js"
+import { AirflowApiError, RunFailed, RunStuck, RunVanished } from "../../AirflowError.js"
 import { render } from "../../TaskLog.js"
 import * as schedules from "../schedules.js"
 import { failWhereBroken, importErrorsOf } from "./dags.js"
@@ -35,7 +35,11 @@ export const trigger = (
       // known not to have arrived, or refused as a double if it comes in late: one run in any case
       Effect.retry({ schedule: schedules.backoff, times: 4, while: ({ retryable }) => retryable })
     )
-    return yield* (unpause ? Effect.zipRight(airflow.setPaused(dagId, false), started) : started)
+    const unpaused = Effect.mapError(
+      airflow.setPaused(dagId, false),
+      (error) => new AirflowApiError({ ...error, operation: `trigger ${dagId}` })
+    )
+    return yield* (unpause ? Effect.zipRight(unpaused, started) : started)
   }).pipe(failWhereBroken(airflow, dagId))
 
 export const awaitRun = (
