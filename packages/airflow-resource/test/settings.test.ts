@@ -72,6 +72,7 @@ describe("Settings", () => {
         assert.deepStrictEqual(settings.make, { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" })
         assert.strictEqual(settings.pool.username, "airflow")
         assert.strictEqual(settings.pool.max, 4)
+        assert.deepStrictEqual(settings.pool.reset, { keep: {}, defaultPoolSlots: 128 })
         assert.strictEqual(settings.cache, `${folder}/Environment/CacheManager/cluster_cache.db`)
       })))
 
@@ -90,6 +91,23 @@ describe("Settings", () => {
         ])
         assert.notInclude(error.message, "secret-")
       })))
+
+  it.effect("reads what a reset leaves, and says how that is written", () =>
+    Effect.gen(function*() {
+      const given = {
+        AIRFLOW_RESOURCE_KEEP: "variables:shared_*, pools:etl",
+        AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS: "16"
+      }
+      const { pool } = yield* inProject({ ...complete, ...given }, Settings.load)
+      assert.deepStrictEqual(pool.reset, {
+        keep: { variables: ["shared_*"], connections: [], pools: ["etl"] },
+        defaultPoolSlots: 16
+      })
+      const wrong = { AIRFLOW_RESOURCE_KEEP: "shared_*", AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS: "0" }
+      const error = yield* Effect.flip(inProject({ ...complete, ...wrong }, Settings.load))
+      assert.sameMembers(error.problems.map(({ variable }) => variable), Object.keys(wrong))
+      assert.include(error.message, "\"shared_*\" is not like variables:NAME")
+    }))
 
   it.effect("says what a delivery or a provider that is not there could be instead", () =>
     inProject(
