@@ -45,7 +45,7 @@ export const pool = Config.all({
         (text) =>
           Either.mapLeft(
             AirflowReset.parseKeep(text),
-            (problem) => ConfigError.InvalidData(["AIRFLOW_RESOURCE_KEEP"], problem)
+            (problem) => ConfigError.InvalidData([], problem)
           )
       ),
       {}

@@ -104,7 +104,7 @@ describe("Settings", () => {
         defaultPoolSlots: 16
       })
       const wrong = { AIRFLOW_RESOURCE_KEEP: "shared_*", AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS: "0" }
-      const error = yield* Effect.flip(inProject({ ...complete, ...wrong }, Settings.load))
+      const error = yield* inProject({ ...complete, ...wrong }, (folder) => Effect.flip(Settings.load(folder)))
       assert.sameMembers(error.problems.map(({ variable }) => variable), Object.keys(wrong))
       assert.include(error.message, "\"shared_*\" is not like variables:NAME")
     }))
