@@ -378,19 +378,17 @@ const removeOlder = (slot: HeldSlot, generation: number) =>
       const place = PoolPolicy.parseDeploymentName(slot.prefix, slot.rules.poolId, deployment.name)
       return isOurs(slot, deployment) && place?.slot === slot.number && place.generation < generation
     })
-    for (const { id, name } of older) {
-      yield* step(slot, `looking after ${name}, which was left behind`)
-      const own = yield* slot.provider.createToken(id, tokenName(slot))
-      if (yield* isContested(slot, yield* poolTokens(slot, id))) yield* slot.provider.deleteToken(id, own.id)
-      else yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
-    }
-  }).pipe(
-    // a token that may make none cannot tell whether they are in use
-    Effect.catchIf(
-      (error) => error._tag === "ProviderError" && error.kind === "forbidden",
-      (error) => Effect.logWarning(`older deployments of slot ${slot.number} are left alone: ${error.message}`)
-    )
-  )
+    yield* Effect.forEach(older, ({ id, name }) =>
+      Effect.gen(function*() {
+        yield* step(slot, `looking after ${name}, which was left behind`)
+        const own = yield* slot.provider.createToken(id, tokenName(slot))
+        if (yield* isContested(slot, yield* poolTokens(slot, id))) yield* slot.provider.deleteToken(id, own.id)
+        else yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
+      }).pipe(
+        // it may be on its way out already; if not, the next creation looks again
+        Effect.catchTag("ProviderError", (error) => Effect.logWarning(`${name} is left alone: ${error.message}`))
+      ), { discard: true })
+  })
 
 /** A creation that was not answered may show in the list a little later. */
 const findLate = (slot: HeldSlot, name: string) =>
