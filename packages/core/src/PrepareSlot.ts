@@ -268,6 +268,13 @@ const fill = (slot: HeldSlot, granted: Slot) =>
     const deployment = known.value
     yield* write(slot, { deploymentId: deployment.id, make: deployment.make })
     if (!PoolPolicy.sameMake(deployment.make, slot.needs)) {
+      // a token that may make none cannot tell
+      const inUse = Effect.catchIf(
+        isInUse(slot, deployment.id),
+        ({ kind }) => kind === "forbidden",
+        () => Effect.succeed(false)
+      )
+      if (yield* inUse) return yield* new SlotContested({ name: deployment.name })
       return yield* replace(slot, granted, deployment, `which is ${PoolPolicy.describeMake(deployment.make)}`)
     }
     if (deployment.isAwake) return { deployment, reused: "awake" as const }
@@ -368,10 +375,7 @@ const findByName = (slot: HeldSlot, name: string): Effect.Effect<Option.Option<D
     (all) => Option.fromNullable(all.find((deployment) => deployment.name === name && isOurs(slot, deployment)))
   )
 
-/**
- * Older deployments of the slot that their holder had forgotten and could not delete any more (counterexample 10). One that another
- * ledger leases is left to that: as everywhere, the own token is made before others are looked for (counterexample 9).
- */
+/** Older deployments of the slot that their holder had forgotten and could not delete any more (counterexample 10). */
 const removeOlder = (slot: HeldSlot, generation: number) =>
   Effect.gen(function*() {
     const older = (yield* slot.provider.list).filter((deployment) => {
@@ -381,9 +385,8 @@ const removeOlder = (slot: HeldSlot, generation: number) =>
     yield* Effect.forEach(older, ({ id, name }) =>
       Effect.gen(function*() {
         yield* step(slot, `looking after ${name}, which was left behind`)
-        const own = yield* slot.provider.createToken(id, tokenName(slot))
-        if (yield* isContested(slot, yield* poolTokens(slot, id))) yield* slot.provider.deleteToken(id, own.id)
-        else yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
+        if (yield* isInUse(slot, id)) return
+        yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
       }).pipe(
         // it may be on its way out already; if not, the next creation looks again
         Effect.catchTag("ProviderError", (error) => Effect.logWarning(`${name} is left alone: ${error.message}`))
@@ -440,6 +443,18 @@ const goUnfenced = (slot: HeldSlot, token: Redacted.Redacted, why: string) =>
     Effect.zipRight(write(slot, { fenced: false }), step(slot, `going on unfenced: ${why}`)),
     { token, unfenced: Option.some(why) }
   )
+
+/**
+ * Whether another ledger leases a deployment that is about to be deleted: as everywhere, the own token is made before others are
+ * looked for (counterexample 9).
+ */
+const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean, ProviderError> =>
+  Effect.gen(function*() {
+    const own = yield* slot.provider.createToken(id, tokenName(slot))
+    const contested = yield* isContested(slot, yield* poolTokens(slot, id))
+    if (contested) yield* slot.provider.deleteToken(id, own.id)
+    return contested
+  })
 
 /** Whether another ledger's lease may live on the deployment of these tokens. */
 const isContested = (slot: HeldSlot, tokens: ReadonlyArray<DeploymentToken>) =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Cause, Deferred, Effect, Exit, Fiber, Option, Redacted } from "effect"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import { inspect } from "node:util"
 import { leaveAndLook } from "./leftovers.js"
 
@@ -293,6 +294,56 @@ describe("a lease", () => {
       }).pipe(Effect.provide(emulated({ pool: { max: 1 } }))),
     60_000
   )
+
+  it.scoped("of another ledger is not deleted to make room", () =>
+    Effect.gen(function*() {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/airflow-resource-`)),
+        (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
+      )
+      const emulator = yield* Emulator.Emulator
+      const first = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+      const second = { ...first, runtimeVersion: "12.7.1" }
+      // the same pool of the same account, seen by a ledger of its own
+      const stranger = AirflowResources.layer({
+        pool: {
+          prefix: "airflow-resource",
+          max: 1,
+          fence: "auto",
+          acquireTimeout: "15 minutes",
+          maxHold: "60 minutes",
+          reset: { keep: {}, defaultPoolSlots: 128 },
+          apiToken: Option.none(),
+          cache: Option.none(),
+          username: "airflow",
+          password: Option.none()
+        },
+        astro: {
+          apiUrl: emulator.astroApiUrl,
+          token: emulator.astroToken,
+          workspaceId: emulator.workspaceId,
+          organizationId: Option.none()
+        },
+        make: second,
+        github: Option.none(),
+        cache: `${folder}/stranger.db`
+      })
+      yield* AirflowResource.use({ testName: "holds", make: first }, ({ airflow, deploymentId }) =>
+        Effect.gen(function*() {
+          const refused = yield* Deferred.make<void>()
+          const asks = yield* AirflowResource.use({
+            testName: "asks",
+            onProgress: ({ activity }) =>
+              activity.includes("another cache file") ? Deferred.succeed(refused, undefined) : Effect.void
+          }, () =>
+            Effect.void).pipe(Effect.provide(stranger), Effect.fork)
+          yield* Deferred.await(refused)
+          const { deployments } = yield* emulator.audit
+          assert.deepStrictEqual(deployments.map(({ id }) => id), [deploymentId])
+          yield* airflow.authenticated
+          yield* Fiber.interrupt(asks)
+        }))
+    }).pipe(Effect.provide(emulated({ delivery: "none" }))), 60_000)
 
   it.effect("goes on unfenced, and says so, where no token may be made", () =>
     Effect.gen(function*() {
