@@ -131,36 +131,8 @@ export const layerEmulator = (
     const emulator = yield* Emulator.Emulator
     const fs = yield* FileSystem.FileSystem
     const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "airflow-resource-" }))
-    return layer({
-      pool: {
-        prefix: "airflow-resource",
-        max: 4,
-        fence: "auto",
-        acquireTimeout: Duration.minutes(15),
-        maxHold: Duration.minutes(60),
-        reset: { keep: {}, defaultPoolSlots: 128 },
-        apiToken: Option.none(),
-        cache: Option.none(),
-        username: "airflow",
-        password: Option.none()
-      },
-      astro: {
-        apiUrl: emulator.astroApiUrl,
-        token: emulator.astroToken,
-        workspaceId: emulator.workspaceId,
-        organizationId: Option.none()
-      },
-      make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
-      github: options.delivery === "none"
-        ? Option.none()
-        : Option.some({
-          token: emulator.githubToken,
-          repository: emulator.repository,
-          dagPath: "dags",
-          apiUrl: Option.some(emulator.githubApiUrl)
-        }),
-      cache: options.cache ?? `${folder}/cluster_cache.db`
-    }, {
+    const { cache = `${folder}/cluster_cache.db`, delivery = "secrets" } = options
+    return layer(settingsOf(emulator, { cache, delivery }), {
       revocationWait: Duration.seconds(5 / speed),
       ...options.pool,
       reset: { settle: Duration.seconds(10 / speed), ...options.pool?.reset }
@@ -169,6 +141,46 @@ export const layerEmulator = (
     Layer.provideMerge(Emulator.layer({ speed: 100, ...options.emulator })),
     Layer.provide(NodeContext.layer)
   )
+
+/**
+ * What the environment would say of an emulator: for another process, or another ledger, beside the one that started it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const settingsOf = (
+  emulator: Emulator.Service,
+  { cache, delivery }: { readonly cache: string; readonly delivery: "secrets" | "none" }
+): Settings.Settings => ({
+  pool: {
+    prefix: "airflow-resource",
+    max: 4,
+    fence: "auto",
+    acquireTimeout: Duration.minutes(15),
+    maxHold: Duration.minutes(60),
+    reset: { keep: {}, defaultPoolSlots: 128 },
+    apiToken: Option.none(),
+    cache: Option.none(),
+    username: "airflow",
+    password: Option.none()
+  },
+  astro: {
+    apiUrl: emulator.astroApiUrl,
+    token: emulator.astroToken,
+    workspaceId: emulator.workspaceId,
+    organizationId: Option.none()
+  },
+  make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+  github: delivery === "none"
+    ? Option.none()
+    : Option.some({
+      token: emulator.githubToken,
+      repository: emulator.repository,
+      dagPath: "dags",
+      apiUrl: Option.some(emulator.githubApiUrl)
+    }),
+  cache
+})
 
 // internal
 

@@ -305,29 +305,8 @@ describe("a lease", () => {
       const first = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
       const second = { ...first, runtimeVersion: "12.7.1" }
       // the same pool of the same account, seen by a ledger of its own
-      const stranger = AirflowResources.layer({
-        pool: {
-          prefix: "airflow-resource",
-          max: 1,
-          fence: "auto",
-          acquireTimeout: "15 minutes",
-          maxHold: "60 minutes",
-          reset: { keep: {}, defaultPoolSlots: 128 },
-          apiToken: Option.none(),
-          cache: Option.none(),
-          username: "airflow",
-          password: Option.none()
-        },
-        astro: {
-          apiUrl: emulator.astroApiUrl,
-          token: emulator.astroToken,
-          workspaceId: emulator.workspaceId,
-          organizationId: Option.none()
-        },
-        make: second,
-        github: Option.none(),
-        cache: `${folder}/stranger.db`
-      })
+      const settings = AirflowResources.settingsOf(emulator, { cache: `${folder}/stranger.db`, delivery: "none" })
+      const stranger = AirflowResources.layer(settings, { max: 1, make: second })
       yield* AirflowResource.use({ testName: "holds", make: first }, ({ airflow, deploymentId }) =>
         Effect.gen(function*() {
           const refused = yield* Deferred.make<void>()

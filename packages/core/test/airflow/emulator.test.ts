@@ -86,6 +86,25 @@ for (
         assert.strictEqual(yield* emulator.faults.pending, 0)
       }), 30_000)
 
+    it.scopedLive(
+      "hears of each state when it comes, though some servers hold back what they compress",
+      () =>
+        Effect.gen(function*() {
+          const airflow = yield* connect
+          const { runId } = yield* airflow.trigger("slow_dag")
+          const told: Array<string> = []
+          const onState = (state: string) =>
+            airflow.run("slow_dag", runId).pipe(
+              Effect.orDie,
+              Effect.map((now) => void told.push(`${state} while ${now.state}`))
+            )
+          yield* airflow.awaitRun("slow_dag", runId, { via: "stream", onState })
+          assert.include(told, "running while running")
+          assert.strictEqual(told.at(-1), "success while success")
+        }),
+      30_000
+    )
+
     it.scopedLive("polls on where the one long answer is cut or refused", () =>
       Effect.gen(function*() {
         const { airflow, emulator } = yield* started

@@ -16,7 +16,7 @@ export const of = ({ now, world }: Site, process: Process) => {
 }
 
 /** One that there is none of, unless it was made unhealthy. */
-export const ofAbsent = (site: Site, process: Process) =>
+const ofAbsent = (site: Site, process: Process) =>
   site.world.unhealthy.has(process) ? of(site, process) : { status: null, heartbeat: null }
 
 export const report = (
