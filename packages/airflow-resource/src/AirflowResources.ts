@@ -10,7 +10,7 @@ import type { Requirements } from "@airflow-resource/core/AirflowResource"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import type { CacheError, DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
-import * as Owner from "@airflow-resource/core/Owner"
+import * as Host from "@airflow-resource/core/Host"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
@@ -57,12 +57,10 @@ export const layer = (
 ): Layer.Layer<Services, CacheError | RepositoryInvalid> =>
   PinnedClock.liveLayer(
     Layer.unwrapEffect(
-      Effect.map(Owner.current, (owner) =>
+      Effect.map(Host.live, (host) =>
         Layer.mergeAll(
           DeploymentPool.layer({
             ...settings.pool,
-            owner,
-            isGone: Owner.isGone(owner),
             make: settings.make,
             apiToken: Option.getOrUndefined(settings.pool.apiToken),
             accessToken: settings.astro.token,
@@ -71,7 +69,7 @@ export const layer = (
           }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer])),
           Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
           AstroProject.layer
-        ).pipe(Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache }))))
+        ).pipe(Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache, host }))))
     ).pipe(Layer.provide([Http.layer, NodeContext.layer]))
   )
 

@@ -37,7 +37,6 @@ export const layerOffline = (
   Layer.mergeAll(
     DeploymentPool.layer({
       make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
-      owner: { host: "offline", bootId: "", pid: 0, startedAt: "" },
       revocationWait: 0,
       readyPolls: 1,
       ...options.pool

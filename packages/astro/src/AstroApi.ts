@@ -242,6 +242,7 @@ const fromAstro = (workspaceId: string) => (astro: typeof AstroDeployment.Type):
     name: astro.name,
     description: astro.description ?? "",
     status: Schema.is(DeploymentStatus)(astro.status) ? astro.status : "UNKNOWN",
+    isDevelopment: astro.isDevelopmentMode === true,
     hibernationRequested: override?.isHibernating === true && override.isActive !== false,
     make: {
       runtimeVersion: astro.astroRuntimeVersion ?? astro.runtimeVersion ?? "unknown",

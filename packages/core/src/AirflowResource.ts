@@ -232,7 +232,7 @@ const assemble = (
       type: "airflow_resource",
       testName: options.testName,
       creationTime: askedAt,
-      workerPid: pool.options.owner.pid,
+      workerPid: pool.cache.owner.pid,
       creationDuration: DateTime.distanceDuration(askedAt, readyAt),
       description: `An Airflow resource for ${options.testName}`,
       status: "active",

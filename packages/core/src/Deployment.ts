@@ -69,6 +69,8 @@ export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core
   /** A hibernation is requested, whatever the status says at the moment. */
   hibernationRequested: Schema.Boolean,
   make: Make,
+  /** One that may hibernate. */
+  isDevelopment: Schema.Boolean,
   /** Where its Airflow answers, with scheme and without `/api/v1` or `/api/v2`. Re-read it: Astro changes host names. */
   airflowUrl: Schema.String,
   /** The deployment's page in the provider's dashboard. */

@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -14,13 +13,16 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { Deployment } from "./Deployment.js"
+import * as Heartbeat from "./Heartbeat.js"
+import * as Host from "./Host.js"
 import * as schedules from "./internal/schedules.js"
 import type { LeaseId } from "./Lease.js"
 import { LeaseLost } from "./Lease.js"
+import type { Reading } from "./LedgerTime.js"
+import * as LedgerTime from "./LedgerTime.js"
 import * as PinnedClock from "./PinnedClock.js"
 import * as PoolPolicy from "./PoolPolicy.js"
-import type { PoolEvent, Slot, Ticket } from "./Slot.js"
+import type { LockHolder, Owner, PoolEvent, Slot, Ticket } from "./Slot.js"
 
 /**
  * The ledger cannot be used. `busy` and `io` may get better; the others need a person.
@@ -29,7 +31,7 @@ import type { PoolEvent, Slot, Ticket } from "./Slot.js"
  * @category errors
  */
 export class CacheError extends Schema.TaggedError<CacheError>("@airflow-resource/core/CacheError")("CacheError", {
-  kind: Schema.Literal("notWritable", "foreign", "newer", "corrupt", "busy", "io"),
+  kind: Schema.Literal("notWritable", "foreign", "newer", "older", "corrupt", "network", "replaced", "busy", "io"),
   path: Schema.String,
   detail: Schema.String
 }) {
@@ -45,6 +47,10 @@ const remedies: Record<CacheError["kind"], string> = {
   notWritable: "Make the folder writable, or name another file in AIRFLOW_RESOURCE_CACHE.",
   foreign: "Nothing was touched. Name another file in AIRFLOW_RESOURCE_CACHE, or move that one away.",
   newer: "Nothing was touched. Update airflow-resource, or name another file in AIRFLOW_RESOURCE_CACHE.",
+  older:
+    "Nothing was touched. `airflow-resource cache reset` makes a new one, which finds the pool's deployments again.",
+  network: "SQLite needs a local disk: name another file in AIRFLOW_RESOURCE_CACHE.",
+  replaced: "What it held is lost. Run again; the new file finds the pool's deployments again.",
   corrupt: "Nothing was touched. Move the file away: a new ledger finds the pool's deployments again.",
   busy: "Another process keeps its write lock. Is one stopped or in a debugger?",
   io: "Is the disk full, or the file gone?"
@@ -88,10 +94,29 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
     readonly path: string
     /** Tells ledgers apart: made once, with the ledger. */
     readonly ledgerId: string
-    readonly enqueue: (rules: PoolPolicy.PoolRules, ticket: PoolPolicy.NewTicket) => Effect.Effect<void, CacheError>
+    /** The process in whose name this service asks and holds. */
+    readonly owner: Owner
+    readonly enqueue: (
+      rules: PoolPolicy.PoolRules,
+      ticket: Omit<PoolPolicy.NewTicket, "owner">
+    ) => Effect.Effect<void, CacheError>
     /** Expires, grants, and answers for the ticket: {@link PoolPolicy.step}. A waiter that does not call this lapses. */
     readonly step: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<PoolPolicy.TicketStatus, CacheError>
     readonly withdraw: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<boolean, CacheError>
+    /** Expires and grants, by somebody who waits for nothing. */
+    readonly sweep: (rules: PoolPolicy.PoolRules) => Effect.Effect<void, CacheError>
+    /** Makes upkeep the holder of a slot that nobody waits for. */
+    readonly claim: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      claimant: Omit<PoolPolicy.Claimant, "owner">
+    ) => Effect.Effect<Option.Option<Slot>, CacheError>
+    /** Beats well within the deadline until the scope closes. The effect inside never succeeds; it fails when the slot is lost. */
+    readonly keepAlive: (
+      rules: PoolPolicy.PoolRules,
+      slot: number,
+      epoch: number
+    ) => Effect.Effect<{ readonly lost: Effect.Effect<never, LeaseLost> }, never, Scope.Scope>
     /** Pushes the holder's deadline. `false`: the slot is lost. */
     readonly beat: (
       rules: PoolPolicy.PoolRules,
@@ -105,7 +130,10 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       epoch: number,
       patch: PoolPolicy.SlotPatch
     ) => Effect.Effect<Slot, CacheError | LeaseLost>
-    /** Frees the slot and grants it to the queue's head in one transaction; `false`: nobody waits for it, it is still held. */
+    /**
+     * Frees the slot and grants it to the queue's head, or leaves it to upkeep, in one transaction; `false`: nobody is there who
+     * takes it, it is still held.
+     */
     readonly handOver: (
       rules: PoolPolicy.PoolRules,
       slot: number,
@@ -116,19 +144,17 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       rules: PoolPolicy.PoolRules,
       slot: number,
       epoch: number,
-      facts: { readonly clean: boolean }
+      outcome: PoolPolicy.Outcome
     ) => Effect.Effect<boolean, CacheError>
+    /** Nobody gets the slot for `pause` milliseconds. */
     readonly giveBack: (
       rules: PoolPolicy.PoolRules,
       slot: number,
       epoch: number,
-      until: number
+      pause: number
     ) => Effect.Effect<boolean, CacheError>
-    readonly discover: (
-      rules: PoolPolicy.PoolRules,
-      found: ReadonlyArray<{ readonly deployment: Deployment; readonly slot: number; readonly generation: number }>
-    ) => Effect.Effect<void, CacheError>
-    readonly slots: (poolId: string) => Effect.Effect<ReadonlyArray<Slot>, CacheError>
+    readonly observe: (rules: PoolPolicy.PoolRules, seen: PoolPolicy.Observation) => Effect.Effect<void, CacheError>
+    readonly look: (poolId: string) => Effect.Effect<Look, CacheError>
     /** Oldest first; of one lease, or of all. */
     readonly events: (
       poolId: string,
@@ -140,6 +166,16 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
 >() {}
 
 /**
+ * One pool's part of the ledger, and the ledger's time, in milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Look extends PoolPolicy.Ledger {
+  readonly now: number
+}
+
+/**
  * A row of the locks, by name. Locks belong to no pool: a repository is one, whoever deploys from it.
  *
  * @since 0.1.0
@@ -147,11 +183,12 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
  */
 export interface LockRow {
   readonly epoch: number
-  readonly holder: { readonly leaseId: string; readonly label: string; readonly deadline: number } | null
+  readonly holder: LockHolder | null
 }
 
 /**
  * What a store has to offer. Every function runs alone: no other process sees or makes a change between its read and its write.
+ * The store tells the time that it is by the reading ({@link LedgerTime}).
  *
  * @since 0.1.0
  * @category models
@@ -163,43 +200,67 @@ export interface Store {
   readonly modify: <A>(
     poolId: string,
     key: string | null,
-    f: (ledger: PoolPolicy.Ledger, nextSeq: number) => PoolPolicy.Change<A>
+    reading: Reading,
+    f: (ledger: PoolPolicy.Ledger, now: number, nextSeq: number) => PoolPolicy.Change<A>
   ) => Effect.Effect<A, CacheError>
-  /** One conditional statement, so that it can also be sent from where this module is not. */
+  /** Pushes a holder's deadline to `ttl` from now. One conditional statement, so that it can also be sent from where this module is not. */
   readonly beat: (
     poolId: string,
     slot: number,
     epoch: number,
-    now: number,
-    deadline: number
+    reading: Reading,
+    ttl: number
   ) => Effect.Effect<boolean, CacheError>
-  readonly modifyLock: <A>(name: string, f: (row: LockRow) => readonly [A, LockRow]) => Effect.Effect<A, CacheError>
-  readonly slots: (poolId: string) => Effect.Effect<ReadonlyArray<Slot>, CacheError>
+  readonly modifyLock: <A>(
+    name: string,
+    reading: Reading,
+    f: (row: LockRow, now: number) => readonly [A, LockRow]
+  ) => Effect.Effect<A, CacheError>
+  readonly look: (poolId: string, reading: Reading) => Effect.Effect<Look, CacheError>
   readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
+  /** Beats from somewhere that goes on while this process's event loop is blocked. */
+  readonly keepAlive?: typeof DeploymentCache.Service["keepAlive"]
 }
 
 /**
- * A ledger over a store, on the clock that is at hand.
+ * A ledger over a store, on the clock that is at hand, in the name of this process.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (store: Store): Effect.Effect<typeof DeploymentCache.Service> =>
+export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<typeof DeploymentCache.Service> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
+    const clock = yield* Effect.clock
+    const read = (): Reading => ({
+      wall: clock.unsafeCurrentTimeMillis(),
+      bootId: host.owner.bootId,
+      uptime: host.uptime()
+    })
     const modify = <A>(
       rules: PoolPolicy.PoolRules,
       key: string | null,
-      f: (ledger: PoolPolicy.Ledger, now: number, nextSeq: number) => PoolPolicy.Change<A>
+      f: (
+        ledger: PoolPolicy.Ledger,
+        rules: PoolPolicy.AppliedRules,
+        now: number,
+        nextSeq: number
+      ) => PoolPolicy.Change<A>
     ) =>
-      pin(Effect.flatMap(
-        Clock.currentTimeMillis,
-        (now) => store.modify(rules.poolId, key, (ledger, nextSeq) => f(ledger, now, nextSeq))
+      pin(Effect.suspend(() =>
+        store.modify(
+          rules.poolId,
+          key,
+          read(),
+          (ledger, now, nextSeq) => f(ledger, { ...rules, isGone: host.isGone }, now, nextSeq)
+        )
       ))
+    const beat = (rules: PoolPolicy.PoolRules, slot: number, epoch: number) =>
+      pin(Effect.suspend(() => store.beat(rules.poolId, slot, epoch, read(), rules.ttl)))
 
     const update: typeof DeploymentCache.Service["update"] = (rules, number, epoch, patch) =>
       Effect.filterOrFail(
-        modify(rules, null, (ledger, now) => PoolPolicy.update(ledger, now, number, epoch, patch)),
+        modify(rules, null, (ledger, _, now) => PoolPolicy.update(ledger, now, number, epoch, patch)),
         (slot) => slot !== undefined,
         () => new LeaseLost({ held: `slot ${number}`, epoch, reason: "its deadline had passed, and others may use it" })
       )
@@ -207,43 +268,54 @@ export const make = (store: Store): Effect.Effect<typeof DeploymentCache.Service
     return DeploymentCache.of({
       path: store.path,
       ledgerId: store.ledgerId,
+      owner: host.owner,
       enqueue: (rules, ticket) =>
-        modify(rules, ticket.key, (ledger, now, seq) => PoolPolicy.enqueue(ledger, rules, now, ticket, seq)),
-      step: (rules, key) => modify(rules, key, (ledger, now) => PoolPolicy.step(ledger, rules, now, key)),
-      withdraw: (rules, key) => modify(rules, key, (ledger, now) => PoolPolicy.withdraw(ledger, now, key)),
-      beat: (rules, slot, epoch) =>
-        pin(Effect.flatMap(
-          Clock.currentTimeMillis,
-          (now) => store.beat(rules.poolId, slot, epoch, now, now + rules.ttl)
-        )),
+        modify(
+          rules,
+          ticket.key,
+          (ledger, rules, now, seq) => PoolPolicy.enqueue(ledger, rules, now, { ...ticket, owner: host.owner }, seq)
+        ),
+      step: (rules, key) => modify(rules, key, (ledger, rules, now) => PoolPolicy.step(ledger, rules, now, key)),
+      withdraw: (rules, key) => modify(rules, key, (ledger, _, now) => PoolPolicy.withdraw(ledger, now, key)),
+      sweep: (rules) => modify(rules, null, PoolPolicy.sweep),
+      claim: (rules, slot, claimant) =>
+        Effect.map(
+          modify(rules, null, (ledger, rules, now) =>
+            PoolPolicy.claim(ledger, rules, now, slot, { ...claimant, owner: host.owner })),
+          Option.fromNullable
+        ),
+      keepAlive: store.keepAlive ?? ((rules, slot, epoch) => pin(Heartbeat.make(beat, rules, slot, epoch))),
+      beat,
       update,
       handOver: (rules, slot, epoch) =>
-        modify(rules, null, (ledger, now) => PoolPolicy.handOver(ledger, rules, now, slot, epoch)),
-      free: (rules, slot, epoch, facts) =>
-        modify(rules, null, (ledger, now) => PoolPolicy.free(ledger, now, slot, epoch, facts)),
-      giveBack: (rules, slot, epoch, until) =>
-        modify(rules, null, (ledger, now) => PoolPolicy.giveBack(ledger, rules, now, slot, epoch, until)),
-      discover: (rules, found) => modify(rules, null, (ledger, now) => PoolPolicy.discover(ledger, now, found)),
-      slots: store.slots,
+        modify(rules, null, (ledger, rules, now) => PoolPolicy.handOver(ledger, rules, now, slot, epoch)),
+      free: (rules, slot, epoch, outcome) =>
+        modify(rules, null, (ledger, _, now) => PoolPolicy.free(ledger, now, slot, epoch, outcome)),
+      giveBack: (rules, slot, epoch, pause) =>
+        modify(rules, null, (ledger, rules, now) => PoolPolicy.giveBack(ledger, rules, now, slot, epoch, pause)),
+      observe: (rules, seen) =>
+        modify(rules, null, (ledger, rules, now) => PoolPolicy.observe(ledger, rules, now, seen)),
+      look: (poolId) => Effect.suspend(() => store.look(poolId, read())),
       events: (poolId, leaseId) => store.events(poolId, leaseId),
-      lock: (name, options) => pin(lock(store, name, options))
+      lock: (name, options) => pin(lock(store, host.owner, read, name, options))
     })
   })
 
 /**
- * A ledger that lives as long as its layer.
+ * A store in memory: processes that share a ledger are several {@link make} over one store, each with its own host.
  *
  * @since 0.1.0
- * @category layers
+ * @category constructors
  */
-export const layerMemory: Layer.Layer<DeploymentCache> = Layer.effect(
-  DeploymentCache,
-  Effect.suspend(() => make(memoryStore()))
-)
-
-// internal
-
-const memoryStore = (): Store => {
+export const makeMemoryStore = (ledgerId: string): Store => {
+  let anchor: LedgerTime.Anchor | undefined
+  let last = 0
+  const time = (reading: Reading) => {
+    const resolved = LedgerTime.resolve(anchor, reading, last)
+    anchor = resolved.anchor
+    last = Math.max(last, resolved.now)
+    return resolved.now
+  }
   const pools = new Map<
     string,
     { slots: ReadonlyArray<Slot>; tickets: ReadonlyArray<Ticket>; events: Array<PoolEvent> }
@@ -256,63 +328,91 @@ const memoryStore = (): Store => {
   }
   return {
     path: "in memory",
-    ledgerId: "memory",
-    modify: (poolId, key, f) =>
+    ledgerId,
+    modify: (poolId, key, reading, f) =>
       Effect.sync(() => {
         const rows = pool(poolId)
         const [live, ended] = [
           rows.tickets.filter((ticket) => ticket.state !== "ended" || ticket.key === key),
           rows.tickets.filter((ticket) => ticket.state === "ended" && ticket.key !== key)
         ]
-        const change = f({ slots: rows.slots, tickets: live }, rows.tickets.length + 1)
+        const upkeep = locks.get(PoolPolicy.upkeepLock(poolId))?.holder ?? null
+        const change = f({ slots: rows.slots, tickets: live, upkeep }, time(reading), rows.tickets.length + 1)
         rows.slots = change.ledger.slots
         rows.tickets = [...ended, ...change.ledger.tickets]
         rows.events.push(...change.events)
         return change.value
       }),
-    beat: (poolId, number, epoch, now, deadline) =>
+    beat: (poolId, number, epoch, reading, ttl) =>
       Effect.sync(() => {
         const rows = pool(poolId)
+        const now = time(reading)
         const slot = rows.slots.find((slot) => slot.number === number)
         if (!PoolPolicy.holds(slot, epoch, now)) return false
         rows.slots = rows.slots.map((known) =>
-          known === slot ? { ...slot, holder: { ...slot.holder, deadline } } : known
+          known === slot ? { ...slot, holder: { ...slot.holder, deadline: now + ttl } } : known
         )
         return true
       }),
-    modifyLock: (name, f) =>
+    modifyLock: (name, reading, f) =>
       Effect.sync(() => {
-        const [value, row] = f(locks.get(name) ?? { epoch: 0, holder: null })
+        const [value, row] = f(locks.get(name) ?? { epoch: 0, holder: null }, time(reading))
         locks.set(name, row)
         return value
       }),
-    slots: (poolId) => Effect.sync(() => pool(poolId).slots),
+    look: (poolId, reading) =>
+      Effect.sync(() => {
+        const { slots, tickets } = pool(poolId)
+        const upkeep = locks.get(PoolPolicy.upkeepLock(poolId))?.holder ?? null
+        return { slots, tickets: tickets.filter(({ state }) => state !== "ended"), upkeep, now: time(reading) }
+      }),
     events: (poolId, leaseId) =>
       Effect.sync(() => pool(poolId).events.filter((event) => leaseId === undefined || event.leaseId === leaseId))
   }
 }
 
-const lock = (store: Store, name: string, options: LockOptions): Effect.Effect<Lock, CacheError, Scope.Scope> =>
+/**
+ * A ledger that lives as long as its layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<DeploymentCache> = Layer.effect(
+  DeploymentCache,
+  Effect.flatMap(Random.nextIntBetween(0, 2 ** 31), (id) => make(makeMemoryStore(`memory-${id}`)))
+)
+
+// internal
+
+const lock = (
+  store: Store,
+  owner: Owner,
+  read: () => Reading,
+  name: string,
+  options: LockOptions
+): Effect.Effect<Lock, CacheError, Scope.Scope> =>
   Effect.gen(function*() {
-    const clock = yield* Effect.clock
     const ttl = Duration.toMillis(options.ttl ?? "60 seconds")
     const nonce = `${options.leaseId}/${yield* Random.nextIntBetween(0, 2 ** 31)}`
-    const claim = Effect.suspend(() => {
-      const now = clock.unsafeCurrentTimeMillis()
-      return store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(
+    const claim = Effect.suspend(() =>
+      store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(
         name,
-        (row) =>
+        read(),
+        (row, now) =>
           row.holder !== null && row.holder.deadline > now
             ? [{ heldBy: row.holder.label }, row]
             : [{ epoch: row.epoch + 1 }, {
               epoch: row.epoch + 1,
-              holder: { leaseId: nonce, label: options.label, deadline: now + ttl }
+              holder: { leaseId: nonce, label: options.label, owner, deadline: now + ttl }
             }]
       )
-    })
-    const giveUp = store.modifyLock<void>(
-      name,
-      (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
+    )
+    const giveUp = Effect.suspend(() =>
+      store.modifyLock<void>(
+        name,
+        read(),
+        (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
+      )
     )
     const lost = yield* Deferred.make<never, LeaseLost>()
     let reason = ""
@@ -336,21 +436,21 @@ const lock = (store: Store, name: string, options: LockOptions): Effect.Effect<L
           Effect.catchAllCause(giveUp, (cause) => Effect.logWarning(`the lock on ${name} lapses by itself`, cause))
         )
         const epoch = yield* restore(wait)
-        const beat = Effect.suspend(() => {
-          const now = clock.unsafeCurrentTimeMillis()
-          return store.modifyLock<boolean>(name, (row) =>
+        const beat = Effect.suspend(() =>
+          store.modifyLock<boolean>(name, read(), (row, now) =>
             row.epoch === epoch && row.holder !== null && row.holder.deadline > now
               ? [true, { ...row, holder: { ...row.holder, deadline: now + ttl } }]
               : [false, row])
-        })
+        )
         yield* Effect.forkScoped(Effect.interruptible(
           beat.pipe(
             // an error is no loss yet: the deadline decides
-            Effect.catchAll(() =>
-              Effect.succeed(true)
-            ),
+            Effect.catchAll(() => Effect.succeed(true)),
             Effect.delay(ttl / 4),
-            Effect.repeat({ while: (held) => held }),
+            Effect.repeat({
+              while: (held) =>
+                held
+            }),
             Effect.zipRight(Deferred.fail(
               lost,
               new LeaseLost({ held: `the lock on ${name}`, epoch, reason: "it was silent past its deadline" })

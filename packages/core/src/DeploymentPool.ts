@@ -5,6 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,23 +13,25 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { AirflowApi } from "./AirflowApi.js"
 import type { ResetOptions } from "./AirflowReset.js"
-import type { Make } from "./Deployment.js"
-import type { CacheError } from "./DeploymentCache.js"
+import type { Deployment, Make } from "./Deployment.js"
+import type { CacheError, Look } from "./DeploymentCache.js"
 import { DeploymentCache } from "./DeploymentCache.js"
 import type { Account, ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
-import * as Heartbeat from "./Heartbeat.js"
+import * as DeploymentWatch from "./DeploymentWatch.js"
+import type * as Fence from "./Fence.js"
+import type { HeldSlot, PrepareOptions } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
-import type { LeaseLost } from "./Lease.js"
-import { LeaseId } from "./Lease.js"
+import { LeaseId, LeaseLost } from "./Lease.js"
 import * as PinnedClock from "./PinnedClock.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
-import type { Owner, PoolEvent, Slot } from "./Slot.js"
+import type { PoolEvent, Slot } from "./Slot.js"
 
 /**
  * Defaults in brackets.
@@ -39,9 +42,6 @@ import type { Owner, PoolEvent, Slot } from "./Slot.js"
 export interface PoolOptions {
   /** What a lease gets that asks for nothing else. */
   readonly make: Make
-  readonly owner: Owner
-  /** What tells that another process has ended (`Owner.isGone`) [only its deadline]. */
-  readonly isGone?: ((owner: Owner) => boolean) | undefined
   /** First part of the deployments' names [`airflow-resource`]. */
   readonly prefix?: string | undefined
   /** How many deployments the pool may fill [4]. */
@@ -60,6 +60,10 @@ export interface PoolOptions {
   readonly readyPolls?: number | undefined
   /** How long a deleted token may still be accepted [5 seconds]. */
   readonly revocationWait?: Duration.DurationInput | undefined
+  /** No cloud request is under way for longer than that [35 seconds]. */
+  readonly longestRequest?: Duration.DurationInput | undefined
+  /** Also takes the workspace's other hibernating development deployments; they are never deleted [false]. */
+  readonly adopt?: boolean | undefined
   readonly fence?: "auto" | "on" | undefined
   /** What may stay in a deployment from one lease to the next [nothing]. */
   readonly reset?: ResetOptions | undefined
@@ -94,6 +98,8 @@ export interface Progress {
   /** Epoch milliseconds. */
   readonly at: number
   readonly activity: string
+  /** While it waits in the queue: its place, since when, and what those ahead are doing. */
+  readonly wait?: PoolPolicy.Wait
 }
 
 /**
@@ -148,7 +154,7 @@ export class TicketEnded extends Schema.TaggedError<TicketEnded>("@airflow-resou
  * @since 0.1.0
  * @category errors
  */
-export type PoolError = Exclude<PrepareSlot.PrepareError, PrepareSlot.SlotContested> | AcquireTimeout | TicketEnded
+export type PoolError = Exclude<PrepareSlot.PrepareError, Fence.SlotContested> | AcquireTimeout | TicketEnded
 
 /**
  * @since 0.1.0
@@ -163,7 +169,20 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
     readonly cache: typeof DeploymentCache.Service
     /** Leases a slot until the scope closes; closing it releases, whatever happened. */
     readonly acquire: (request: LeaseRequest) => Effect.Effect<LeasedSlot, PoolError, Scope.Scope>
-    readonly slots: Effect.Effect<ReadonlyArray<Slot>, ProviderError | CacheError>
+    /** The pool as the ledger has it. */
+    readonly look: Effect.Effect<Look, ProviderError | CacheError>
+    /** Asks the cloud once and corrects the ledger by it; answers every deployment of the workspace. */
+    readonly observe: Effect.Effect<ReadonlyArray<Deployment>, ProviderError | CacheError>
+    readonly rules: Effect.Effect<PoolPolicy.PoolRules, ProviderError>
+    /** First part of the deployments' names. */
+    readonly prefix: string
+    /** A slot that is held, by whomever, in its holder's hands. */
+    readonly hold: (
+      slot: Slot,
+      rules: PoolPolicy.PoolRules,
+      needs: Make,
+      onStep: (activity: string) => Effect.Effect<void>
+    ) => HeldSlot
     /** What happened, oldest first: to one lease, or to the whole pool. */
     readonly events: (leaseId?: LeaseId) => Effect.Effect<ReadonlyArray<PoolEvent>, ProviderError | CacheError>
     /** Runs an effect on the clock of the pool, whatever clock the caller has. */
@@ -190,8 +209,9 @@ export const make = (
     const prefix = options.prefix ?? "airflow-resource"
     const maxHold = Duration.decode(options.maxHold ?? "60 minutes")
     const acquireTimeout = Duration.decode(options.acquireTimeout ?? "15 minutes")
-    const longestRequest = Duration.seconds(35)
-    const prepareOptions: PrepareSlot.PrepareOptions = {
+    const longestRequest = Duration.decode(options.longestRequest ?? "35 seconds")
+    const watch = yield* DeploymentWatch.make(provider.list)
+    const prepareOptions: PrepareOptions = {
       healthyTimeout: Duration.decode(options.healthyTimeout ?? "12 minutes"),
       readyTimeout: Duration.decode(options.readyTimeout ?? "5 minutes"),
       readyPolls: options.readyPolls ?? 2,
@@ -209,22 +229,63 @@ export const make = (
         max: options.max ?? 4,
         ttl: Duration.toMillis(options.ttl ?? "60 seconds"),
         maxHold: Duration.toMillis(maxHold),
-        lockDelay: Duration.toMillis(longestRequest),
-        isGone: options.isGone
+        lockDelay: Duration.toMillis(longestRequest)
       })
     )
 
-    /** A ledger that knows no slots yet asks the cloud for the pool's deployments. */
-    const discover = (rules: PoolPolicy.PoolRules) =>
+    const isAdoptable = ({ description, isDevelopment, status }: Deployment) =>
+      options.adopt === true && isDevelopment && status === "HIBERNATING" && !PrepareSlot.isMarked(description)
+    const observe = (rules: PoolPolicy.PoolRules) =>
       Effect.gen(function*() {
-        if ((yield* cache.slots(rules.poolId)).length > 0) return
-        const found = (yield* provider.list).flatMap((deployment) => {
+        const all = yield* provider.list
+        const own = all.flatMap((deployment) => {
           const place = PoolPolicy.parseDeploymentName(prefix, rules.poolId, deployment.name)
           return place === undefined || !deployment.description.includes(PrepareSlot.marker(rules.poolId))
             ? []
             : [{ deployment, ...place }]
         })
-        yield* cache.discover(rules, found.sort((a, b) => b.generation - a.generation))
+        yield* cache.observe(rules, { own, adoptable: all.filter(isAdoptable) })
+        return all
+      })
+    /** A ledger that knows no slots yet asks the cloud for the pool's deployments; each process does that once to adopt others. */
+    let hasAdopted = options.adopt !== true
+    const discover = (rules: PoolPolicy.PoolRules) =>
+      Effect.gen(function*() {
+        if (hasAdopted && (yield* cache.look(rules.poolId)).slots.length > 0) return
+        yield* observe(rules)
+        hasAdopted = true
+      })
+
+    const hold: typeof DeploymentPool.Service["hold"] = (slot, rules, needs, onStep) => ({
+      number: slot.number,
+      epoch: slot.epoch,
+      rules,
+      prefix,
+      needs,
+      cache,
+      provider,
+      watch,
+      airflowApi,
+      options: prepareOptions,
+      onStep
+    })
+
+    /** What nobody can prevent is noticed: a click in Astro's pages, or a request of a process that was paused (counterexample 3). */
+    const watchOver = (slot: Slot, { id, name }: Deployment) =>
+      Effect.gen(function*() {
+        let missed = 0
+        const reason = schedules.untilSome(
+          Effect.map(watch.within("15 seconds"), (seen) => {
+            const deployment = seen.get(id)
+            missed = deployment === undefined ? missed + 1 : 0
+            if (missed > 1) return Option.some(`${name} was deleted by somebody else`)
+            return deployment?.hibernationRequested === true
+              ? Option.some(`${name} was hibernated by somebody else`)
+              : Option.none()
+          }).pipe(Effect.orElseSucceed(() => Option.none<string>()), Effect.delay("30 seconds")),
+          Schedule.forever
+        )
+        return yield* new LeaseLost({ held: `slot ${slot.number}`, epoch: slot.epoch, reason: yield* reason })
       })
 
     const acquire = (request: LeaseRequest): Effect.Effect<LeasedSlot, PoolError, Scope.Scope> =>
@@ -234,36 +295,39 @@ export const make = (
           const key = request.key ?? leaseId
           const needs = request.make ?? options.make
           const during = yield* Ref.make("starting")
-          const onStep = (activity: string) =>
+          const onStep = (activity: string, wait?: PoolPolicy.Wait) =>
             Effect.gen(function*() {
               yield* Ref.set(during, activity)
-              yield* request.onProgress?.({ at: yield* Clock.currentTimeMillis, activity }) ?? Effect.void
+              const at = yield* Clock.currentTimeMillis
+              yield* request.onProgress?.({ at, activity, ...(wait === undefined ? {} : { wait }) }) ?? Effect.void
             })
           const prepared = yield* Ref.make(Option.none<PrepareSlot.PreparedSlot>())
+          const usable = yield* Ref.make<PoolPolicy.Outcome["usable"]>("unknown")
           const beats = yield* Scope.make()
+          const watching = yield* Scope.make()
           const pool = yield* restore(rules)
           yield* restore(discover(pool))
-
-          const hold = (slot: Slot): PrepareSlot.HeldSlot => ({
-            number: slot.number,
-            epoch: slot.epoch,
-            rules: pool,
-            prefix,
-            needs,
-            cache,
-            provider,
-            airflowApi,
-            options: prepareOptions,
-            onStep
-          })
 
           // registered before the ticket, and asking the ledger what there is: an interrupt may come at any step
           yield* Effect.addFinalizer((exit) =>
             Effect.gen(function*() {
+              yield* Scope.close(watching, exit)
               if (yield* cache.withdraw(pool, key)) return
-              const slot = (yield* cache.slots(pool.poolId)).find((slot) => slot.holder?.leaseId === leaseId)
-              if (slot !== undefined) yield* PrepareSlot.release(hold(slot), yield* Ref.get(prepared))
+              const slot = (yield* cache.look(pool.poolId)).slots.find((slot) => slot.holder?.leaseId === leaseId)
+              if (slot === undefined) return
+              yield* PrepareSlot.release(hold(slot, pool, needs, onStep), yield* Ref.get(prepared), {
+                usable: yield* Ref.get(usable),
+                clean: false
+              })
             }).pipe(
+              Effect.catchIf(
+                (error) => error._tag === "CacheError" && error.kind === "replaced",
+                () =>
+                  Effect.flatMap(
+                    Ref.get(prepared),
+                    Option.match({ onNone: () => Effect.void, onSome: PrepareSlot.abandon(provider) })
+                  )
+              ),
               Effect.interruptible,
               Effect.timeout("2 minutes"),
               Effect.catchAllCause((cause) =>
@@ -280,7 +344,7 @@ export const make = (
               if (status._tag === "Granted") return Option.some(status.slot)
               if (status._tag === "Ended") return yield* new TicketEnded({ key })
               const waiting = `place ${status.place} in the queue: ${status.reason}`
-              if ((yield* Ref.get(during)) !== waiting) yield* onStep(waiting)
+              if ((yield* Ref.get(during)) !== waiting) yield* onStep(waiting, status)
               return Option.none()
             }),
             schedules.queue
@@ -288,29 +352,42 @@ export const make = (
 
           const attempt = Effect.gen(function*() {
             const slot = yield* granted
-            const { lost } = yield* Scope.extend(Heartbeat.make(cache, pool, slot.number, slot.epoch), beats)
-            const held = hold(slot)
-            const ready = yield* Effect.raceFirst(PrepareSlot.prepare(held, slot), lost).pipe(
+            const lost = yield* Deferred.make<never, LeaseLost>()
+            const beating = yield* Scope.extend(cache.keepAlive(pool, slot.number, slot.epoch), beats)
+            yield* Effect.forkIn(Effect.intoDeferred(beating.lost, lost), beats)
+            const ready = yield* PrepareSlot.prepare(hold(slot, pool, needs, onStep), slot, worthless(slot)).pipe(
+              Effect.raceFirst(Deferred.await(lost)),
+              Effect.tapError((error) =>
+                ["DeploymentNotHealthy", "AirflowNotReady", "SlotNotClean"].includes(error._tag)
+                  ? Ref.set(usable, { failure: error.message })
+                  : Effect.void
+              ),
               Effect.asSome,
               Effect.catchTag("SlotContested", (contested) =>
                 Effect.gen(function*() {
                   yield* onStep(contested.message)
                   const pause = yield* Random.nextIntBetween(10_000, 30_000)
-                  yield* cache.giveBack(pool, slot.number, slot.epoch, (yield* Clock.currentTimeMillis) + pause)
+                  yield* cache.giveBack(pool, slot.number, slot.epoch, pause)
                   return Option.none()
                 }))
             )
+            if (Option.isNone(ready)) return Option.none()
             yield* Ref.set(prepared, ready)
-            return Option.map(ready, (ready): LeasedSlot => ({
-              ...ready,
+            yield* Ref.set(usable, true)
+            yield* Effect.forkIn(
+              Effect.intoDeferred(watchOver(slot, ready.value.deployment), lost),
+              watching
+            )
+            return Option.some<LeasedSlot>({
+              ...ready.value,
               leaseId,
               poolId: pool.poolId,
               epoch: slot.epoch,
-              lost
-            }))
+              lost: Deferred.await(lost)
+            })
           })
 
-          yield* cache.enqueue(pool, { key, leaseId, needs, owner: options.owner, label: request.label })
+          yield* cache.enqueue(pool, { key, leaseId, needs, label: request.label })
           return yield* restore(Effect.timeoutOption(schedules.untilSome(attempt, schedules.queue), acquireTimeout))
             .pipe(
               Effect.flatMap(Option.match({
@@ -330,7 +407,11 @@ export const make = (
       scope: yield* Effect.scope,
       cache,
       acquire: (request) => pin(acquire(request)),
-      slots: pin(Effect.flatMap(rules, ({ poolId }) => cache.slots(poolId))),
+      look: pin(Effect.flatMap(rules, ({ poolId }) => cache.look(poolId))),
+      observe: pin(Effect.flatMap(rules, observe)),
+      rules,
+      prefix,
+      hold,
       events: (leaseId) => pin(Effect.flatMap(rules, ({ poolId }) => cache.events(poolId, leaseId))),
       pinned: pin
     })
@@ -348,6 +429,12 @@ export const layer = (
   Layer.scoped(DeploymentPool, make(options))
 
 // internal
+
+/** What could not be used twice is not worth a third try. */
+const worthless = ({ quarantine }: Slot) =>
+  quarantine !== null && quarantine.failures > 1
+    ? Option.some(`which could not be used ${quarantine.failures} times in a row`)
+    : Option.none()
 
 const hex = (bytes: Iterable<number>) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 

@@ -209,6 +209,7 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
         status: statusOf(fact),
         hibernationRequested: fact.power?.asleep === true,
         make: fact.make,
+        isDevelopment: true,
         airflowUrl: `memory://${fact.id}`,
         uiUrl: `memory://cloud/${fact.id}`
       })

@@ -6,7 +6,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { DeploymentCache } from "./DeploymentCache.js"
+import type { CacheError } from "./DeploymentCache.js"
 import { LeaseLost } from "./Lease.js"
 import type { PoolRules } from "./PoolPolicy.js"
 
@@ -18,7 +18,7 @@ import type { PoolRules } from "./PoolPolicy.js"
  * @category constructors
  */
 export const make = (
-  cache: typeof DeploymentCache.Service,
+  beat: (rules: PoolRules, slot: number, epoch: number) => Effect.Effect<boolean, CacheError>,
   rules: PoolRules,
   slot: number,
   epoch: number
@@ -27,14 +27,17 @@ export const make = (
     const clock = yield* Effect.clock
     const lost = yield* Deferred.make<never, LeaseLost>()
     let deadline = clock.unsafeCurrentTimeMillis() + rules.ttl
-    const beat = Effect.suspend(() => {
+    const once = Effect.suspend(() => {
       const sentAt = clock.unsafeCurrentTimeMillis()
-      return cache.beat(rules, slot, epoch).pipe(
+      return beat(rules, slot, epoch).pipe(
         Effect.tap((held) => Effect.sync(() => deadline = held ? sentAt + rules.ttl : deadline)),
-        Effect.catchAll(() => Effect.sync(() => clock.unsafeCurrentTimeMillis() < deadline))
+        // in another file this holder is unknown
+        Effect.catchAll(({ kind }) =>
+          Effect.sync(() => kind !== "replaced" && clock.unsafeCurrentTimeMillis() < deadline)
+        )
       )
     })
-    yield* beat.pipe(
+    yield* once.pipe(
       Effect.delay(rules.ttl / 4),
       Effect.repeat({ while: (held) => held }),
       Effect.zipRight(Deferred.fail(
@@ -42,7 +45,8 @@ export const make = (
         new LeaseLost({
           held: `slot ${slot}`,
           epoch,
-          reason: "it was held past its deadline or longer than AIRFLOW_RESOURCE_MAX_HOLD allows"
+          reason:
+            "it was silent past its deadline, held longer than AIRFLOW_RESOURCE_MAX_HOLD allows, or its cache file is gone"
         })
       )),
       Effect.withTracerEnabled(false),

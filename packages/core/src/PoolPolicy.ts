@@ -4,9 +4,9 @@
  *
  * @since 0.1.0
  */
-import type { Deployment, Make } from "./Deployment.js"
+import type { Deployment, DeploymentId, Make } from "./Deployment.js"
 import type { LeaseId } from "./Lease.js"
-import type { EventKind, Holder, Owner, PoolEvent, Slot, Ticket } from "./Slot.js"
+import type { EventKind, Holder, LockHolder, Owner, PoolEvent, Quarantine, Slot, Ticket } from "./Slot.js"
 
 /**
  * Which pool, and its limits. Times are milliseconds.
@@ -23,8 +23,16 @@ export interface PoolRules {
   readonly maxHold: number
   /** How long an unfenced slot stays untouched after an end that was not a release: longer than any request. */
   readonly lockDelay: number
-  /** Whether a process has provably ended: what it held, and its place in the queue, need not wait for a deadline. */
-  readonly isGone?: ((owner: Owner) => boolean) | undefined
+}
+
+/**
+ * The rules, and whether a process has provably ended: what it held, and its place in the queue, need not wait for a deadline.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AppliedRules extends PoolRules {
+  readonly isGone: (owner: Owner) => boolean
 }
 
 /**
@@ -36,7 +44,17 @@ export interface PoolRules {
 export interface Ledger {
   readonly slots: ReadonlyArray<Slot>
   readonly tickets: ReadonlyArray<Ticket>
+  /** Who looks after the pool: the holder of {@link upkeepLock}. */
+  readonly upkeep: LockHolder | null
 }
+
+/**
+ * The lock that upkeep holds while it is alive.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const upkeepLock = (poolId: string): string => `upkeep ${poolId}`
 
 /**
  * A new ledger, what to tell the caller, and what to write into the event log.
@@ -58,17 +76,41 @@ export interface Change<A> {
  */
 export type TicketStatus =
   | { readonly _tag: "Granted"; readonly slot: Slot }
-  | { readonly _tag: "Waiting"; readonly place: number; readonly reason: string }
+  | ({ readonly _tag: "Waiting"; readonly reason: string } & Wait)
   | { readonly _tag: "Ended" }
+
+/**
+ * A place in the queue, and what those ahead are doing. Times are the ledger's, in milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Wait {
+  /** The first place is 1. */
+  readonly place: number
+  readonly since: number
+  readonly holders: ReadonlyArray<
+    { readonly slot: number; readonly label: string; readonly activity: string; readonly since: number }
+  >
+}
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface NewTicket {
+export interface NewTicket extends Claimant {
   readonly key: string
-  readonly leaseId: LeaseId
   readonly needs: Make
+}
+
+/**
+ * Who asks, and for whom.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Claimant {
+  readonly leaseId: LeaseId
   readonly owner: Owner
   readonly label: string
 }
@@ -79,11 +121,27 @@ export interface NewTicket {
  * @since 0.1.0
  * @category models
  */
-export type SlotPatch =
-  & Partial<
-    Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power" | "busyUntil" | "revokedAt">
-  >
-  & { readonly fenced?: boolean; readonly activity?: string }
+export interface SlotPatch extends Partial<Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power">> {
+  /** A cloud request may land for so long from now on, in milliseconds; `null`: none is under way. */
+  readonly busyFor?: number | null
+  /** A token is deleted now. */
+  readonly revoked?: true
+  readonly fenced?: boolean
+  readonly activity?: string
+}
+
+/**
+ * How a hold ended: whether it could use the deployment, and why not.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Outcome {
+  /** Verified empty, after every call of the holder was answered. */
+  readonly clean: boolean
+  /** `unknown` where it ended before that showed. */
+  readonly usable: true | "unknown" | { readonly failure: string }
+}
 
 /**
  * Puts a ticket into the queue. The same key is the same ticket, however often it is sent.
@@ -122,14 +180,45 @@ export const enqueue = (
  * @since 0.1.0
  * @category combinators
  */
-export const step = (ledger: Ledger, rules: PoolRules, now: number, key: string): Change<TicketStatus> => {
+export const step = (ledger: Ledger, rules: AppliedRules, now: number, key: string): Change<TicketStatus> => {
   const alive = mapTicket(ledger, key, (ticket) => ({ ...ticket, deadline: now + rules.ttl }))
-  const expired = expire(alive, rules, now)
+  const moved = sweep(alive, rules, now)
+  return { ...moved, value: statusOf(moved.ledger, rules, now, key) }
+}
+
+/**
+ * The same step by somebody who waits for nothing.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const sweep = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> => {
+  const expired = expire(ledger, rules, now)
   const granted = grant(expired.ledger, rules, now)
+  return { ...granted, events: [...expired.events, ...granted.events] }
+}
+
+/**
+ * Gives a free slot to upkeep, once nobody waits for it. `undefined`: it is not to be had.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const claim = (
+  ledger: Ledger,
+  rules: AppliedRules,
+  now: number,
+  number: number,
+  claimant: Claimant
+): Change<Slot | undefined> => {
+  const swept = sweep(ledger, rules, now)
+  const slot = swept.ledger.slots.find((slot) => slot.number === number)
+  if (slot === undefined || slot.holder !== null || (slot.busyUntil ?? 0) > now) return { ...swept, value: undefined }
+  const held = hold(slot, rules, now, { ...claimant, kind: "upkeep", ticket: null })
   return {
-    value: statusOf(granted.ledger, rules, now, key),
-    ledger: granted.ledger,
-    events: [...expired.events, ...granted.events]
+    value: held,
+    ledger: putSlot(swept.ledger, held),
+    events: [...swept.events, event(now, "granted", held, claimant.leaseId, claimant.label)]
   }
 }
 
@@ -170,13 +259,17 @@ export const update = (
   now: number,
   number: number,
   epoch: number,
-  { activity, fenced, ...facts }: SlotPatch
+  { activity, busyFor, fenced, revoked, ...facts }: SlotPatch
 ): Change<Slot | undefined> => {
   const slot = ledger.slots.find((slot) => slot.number === number)
   if (!holds(slot, epoch, now)) return unchanged(ledger, undefined)
+  const isRefilled = facts.name !== undefined && facts.name !== slot.name
   const updated: Slot = {
     ...slot,
     ...facts,
+    ...(busyFor === undefined ? {} : { busyUntil: busyFor === null ? null : now + busyFor }),
+    ...(revoked === true ? { revokedAt: now } : {}),
+    ...(isRefilled ? { uses: 1, filledAt: facts.name === null ? null : now, adopted: false } : {}),
     holder: { ...slot.holder, activity: activity ?? slot.holder.activity, fenced: fenced ?? slot.holder.fenced }
   }
   return {
@@ -187,15 +280,15 @@ export const update = (
 }
 
 /**
- * Frees the slot *and* grants it to the first waiter in the queue that it fits, or does neither: only then may a holder skip
- * hibernating (counterexample 1).
+ * Frees the slot *and* grants it to the first waiter in the queue that it fits; or frees it, awake, where upkeep is alive, which
+ * will hibernate it; or does neither: only then does its holder have to (counterexample 1).
  *
  * @since 0.1.0
  * @category combinators
  */
 export const handOver = (
   ledger: Ledger,
-  rules: PoolRules,
+  rules: AppliedRules,
   now: number,
   number: number,
   epoch: number
@@ -203,15 +296,17 @@ export const handOver = (
   const slot = ledger.slots.find((slot) => slot.number === number)
   if (!holds(slot, epoch, now) || slot.power !== "awake" || (slot.busyUntil ?? 0) > now) return unchanged(ledger, false)
   const lapsed = lapse(ledger, rules, now)
-  const freed = vacate(lapsed.ledger, slot, {})
+  const freed = vacate(lapsed.ledger, slot, now, { quarantine: null })
   const head = waiting(freed).find((ticket) => sameMake(slot.make, ticket.needs))
-  if (head === undefined) return { value: false, ledger: lapsed.ledger, events: lapsed.events }
-  const granted = grantSlot(freed, rules, now, head, { ...slot, holder: null })
-  return {
-    value: true,
-    ledger: granted.ledger,
-    events: [...lapsed.events, event(now, "handed over", slot, slot.holder.leaseId, head.label), ...granted.events]
+  const ended = (kind: EventKind, to: string) => [...lapsed.events, event(now, kind, slot, slot.holder.leaseId, to)]
+  if (head !== undefined) {
+    const granted = grantSlot(freed, rules, now, head, { ...slot, quarantine: null, holder: null })
+    return { value: true, ledger: granted.ledger, events: [...ended("handed over", head.label), ...granted.events] }
   }
+  const { upkeep } = ledger
+  return slot.holder.kind === "lease" && upkeep !== null && upkeep.deadline > now && !rules.isGone(upkeep.owner)
+    ? { value: true, ledger: freed, events: ended("left to upkeep", upkeep.label) }
+    : { value: false, ledger: lapsed.ledger, events: lapsed.events }
 }
 
 /**
@@ -225,14 +320,24 @@ export const free = (
   now: number,
   number: number,
   epoch: number,
-  facts: { readonly clean: boolean }
+  { clean, usable }: Outcome
 ): Change<boolean> => {
   const slot = ledger.slots.find((slot) => slot.number === number)
   if (!holds(slot, epoch, now)) return unchanged(ledger, false)
+  const quarantine = usable === true
+    ? null
+    : usable === "unknown"
+    ? slot.quarantine
+    : quarantined(slot.quarantine, now, usable.failure)
   return {
     value: true,
-    ledger: vacate(ledger, slot, facts),
-    events: [event(now, "freed", slot, slot.holder.leaseId, slot.power)]
+    ledger: vacate(ledger, slot, now, { clean, quarantine }),
+    events: [
+      event(now, "freed", slot, slot.holder.leaseId, slot.power),
+      ...(quarantine === null || quarantine === slot.quarantine
+        ? []
+        : [event(now, "quarantined", slot, slot.holder.leaseId, quarantine.reason)])
+    ]
   }
 }
 
@@ -249,7 +354,7 @@ export const giveBack = (
   now: number,
   number: number,
   epoch: number,
-  until: number
+  pause: number
 ): Change<boolean> => {
   const slot = ledger.slots.find((slot) => slot.number === number)
   if (!holds(slot, epoch, now)) return unchanged(ledger, false)
@@ -262,38 +367,117 @@ export const giveBack = (
   }))
   return {
     value: true,
-    ledger: putSlot(requeued, { ...slot, holder: null, clean: false, busyUntil: until }),
+    ledger: putSlot(requeued, { ...slot, holder: null, freedAt: now, clean: false, busyUntil: now + pause }),
     events: [event(now, "returned", slot, slot.holder.leaseId, "another ledger's lease holds the deployment")]
   }
 }
 
 /**
- * Takes in deployments that carry the pool's marker and that this ledger does not know: after a lost ledger, or on another machine.
+ * What the cloud has: the pool's own deployments, and those that it may adopt.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Observation {
+  readonly own: ReadonlyArray<{ readonly deployment: Deployment; readonly slot: number; readonly generation: number }>
+  readonly adoptable: ReadonlyArray<Deployment>
+}
+
+/**
+ * Takes in deployments that this ledger does not know (after a lost ledger, on another machine, or to adopt them), and corrects what
+ * it believes of those that nobody holds.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const discover = (
-  ledger: Ledger,
-  now: number,
-  found: ReadonlyArray<{ readonly deployment: Deployment; readonly slot: number; readonly generation: number }>
-): Change<void> => {
-  const added = found.flatMap(({ deployment, generation, slot }) =>
-    ledger.slots.some((known) => known.number === slot) ? [] : [
-      {
-        ...emptySlot(slot),
-        generation,
-        name: deployment.name,
-        deploymentId: deployment.id,
-        make: deployment.make
-      }
-    ]
-  )
+export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Observation): Change<void> => {
+  const all = new Map([...seen.own.map(({ deployment }) => deployment), ...seen.adoptable].map((one) => [one.id, one]))
+  const repaired = ledger.slots.map((slot): Slot => {
+    const deployment = slot.deploymentId === null ? undefined : all.get(slot.deploymentId)
+    if (slot.holder !== null || (slot.busyUntil ?? 0) > now || deployment === undefined) return slot
+    const power = deployment.hibernationRequested ? "asleep" : "awake"
+    return power === slot.power ? slot : { ...slot, power }
+  })
+  const added: Array<Slot> = []
+  const takeIn = (slot: Slot, deployment: Deployment) =>
+    void added.push({
+      ...slot,
+      name: deployment.name,
+      deploymentId: deployment.id,
+      make: deployment.make,
+      power: deployment.hibernationRequested ? "asleep" : "unknown",
+      clean: false,
+      // whoever held it may have deleted a token a moment ago (counterexample 8)
+      revokedAt: now,
+      uses: 0,
+      filledAt: now
+    })
+  const slotOf = (number: number) => [...added, ...repaired].find((slot) => slot.number === number)
+  const isKnown = (id: DeploymentId) => [...added, ...repaired].some((slot) => slot.deploymentId === id)
+
+  for (const { deployment, generation, slot } of [...seen.own].sort((a, b) => b.generation - a.generation)) {
+    const place = slotOf(slot) ?? emptySlot(slot)
+    if (isVacant(place) && generation >= place.generation) takeIn({ ...place, generation }, deployment)
+  }
+  for (const deployment of seen.adoptable) {
+    const slots = [...added, ...repaired.filter((slot) => !added.some(({ number }) => number === slot.number))]
+    if (isKnown(deployment.id) || slots.filter(isFilled).length >= rules.max) continue
+    takeIn({ ...(slots.find(isVacant) ?? nextSlot(slots)), adopted: true }, deployment)
+  }
+  const changed = [...repaired.filter((slot, index) => slot !== ledger.slots[index]), ...added]
   return {
     value: undefined,
-    ledger: { ...ledger, slots: [...ledger.slots, ...added] },
-    events: added.map((slot) => event(now, "discovered", slot, null, slot.name))
+    ledger: changed.reduce(putSlot, ledger),
+    events: added.map((slot) => event(now, "discovered", slot, null, slot.name ?? ""))
   }
+}
+
+/**
+ * What upkeep can do for a slot.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Chore = "hibernate" | "reset" | "recycle" | "delete" | "remove older"
+
+/**
+ * When upkeep does what. Times are milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UpkeepRules {
+  /** How long a deployment that nobody uses stays awake. */
+  readonly hibernateAfter: number
+  /** Empties what is awake ahead of its next lease. */
+  readonly resetAhead: boolean
+  /** Deletes what is more than the pool may have (counterexample 11). */
+  readonly shrink: boolean
+  /** When a deployment is replaced by a new one: after so many holders, or at that age. */
+  readonly recycle: { readonly uses?: number | undefined; readonly age?: number | undefined }
+}
+
+/**
+ * What upkeep has to do for a slot, by the ledger alone.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const chore = (
+  slot: Slot,
+  slots: ReadonlyArray<Slot>,
+  rules: PoolRules,
+  now: number,
+  { hibernateAfter, recycle, resetAhead, shrink }: UpkeepRules
+): Chore | undefined => {
+  if (slot.name === null || slot.holder !== null || (slot.busyUntil ?? 0) > now) return undefined
+  const isUsable = slot.quarantine === null || slot.quarantine.until <= now
+  if (shrink && surplus(slots, rules).includes(slot)) return "delete"
+  const isWornOut = slot.uses >= (recycle.uses ?? Infinity) || (slot.filledAt ?? now) + (recycle.age ?? Infinity) <= now
+  if (isWornOut && isUsable && !slot.adopted) return "recycle"
+  if (slot.power === "asleep") return undefined
+  if ((slot.freedAt ?? 0) + hibernateAfter <= now) return "hibernate"
+  return resetAhead && isUsable && slot.power === "awake" && !slot.clean ? "reset" : undefined
 }
 
 /**
@@ -358,12 +542,35 @@ const emptySlot = (number: number): Slot => ({
   busyUntil: null,
   revokedAt: null,
   uses: 0,
+  filledAt: null,
+  freedAt: null,
+  adopted: false,
+  quarantine: null,
   holder: null
 })
 
+const nextSlot = (slots: ReadonlyArray<Slot>) => emptySlot(Math.max(0, ...slots.map(({ number }) => number)) + 1)
+
+const isFilled = (slot: Slot) => slot.name !== null || slot.holder !== null
+
+/** The free ones with the highest numbers. */
+const surplus = (slots: ReadonlyArray<Slot>, { max }: PoolRules) =>
+  slots.filter(({ holder, name }) => name !== null && holder === null)
+    .sort((a, b) => b.number - a.number)
+    .slice(0, Math.max(0, slots.filter(isFilled).length - max))
+
+/** Nothing in it, nobody at it, and nothing on the way. */
+const isVacant = (slot: Slot) => !isFilled(slot) && slot.busyUntil === null
+
+/** Twice as long after every failure, from half a minute to six hours. */
+const quarantined = (before: Quarantine | null, now: number, reason: string): Quarantine => {
+  const failures = (before?.failures ?? 0) + 1
+  return { reason, failures, until: now + Math.min(30_000 * 2 ** (failures - 1), 6 * 3_600_000) }
+}
+
 const end = (ticket: Ticket): Ticket => ({ ...ticket, state: "ended" })
 
-const mapTicket = (ledger: Ledger, key: string, f: (ticket: Ticket) => Ticket): Ledger => ({
+const mapTicket = (ledger: Ledger, key: string | null, f: (ticket: Ticket) => Ticket): Ledger => ({
   ...ledger,
   tickets: ledger.tickets.map((ticket) => ticket.key === key && ticket.state !== "ended" ? f(ticket) : ticket)
 })
@@ -375,15 +582,22 @@ const putSlot = (ledger: Ledger, slot: Slot): Ledger => ({
     : [...ledger.slots, slot]
 })
 
-const vacate = (ledger: Ledger, slot: Slot & { readonly holder: Holder }, facts: Partial<Slot>): Ledger =>
-  putSlot(mapTicket(ledger, slot.holder.ticket, end), { ...slot, clean: false, ...facts, holder: null })
+const vacate = (ledger: Ledger, slot: Slot & { readonly holder: Holder }, now: number, facts: Partial<Slot>): Ledger =>
+  putSlot(mapTicket(ledger, slot.holder.ticket, end), {
+    ...slot,
+    clean: false,
+    ...facts,
+    // idle since its last lease, whatever upkeep does in between
+    freedAt: slot.holder.kind === "lease" ? now : slot.freedAt ?? now,
+    holder: null
+  })
 
 const waiting = (ledger: Ledger) =>
   ledger.tickets.filter((ticket) => ticket.state === "waiting").sort((a, b) => a.seq - b.seq)
 
 /** Waiters that have stopped to ask. */
-const lapse = (ledger: Ledger, { isGone }: PoolRules, now: number): Change<void> =>
-  waiting(ledger).filter((ticket) => ticket.deadline <= now || isGone?.(ticket.owner) === true).reduce<Change<void>>(
+const lapse = (ledger: Ledger, { isGone }: AppliedRules, now: number): Change<void> =>
+  waiting(ledger).filter((ticket) => ticket.deadline <= now || isGone(ticket.owner)).reduce<Change<void>>(
     ({ events, ledger }, ticket) => ({
       value: undefined,
       ledger: mapTicket(ledger, ticket.key, end),
@@ -392,16 +606,16 @@ const lapse = (ledger: Ledger, { isGone }: PoolRules, now: number): Change<void>
     unchanged(ledger, undefined)
   )
 
-const expire = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
+const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> =>
   ledger.slots.reduce<Change<void>>(({ events, ledger, value }, slot) => {
     const holder = slot.holder
     // without a fence a request of the ended process may still be on its way (counterexample 13)
-    const isGone = holder !== null && holder.fenced && rules.isGone?.(holder.owner) === true
+    const isGone = holder !== null && holder.fenced && rules.isGone(holder.owner)
     if (holder === null || (!isGone && holds(slot, slot.epoch, now))) return { value, ledger, events }
     const lockDelay = holder.fenced ? 0 : now + rules.lockDelay
     return {
       value,
-      ledger: vacate(ledger, { ...slot, holder }, {
+      ledger: vacate(ledger, { ...slot, holder }, now, {
         power: "unknown",
         busyUntil: lockDelay === 0 ? slot.busyUntil : Math.max(slot.busyUntil ?? 0, lockDelay)
       }),
@@ -425,37 +639,49 @@ const rank = (slot: Slot, needs: Make): number => {
   return slot.power !== "awake" ? 2 : slot.clean ? 0 : 1
 }
 
-const isFilled = (slot: Slot) => slot.name !== null || slot.holder !== null
+/** Free, nothing on its way to it, and not held back. An adopted deployment is not ours to replace by another make. */
+const mayBeGranted = (slot: Slot, now: number, needs: Make) =>
+  slot.holder === null && (slot.busyUntil ?? 0) <= now && (slot.quarantine?.until ?? 0) <= now &&
+  (!slot.adopted || sameMake(slot.make, needs))
 
 const candidates = (ledger: Ledger, rules: PoolRules, now: number, needs: Make): ReadonlyArray<Slot> => {
   if (ledger.slots.filter((slot) => slot.holder !== null).length >= rules.max) return []
   const mayFill = ledger.slots.filter(isFilled).length < rules.max
-  const empty = ledger.slots.find((slot) => !isFilled(slot)) ??
-    emptySlot(Math.max(0, ...ledger.slots.map((slot) => slot.number)) + 1)
-  return [...ledger.slots.filter((slot) => slot.name !== null), ...(mayFill ? [empty] : [])]
-    .filter((slot) => slot.holder === null && (slot.busyUntil ?? 0) <= now)
+  const empty = ledger.slots.filter((slot) => !isFilled(slot))
+  return [
+    ...ledger.slots.filter((slot) => slot.name !== null),
+    ...(mayFill ? [empty.find((slot) => mayBeGranted(slot, now, needs)) ?? empty[0] ?? nextSlot(ledger.slots)] : [])
+  ]
+    .filter((slot) => mayBeGranted(slot, now, needs))
     .sort((a, b) => rank(a, needs) - rank(b, needs) || a.number - b.number)
 }
 
-const grantSlot = (ledger: Ledger, rules: PoolRules, now: number, ticket: Ticket, slot: Slot): Change<void> => {
-  const held: Slot = {
-    ...slot,
-    epoch: slot.epoch + 1,
-    uses: slot.uses + 1,
-    busyUntil: null,
-    holder: {
-      kind: "lease",
-      leaseId: ticket.leaseId,
-      ticket: ticket.key,
-      owner: ticket.owner,
-      label: ticket.label,
-      activity: "starting",
-      since: now,
-      deadline: now + rules.ttl,
-      maxUntil: now + rules.maxHold,
-      fenced: true
-    }
+const hold = (
+  slot: Slot,
+  rules: PoolRules,
+  now: number,
+  who: Claimant & Pick<Holder, "kind" | "ticket">
+): Slot => ({
+  ...slot,
+  epoch: slot.epoch + 1,
+  uses: slot.uses + 1,
+  busyUntil: null,
+  holder: {
+    kind: who.kind,
+    leaseId: who.leaseId,
+    ticket: who.ticket,
+    owner: who.owner,
+    label: who.label,
+    activity: "starting",
+    since: now,
+    deadline: now + rules.ttl,
+    maxUntil: now + rules.maxHold,
+    fenced: true
   }
+})
+
+const grantSlot = (ledger: Ledger, rules: PoolRules, now: number, ticket: Ticket, slot: Slot): Change<void> => {
+  const held = hold(slot, rules, now, { ...ticket, kind: "lease", ticket: ticket.key })
   return {
     value: undefined,
     ledger: putSlot(
@@ -479,15 +705,36 @@ const statusOf = (ledger: Ledger, rules: PoolRules, now: number, key: string): T
   if (ticket === undefined || ticket.state === "ended") return { _tag: "Ended" }
   const slot = ledger.slots.find((slot) => slot.number === ticket.slot)
   if (ticket.state === "granted" && slot !== undefined) return { _tag: "Granted", slot }
-  const place = waiting(ledger).findIndex((waiter) => waiter.key === key) + 1
-  const held = ledger.slots.flatMap((slot) => slot.holder === null ? [] : [{ slot, holder: slot.holder }])
-  const busy = ledger.slots.filter((slot) => slot.holder === null && (slot.busyUntil ?? 0) > now)
-  const reason = held.length >= rules.max
-    ? `all ${rules.max} deployments are leased: ${
-      held.map(({ holder, slot }) => `slot ${slot.number} to ${holder.label} (${holder.activity})`).join(", ")
-    }`
-    : `${busy.length} free deployment(s) may still be changing: ${
-      busy.map((slot) => `slot ${slot.number} for ${Math.ceil(((slot.busyUntil ?? 0) - now) / 1000)} s`).join(", ")
-    }`
-  return { _tag: "Waiting", place, reason }
+  return {
+    _tag: "Waiting",
+    place: waiting(ledger).findIndex((waiter) => waiter.key === key) + 1,
+    since: ticket.enqueuedAt,
+    holders: holders(ledger),
+    reason: reasonToWait(ledger, rules, now, ticket.needs)
+  }
+}
+
+const holders = (ledger: Ledger) =>
+  ledger.slots.flatMap(({ holder, number }) =>
+    holder === null ? [] : [{ slot: number, label: holder.label, activity: holder.activity, since: holder.since }]
+  )
+
+/** Does not change from one look to the next unless something has happened: it is shown whenever it changes. */
+const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: Make): string => {
+  const held = holders(ledger)
+  const leased = held.map(({ activity, label, slot }) => `slot ${slot} to ${label} (${activity})`).join(", ")
+  if (held.length >= rules.max) return `all ${rules.max} deployments are leased: ${leased}`
+  const until = (time: number) => `until ${new Date(time).toISOString().slice(11, 19)} UTC`
+  const free = ledger.slots.filter((slot) => slot.holder === null).flatMap((
+    { busyUntil, number, quarantine, ...slot }
+  ) =>
+    busyUntil !== null && busyUntil > now
+      ? [`slot ${number} may still be changing ${until(busyUntil)}`]
+      : quarantine !== null && quarantine.until > now
+      ? [`slot ${number} is in quarantine ${until(quarantine.until)}: ${quarantine.reason}`]
+      : slot.adopted && !sameMake(slot.make, needs)
+      ? [`slot ${number} is adopted, and of another make`]
+      : []
+  )
+  return [...(held.length === 0 ? [] : [`leased: ${leased}`]), ...free].join("; ") || "others come first"
 }

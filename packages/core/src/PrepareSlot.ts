@@ -4,24 +4,23 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Airflow } from "./Airflow.js"
-import type { AirflowApi } from "./AirflowApi.js"
 import type { AirflowApiError, AirflowNotReady } from "./AirflowError.js"
 import * as AirflowReadiness from "./AirflowReadiness.js"
 import * as AirflowReset from "./AirflowReset.js"
-import type { Deployment, DeploymentId, Make } from "./Deployment.js"
-import type { CacheError, DeploymentCache } from "./DeploymentCache.js"
-import type { DeploymentProvider, DeploymentToken } from "./DeploymentProvider.js"
-import type { ProviderError } from "./DeploymentProvider.js"
+import type { Deployment } from "./Deployment.js"
+import type { CacheError } from "./DeploymentCache.js"
+import type { DeploymentProvider, ProviderError } from "./DeploymentProvider.js"
+import * as Fence from "./Fence.js"
+import type { HeldSlot } from "./HeldSlot.js"
+import { request, step, write } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
-import { LeaseLost } from "./Lease.js"
+import type { LeaseLost } from "./Lease.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { Slot } from "./Slot.js"
 
@@ -57,26 +56,9 @@ export class SlotNotClean extends Schema.TaggedError<SlotNotClean>("@airflow-res
   override get message(): string {
     return `The deployment ${this.name} could not be emptied of: ${
       this.leftovers.join(", ")
-    }. It was made anew for that, and is ` +
-      `not empty either: something outside writes to it, or its image brings this along (then keep it: AIRFLOW_RESOURCE_KEEP).`
+    }. Something outside writes to it, or its image brings this along: then keep it (AIRFLOW_RESOURCE_KEEP).`
   }
   readonly retryable = false
-}
-
-/**
- * Another ledger's lease is at work on the deployment: this holder steps back.
- *
- * @since 0.1.0
- * @category errors
- */
-export class SlotContested extends Schema.TaggedError<SlotContested>("@airflow-resource/core/SlotContested")(
-  "SlotContested",
-  { name: Schema.String }
-) {
-  override get message(): string {
-    return `The deployment ${this.name} is leased by a process with another cache file. Let both use one file.`
-  }
-  readonly retryable = true
 }
 
 /**
@@ -91,7 +73,7 @@ export type PrepareError =
   | AirflowApiError
   | DeploymentNotHealthy
   | SlotNotClean
-  | SlotContested
+  | Fence.SlotContested
 
 /**
  * What a prepared slot offers.
@@ -99,57 +81,10 @@ export type PrepareError =
  * @since 0.1.0
  * @category models
  */
-export interface PreparedSlot {
+export interface PreparedSlot extends Fence.Fence {
   readonly deployment: Deployment
   readonly reused: "awake" | "woken" | "created"
-  readonly token: Redacted.Redacted
-  /** Why the token is not this lease's own, where it is not. */
-  readonly unfenced: Option.Option<string>
   readonly airflow: Airflow
-}
-
-/**
- * How long each wait may be, and how tokens are handled.
- *
- * @since 0.1.0
- * @category models
- */
-export interface PrepareOptions {
-  readonly healthyTimeout: Duration.Duration
-  readonly readyTimeout: Duration.Duration
-  /** How often in a row Airflow must look ready. */
-  readonly readyPolls: number
-  /** A deleted token may be accepted for so long. */
-  readonly revocationWait: Duration.Duration
-  /** No cloud request is in flight for longer. */
-  readonly longestRequest: Duration.Duration
-  readonly reset: AirflowReset.ResetOptions
-  /** `on`: a lease without an own token fails. `auto`: it goes on, and says so. */
-  readonly fence: "auto" | "on"
-  /** Used in place of an own token (`ASTRO_API_TOKEN`), unless the fence is on. */
-  readonly apiToken: Option.Option<Redacted.Redacted>
-  /** Used where an own token is refused. */
-  readonly accessToken: Option.Option<Redacted.Redacted>
-}
-
-/**
- * A slot in its holder's hands.
- *
- * @since 0.1.0
- * @category models
- */
-export interface HeldSlot {
-  readonly number: number
-  readonly epoch: number
-  readonly rules: PoolPolicy.PoolRules
-  readonly prefix: string
-  readonly needs: Make
-  readonly cache: typeof DeploymentCache.Service
-  readonly provider: typeof DeploymentProvider.Service
-  readonly airflowApi: typeof AirflowApi.Service
-  readonly options: PrepareOptions
-  /** Says what the holder is about to do. */
-  readonly onStep: (activity: string) => Effect.Effect<void>
 }
 
 /**
@@ -158,22 +93,36 @@ export interface HeldSlot {
  * @since 0.1.0
  * @category combinators
  */
-export const marker = (poolId: string): string => `[airflow-resource pool ${poolId}]`
+export const marker = (poolId: string): string => `${mark}${poolId}]`
 
 /**
- * Makes a granted slot usable. Can be interrupted between cloud requests, never inside one.
+ * Whether a description carries the marker of any pool.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSlot, PrepareError> =>
+export const isMarked = (description: string): boolean => description.includes(mark)
+
+/**
+ * Makes a granted slot usable. Can be interrupted between cloud requests, never inside one. With `why` what fills the slot is
+ * replaced in any case.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const prepare = (
+  slot: HeldSlot,
+  granted: Slot,
+  why: Option.Option<string> = Option.none()
+): Effect.Effect<PreparedSlot, PrepareError> =>
   Effect.gen(function*() {
     const startedAt = yield* DateTime.now
-    const filled = yield* fill(slot, granted)
+    const filled = yield* fill(slot, granted, why)
     return yield* equip(slot, startedAt, filled).pipe(
       Effect.catchIf(
-        // a new one that is dirty would be followed by another
-        (error): error is SlotNotClean => error._tag === "SlotNotClean" && filled.reused !== "created",
+        // a new one that is dirty would be followed by another; one that was adopted is not ours to delete
+        (error): error is SlotNotClean =>
+          error._tag === "SlotNotClean" && filled.reused !== "created" && !granted.adopted,
         ({ leftovers }) =>
           Effect.gen(function*() {
             const dirty = yield* write(slot, {})
@@ -185,15 +134,16 @@ export const prepare = (slot: HeldSlot, granted: Slot): Effect.Effect<PreparedSl
   })
 
 /**
- * Ends a hold: pauses the DAGs, then hands the slot over to the queue's head, or hibernates, deletes the own token and
- * frees it. Makes no cloud request that its ledger does not know of.
+ * Ends a hold: pauses the DAGs, then hands the slot over to the queue's head, leaves it to upkeep where that is alive, or
+ * hibernates, deletes the own token and frees it. Makes no cloud request that its ledger does not know of.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const release = (
   slot: HeldSlot,
-  prepared: Option.Option<PreparedSlot>
+  prepared: Option.Option<PreparedSlot>,
+  outcome: PoolPolicy.Outcome
 ): Effect.Effect<void, CacheError | LeaseLost | ProviderError> =>
   Effect.gen(function*() {
     if (Option.isSome(prepared)) {
@@ -205,93 +155,177 @@ export const release = (
       )
       if (yield* slot.cache.handOver(slot.rules, slot.number, slot.epoch)) return
     }
+    yield* sleep(slot, Option.flatMap(prepared, ({ tokenId }) => tokenId))
+    yield* slot.cache.free(slot.rules, slot.number, slot.epoch, outcome)
+  })
+
+/**
+ * Hibernates what is in the slot, and deletes the holder's tokens after that: as long as one is there, other ledgers keep away
+ * (counterexample 9).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const sleep = (
+  slot: HeldSlot,
+  own: Option.Option<string>
+): Effect.Effect<void, CacheError | LeaseLost | ProviderError> =>
+  Effect.gen(function*() {
     const row = yield* write(slot, {})
-    const known = row.name === null ? Option.none<Deployment>() : yield* find(slot, row)
-    if (Option.isSome(known)) {
-      const { id } = known.value
-      const hibernated = request(
-        slot,
-        "hibernating",
-        slot.provider.hibernate(id),
-        () => ({ deploymentId: id, power: "asleep" })
-      )
-      yield* Effect.retry(hibernated, { schedule: schedules.backoff, times: 3, while: isRetryable })
-      yield* revoke(slot, id, (yield* poolTokens(slot, id)).filter((token) => token.name === tokenName(slot)))
-    } else if (row.deploymentId !== null) {
-      yield* step(slot, "its deployment is gone", vacated(row))
+    const id = row.deploymentId ?? (yield* lookUp(slot, row))?.id
+    if (id === undefined) {
+      // a name without an id is a creation that was not answered: while it may still arrive, the next holder looks for it
+      if (row.name !== null && row.busyUntil === null) yield* write(slot, vacated(row))
+      return
     }
-    // a name without an id is a creation that may still arrive: the next holder looks for it
-    yield* slot.cache.free(slot.rules, slot.number, slot.epoch, { clean: false })
+    const hibernated = request(
+      slot,
+      "hibernating",
+      slot.provider.hibernate(id),
+      () => ({ deploymentId: id, power: "asleep" })
+    )
+    yield* Effect.retry(hibernated, { schedule: schedules.backoff, times: 3, while: isRetryable }).pipe(
+      Effect.zipRight(Fence.revoke(slot, id, own)),
+      Effect.catchIf(
+        (error) => error._tag === "ProviderError" && error.kind === "notFound",
+        () => Effect.asVoid(step(slot, "its deployment is gone", vacated(row)))
+      )
+    )
+  })
+
+/**
+ * What is left to do for a holder whose ledger is gone: to hibernate, and to take its token away after that. Without an answer
+ * the token stays, and keeps others off for as long as the request may land.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const abandon =
+  (provider: typeof DeploymentProvider.Service) =>
+  ({ deployment, tokenId }: PreparedSlot): Effect.Effect<void, ProviderError> =>
+    Option.match(tokenId, {
+      onNone: () => Effect.void,
+      onSome: (tokenId) =>
+        Effect.zipRight(provider.hibernate(deployment.id), provider.deleteToken(deployment.id, tokenId))
+    })
+
+/**
+ * The pool's deployments that filled a slot before the one that does.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const olderOf = (
+  { generation, number }: Pick<Slot, "generation" | "number">,
+  prefix: string,
+  poolId: string,
+  all: ReadonlyArray<Deployment>
+): ReadonlyArray<Deployment> =>
+  all.filter(({ description, name }) => {
+    const place = PoolPolicy.parseDeploymentName(prefix, poolId, name)
+    return description.includes(marker(poolId)) && place?.slot === number && place.generation < generation
+  })
+
+/**
+ * Deletes deployments of the slot that are older than what fills it: their holder had forgotten them and could not delete them any
+ * more (counterexample 10).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const removeOlder = (
+  slot: HeldSlot,
+  generation: number,
+  all: ReadonlyArray<Deployment>
+): Effect.Effect<void, CacheError | LeaseLost> =>
+  Effect.forEach(
+    olderOf({ number: slot.number, generation }, slot.prefix, slot.rules.poolId, all),
+    ({ id, name }) =>
+      Effect.gen(function*() {
+        yield* step(slot, `looking after ${name}, which was left behind`)
+        if (yield* Fence.isInUse(slot, id)) return
+        yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
+      }).pipe(
+        // it may be on its way out already; if not, the next creation looks again
+        Effect.catchTag("ProviderError", (error) => Effect.logWarning(`${name} is left alone: ${error.message}`))
+      ),
+    { discard: true }
+  )
+
+/**
+ * Deletes what fills the slot, for the pool has become smaller; what was adopted is only let go.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const empty = (
+  slot: HeldSlot,
+  granted: Slot
+): Effect.Effect<void, CacheError | LeaseLost | ProviderError | Fence.SlotContested> =>
+  Effect.gen(function*() {
+    const known = granted.adopted ? Option.none() : yield* find(slot, granted)
+    if (Option.isSome(known) && (yield* Fence.isInUse(slot, known.value.id))) {
+      return yield* new Fence.SlotContested({ name: known.value.name })
+    }
+    yield* step(slot, `leaving the pool, which is larger than ${slot.rules.max}`, vacated(granted))
+    if (Option.isNone(known)) return
+    yield* request(slot, `deleting ${known.value.name}`, slot.provider.delete(known.value.id), () => ({}))
   })
 
 // internal
 
-const step = (slot: HeldSlot, activity: string, patch: PoolPolicy.SlotPatch = {}) =>
-  Effect.zipLeft(
-    slot.cache.update(slot.rules, slot.number, slot.epoch, { ...patch, activity }),
-    slot.onStep(activity)
-  )
+const mark = "[airflow-resource pool "
 
 const isRetryable = (error: CacheError | LeaseLost | ProviderError) => error._tag === "ProviderError" && error.retryable
 
-/**
- * A cloud request that changes something: the ledger says beforehand until when it may land, whatever becomes of its sender
- * (counterexample 2). Only an answer takes that back.
- */
-const request = <A>(
-  slot: HeldSlot,
-  activity: string,
-  call: Effect.Effect<A, ProviderError>,
-  facts: (answer: A) => PoolPolicy.SlotPatch
-): Effect.Effect<A, ProviderError | CacheError | LeaseLost> =>
-  Effect.uninterruptible(Effect.gen(function*() {
-    const now = yield* Clock.currentTimeMillis
-    const busyUntil = now + Duration.toMillis(slot.options.longestRequest)
-    yield* step(slot, activity, { busyUntil, power: "unknown" })
-    return yield* call.pipe(
-      Effect.tap((answer) => write(slot, { ...facts(answer), busyUntil: null })),
-      Effect.tapError((error) =>
-        error._tag === "ProviderError" && !error.ambiguous ? write(slot, { busyUntil: null }) : Effect.void
-      )
-    )
-  }))
-
-const write = (slot: HeldSlot, patch: PoolPolicy.SlotPatch) =>
-  slot.cache.update(slot.rules, slot.number, slot.epoch, patch)
-
 /** The deployment of a slot: the one that is there, woken, or a new one. */
-const fill = (slot: HeldSlot, granted: Slot) =>
+const fill = (slot: HeldSlot, granted: Slot, why: Option.Option<string>) =>
   Effect.gen(function*() {
     if (granted.name === null) return yield* create(slot, granted)
     const known = yield* find(slot, granted)
     if (Option.isNone(known)) return yield* create(slot, yield* step(slot, "its deployment is gone", vacated(granted)))
     const deployment = known.value
     yield* write(slot, { deploymentId: deployment.id, make: deployment.make })
-    if (!PoolPolicy.sameMake(deployment.make, slot.needs)) {
+    const unfit = PoolPolicy.sameMake(deployment.make, slot.needs)
+      ? why
+      : Option.some(`which is ${PoolPolicy.describeMake(deployment.make)}`)
+    if (Option.isSome(unfit) && !granted.adopted) {
       // a token that may make none cannot tell
       const inUse = Effect.catchIf(
-        isInUse(slot, deployment.id),
+        Fence.isInUse(slot, deployment.id),
         ({ kind }) => kind === "forbidden",
         () => Effect.succeed(false)
       )
-      if (yield* inUse) return yield* new SlotContested({ name: deployment.name })
-      return yield* replace(slot, granted, deployment, `which is ${PoolPolicy.describeMake(deployment.make)}`)
+      if (yield* inUse) return yield* new Fence.SlotContested({ name: deployment.name })
+      return yield* replace(slot, granted, deployment, unfit.value)
     }
     if (deployment.isAwake) return { deployment, reused: "awake" as const }
     yield* wake(slot, deployment)
     return { deployment, reused: "woken" as const }
   })
 
-const find = (slot: HeldSlot, { deploymentId, name }: Slot) =>
-  deploymentId === null
-    ? findByName(slot, name ?? "")
-    : slot.provider.get(deploymentId).pipe(
+/**
+ * What fills the slot, by id; by name where the creation's answer was lost.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const find = (slot: HeldSlot, granted: Slot): Effect.Effect<Option.Option<Deployment>, ProviderError> =>
+  granted.deploymentId === null
+    ? Effect.map(lookUp(slot, granted), Option.fromNullable)
+    : slot.provider.get(granted.deploymentId).pipe(
       Effect.asSome,
       Effect.catchIf((error) => error.kind === "notFound", () => Effect.succeedNone)
     )
 
-const isOurs = (slot: HeldSlot, deployment: Deployment) =>
-  deployment.name.startsWith(slot.prefix) && deployment.description.includes(marker(slot.rules.poolId))
+const lookUp = (slot: HeldSlot, { name }: Slot) =>
+  Effect.map(
+    name === null ? Effect.succeed([]) : slot.provider.list,
+    (all) => all.find((deployment) => deployment.name === name && isOurs(slot, deployment))
+  )
+
+const isOurs = ({ prefix, rules }: HeldSlot, deployment: Deployment) =>
+  deployment.name.startsWith(prefix) && deployment.description.includes(marker(rules.poolId))
 
 /** An emptied slot: what fills it next is another generation, under another name. */
 const vacated = (slot: Slot): PoolPolicy.SlotPatch => ({
@@ -319,17 +353,18 @@ const equip = (
   { deployment: found, reused }: Filled
 ): Effect.Effect<PreparedSlot, PrepareError> =>
   Effect.gen(function*() {
-    const { token, unfenced } = yield* mint(slot, found)
-    const deployment = yield* awaitHealthy(slot, found)
+    const fence = yield* Fence.mint(slot, found)
+    const deployment = reused === "awake" ? found : yield* awaitHealthy(slot, found)
     yield* step(slot, "waiting for Airflow", { power: "awake" })
-    const endpoint = { baseUrl: deployment.airflowUrl, credentials: { _tag: "Bearer", token } } as const
+    const credentials = { _tag: "Bearer", token: fence.token } as const
+    const endpoint = { baseUrl: deployment.airflowUrl, credentials }
     const airflow = yield* AirflowReadiness.awaitConnected(endpoint.baseUrl, slot.airflowApi.connect(endpoint), {
       timeout: slot.options.readyTimeout,
       stablePolls: slot.options.readyPolls,
       ...(reused === "awake" ? {} : { since: startedAt })
     })
     yield* proveClean(slot, deployment, airflow)
-    return { deployment, reused, token, unfenced, airflow }
+    return { ...fence, deployment, reused, airflow }
   })
 
 const wake = (slot: HeldSlot, deployment: Deployment) =>
@@ -348,7 +383,7 @@ const create = (
 > =>
   Effect.gen(function*() {
     const name = PoolPolicy.deploymentName(slot.prefix, slot.rules.poolId, slot.number, granted.generation)
-    if (granted.generation > 1) yield* removeOlder(slot, granted.generation)
+    if (granted.generation > 1) yield* removeOlder(slot, granted.generation, yield* slot.provider.list)
     yield* write(slot, { name, make: slot.needs })
     const accepted = request(
       slot,
@@ -358,149 +393,36 @@ const create = (
     )
     const deployment = yield* Effect.catchTag(accepted, "ProviderError", (error) =>
       Effect.gen(function*() {
-        const arrived = error.ambiguous || error.kind === "nameTaken" ? yield* findLate(slot, name) : Option.none()
+        const mayHaveArrived = error.ambiguous || error.kind === "nameTaken"
+        const arrived = mayHaveArrived ? yield* findLate(slot, { ...granted, name }) : Option.none()
         if (Option.isSome(arrived)) return arrived.value
         // unless the request may still arrive, nothing of ours carries the name
         if (!error.ambiguous) yield* write(slot, vacated(granted))
         return yield* error
       }))
-    yield* write(slot, { deploymentId: deployment.id, make: deployment.make, busyUntil: null })
+    yield* write(slot, { deploymentId: deployment.id, make: deployment.make, busyFor: null })
     if (deployment.hibernationRequested) yield* wake(slot, deployment)
     return { deployment, reused: deployment.hibernationRequested ? "woken" : "created" }
   })
 
-const findByName = (slot: HeldSlot, name: string): Effect.Effect<Option.Option<Deployment>, ProviderError> =>
-  Effect.map(
-    slot.provider.list,
-    (all) => Option.fromNullable(all.find((deployment) => deployment.name === name && isOurs(slot, deployment)))
-  )
-
-/** Older deployments of the slot that their holder had forgotten and could not delete any more (counterexample 10). */
-const removeOlder = (slot: HeldSlot, generation: number) =>
-  Effect.gen(function*() {
-    const older = (yield* slot.provider.list).filter((deployment) => {
-      const place = PoolPolicy.parseDeploymentName(slot.prefix, slot.rules.poolId, deployment.name)
-      return isOurs(slot, deployment) && place?.slot === slot.number && place.generation < generation
-    })
-    yield* Effect.forEach(older, ({ id, name }) =>
-      Effect.gen(function*() {
-        yield* step(slot, `looking after ${name}, which was left behind`)
-        if (yield* isInUse(slot, id)) return
-        yield* request(slot, `deleting ${name}, which was left behind`, slot.provider.delete(id), () => ({}))
-      }).pipe(
-        // it may be on its way out already; if not, the next creation looks again
-        Effect.catchTag("ProviderError", (error) => Effect.logWarning(`${name} is left alone: ${error.message}`))
-      ), { discard: true })
-  })
-
 /** A creation that was not answered may show in the list a little later. */
-const findLate = (slot: HeldSlot, name: string) =>
-  Effect.timeoutOption(schedules.untilSome(findByName(slot, name), schedules.backoff), "15 seconds")
-
-const tokenPrefix = (slot: HeldSlot) => `airflow-resource ${slot.rules.poolId} `
-const ledgerPrefix = (slot: HeldSlot) => `${tokenPrefix(slot)}${slot.cache.ledgerId} `
-const tokenName = (slot: HeldSlot) => `${ledgerPrefix(slot)}s${slot.number} e${slot.epoch}`
-
-/** The lease's own token, which is its fence; or, openly, somebody else's. */
-const mint = (slot: HeldSlot, deployment: Deployment) =>
-  Effect.gen(function*() {
-    const { accessToken, apiToken, fence } = slot.options
-    if (fence === "auto" && Option.isSome(apiToken)) {
-      return yield* goUnfenced(slot, apiToken.value, "ASTRO_API_TOKEN is set, which all leases share")
-    }
-    yield* step(slot, "making a token")
-    const minted = yield* slot.provider.createToken(deployment.id, tokenName(slot)).pipe(
-      Effect.retry({ schedule: schedules.backoff, times: 4, while: (error) => error.retryable }),
-      Effect.asSome,
-      Effect.catchIf(
-        (error) => fence === "auto" && error.kind === "forbidden" && Option.isSome(accessToken),
-        () => Effect.succeedNone
-      )
-    )
-    if (Option.isNone(minted)) {
-      const shared = Option.getOrThrow(accessToken)
-      return yield* goUnfenced(slot, shared, "the token may not make deployment tokens (Workspace Owner may)")
-    }
-    const own = minted.value
-    yield* Effect.onError(
-      sweepTokens(slot, deployment, own),
-      () => Effect.ignore(slot.provider.deleteToken(deployment.id, own.id))
-    )
-    // whoever was paused before the mint may have lost the slot and had its tokens swept already (counterexample 6)
-    if (!(yield* slot.cache.beat(slot.rules, slot.number, slot.epoch))) {
-      yield* Effect.ignore(slot.provider.deleteToken(deployment.id, own.id))
-      return yield* new LeaseLost({
-        held: `slot ${slot.number}`,
-        epoch: slot.epoch,
-        reason: "its deadline passed while its token was made"
-      })
-    }
-    return { token: own.value, unfenced: Option.none<string>() }
-  })
-
-const goUnfenced = (slot: HeldSlot, token: Redacted.Redacted, why: string) =>
-  Effect.as(
-    Effect.zipRight(write(slot, { fenced: false }), step(slot, `going on unfenced: ${why}`)),
-    { token, unfenced: Option.some(why) }
+const findLate = (slot: HeldSlot, granted: Slot) =>
+  Effect.timeoutOption(
+    schedules.untilSome(Effect.map(lookUp(slot, granted), Option.fromNullable), schedules.backoff),
+    "15 seconds"
   )
-
-/**
- * Whether another ledger leases a deployment that is about to be deleted: as everywhere, the own token is made before others are
- * looked for (counterexample 9).
- */
-const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean, ProviderError> =>
-  Effect.gen(function*() {
-    const own = yield* slot.provider.createToken(id, tokenName(slot))
-    const contested = yield* isContested(slot, yield* poolTokens(slot, id))
-    if (contested) yield* slot.provider.deleteToken(id, own.id)
-    return contested
-  })
-
-/** Whether another ledger's lease may live on the deployment of these tokens. */
-const isContested = (slot: HeldSlot, tokens: ReadonlyArray<DeploymentToken>) =>
-  Effect.map(
-    Clock.currentTimeMillis,
-    (now) =>
-      tokens.some((token) => !token.name.startsWith(ledgerPrefix(slot)) && token.createdAt + slot.rules.maxHold > now)
-  )
-
-const poolTokens = (slot: HeldSlot, id: DeploymentId) =>
-  Effect.map(
-    slot.provider.listTokens(id),
-    (tokens) => tokens.filter((token) => token.name.startsWith(tokenPrefix(slot)))
-  )
-
-/**
- * Deletes tokens. `revokedAt` is written before the request and at its answer: whoever comes next must know even if this
- * process dies in between (counterexample 8).
- */
-const revoke = (slot: HeldSlot, id: DeploymentId, tokens: ReadonlyArray<DeploymentToken>) =>
-  Effect.gen(function*() {
-    if (tokens.length === 0) return
-    yield* write(slot, { revokedAt: yield* Clock.currentTimeMillis })
-    yield* Effect.forEach(tokens, (token) => slot.provider.deleteToken(id, token.id), { discard: true })
-    yield* write(slot, { revokedAt: yield* Clock.currentTimeMillis })
-  })
-
-/** Every older token goes; a living lease of another ledger makes this holder step back (counterexample 9). */
-const sweepTokens = (slot: HeldSlot, deployment: Deployment, own: DeploymentToken) =>
-  Effect.gen(function*() {
-    const tokens = yield* poolTokens(slot, deployment.id)
-    if (yield* isContested(slot, tokens)) return yield* new SlotContested({ name: deployment.name })
-    yield* revoke(slot, deployment.id, tokens.filter((token) => token.id !== own.id))
-  })
 
 const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
   Effect.gen(function*() {
     yield* step(slot, "waiting for HEALTHY")
     let last = found
     const look = Effect.gen(function*() {
-      last = yield* slot.provider.get(found.id)
+      // a list may not have yet what was created a moment ago
+      last = (yield* slot.watch.next).get(found.id) ?? (yield* slot.provider.get(found.id))
       // an older request to hibernate has landed after ours to wake
       if (last.hibernationRequested) yield* wake(slot, last)
-      return Option.liftPredicate(last, (deployment) => deployment.isAwake)
     })
-    return yield* schedules.untilSome(look, schedules.poll).pipe(
+    yield* Effect.repeat(look, { until: () => last.isAwake }).pipe(
       Effect.timeoutFail({
         duration: slot.options.healthyTimeout,
         onTimeout: () =>
@@ -512,13 +434,14 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
           })
       })
     )
+    return last
   })
 
 /** The last look starts no earlier than a deleted token can have been accepted for the last time (counterexample 8). */
 const proveClean = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
   Effect.gen(function*() {
     const { revokedAt } = yield* step(slot, "verifying that it is empty")
-    const now = yield* Clock.currentTimeMillis
+    const { now } = yield* slot.cache.look(slot.rules.poolId)
     const settled = revokedAt === null ? now : revokedAt + Duration.toMillis(slot.options.revocationWait)
     yield* Effect.sleep(Math.max(0, settled - now))
     const dirt = yield* AirflowReset.verify(airflow, slot.options.reset)

@@ -22,7 +22,7 @@ export interface Owner {
 }
 
 /**
- * Who may touch a slot: one at a time, under the slot's epoch. Times are epoch milliseconds.
+ * Who may touch a slot: one at a time, under the slot's epoch. Times are the ledger's, in milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +30,8 @@ export interface Owner {
 export interface Holder {
   readonly kind: "lease" | "upkeep"
   readonly leaseId: LeaseId
-  readonly ticket: string
+  /** The key under which it was asked for; upkeep asks for nothing. */
+  readonly ticket: string | null
   readonly owner: Owner
   /** For whom: the test. */
   readonly label: string
@@ -66,8 +67,28 @@ export interface Slot {
   readonly busyUntil: number | null
   /** When an older token was last deleted. */
   readonly revokedAt: number | null
+  /** How often its deployment was held. */
   readonly uses: number
+  /** When its deployment came into the slot. */
+  readonly filledAt: number | null
+  /** When its last holder ended. */
+  readonly freedAt: number | null
+  /** Its deployment was somebody else's before (`AIRFLOW_RESOURCE_ADOPT`): never deleted. */
+  readonly adopted: boolean
+  /** Why and until when nobody gets it; stays, with its count, until a lease could use it again. */
+  readonly quarantine: Quarantine | null
   readonly holder: Holder | null
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Quarantine {
+  readonly reason: string
+  /** In a row. */
+  readonly failures: number
+  readonly until: number
 }
 
 /**
@@ -90,6 +111,19 @@ export interface Ticket {
   readonly deadline: number
   readonly slot: number | null
   readonly epoch: number | null
+}
+
+/**
+ * Who holds a lock on a name, until when.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockHolder {
+  readonly leaseId: string
+  readonly label: string
+  readonly owner: Owner
+  readonly deadline: number
 }
 
 /**
@@ -120,5 +154,7 @@ export type EventKind =
   | "expired"
   | "returned"
   | "handed over"
+  | "left to upkeep"
   | "freed"
   | "discovered"
+  | "quarantined"

@@ -20,7 +20,11 @@ import * as Scope from "effect/Scope"
 import { DeploymentId, Make } from "./Deployment.js"
 import * as DeploymentCache from "./DeploymentCache.js"
 import { CacheError } from "./DeploymentCache.js"
+import type * as Host from "./Host.js"
 import { LeaseId } from "./Lease.js"
+import type { Reading } from "./LedgerTime.js"
+import * as LedgerTime from "./LedgerTime.js"
+import * as PoolPolicy from "./PoolPolicy.js"
 import type { PoolEvent, Slot, Ticket } from "./Slot.js"
 
 /**
@@ -33,6 +37,8 @@ import type { PoolEvent, Slot, Ticket } from "./Slot.js"
 export const layer = (options: {
   /** Absolute, so that it never depends on the current folder. */
   readonly path: string
+  /** This process [one that knows nothing of others, on the Clock at hand]. */
+  readonly host?: Host.Host | undefined
 }): Layer.Layer<
   DeploymentCache.DeploymentCache,
   CacheError,
@@ -40,17 +46,18 @@ export const layer = (options: {
 > =>
   Layer.scoped(
     DeploymentCache.DeploymentCache,
-    Effect.flatMap(makeStore(options.path), DeploymentCache.make)
+    Effect.flatMap(makeStore(options.path), (store) => DeploymentCache.make(store, options.host))
   )
 
 // internal
 
 /** "ARL1" in the file's header says that it is ours; `user_version` says which schema. */
 const applicationId = 0x41524c31
-const schemaVersion = 1
+const schemaVersion = 2
 
 const schema = [
   `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
+  `CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), boot_id TEXT NOT NULL, wall REAL NOT NULL, uptime REAL NOT NULL) STRICT`,
   `CREATE TABLE slots (
     pool TEXT NOT NULL, number INTEGER NOT NULL, epoch INTEGER NOT NULL, deadline INTEGER, max_until INTEGER, row TEXT NOT NULL,
     PRIMARY KEY (pool, number)) STRICT`,
@@ -83,10 +90,16 @@ const SlotRow: Schema.Schema<Omit<Slot, "epoch">, string> = Schema.parseJson(Sch
   busyUntil: Schema.NullOr(Schema.Number),
   revokedAt: Schema.NullOr(Schema.Number),
   uses: Schema.Number,
+  filledAt: Schema.NullOr(Schema.Number),
+  freedAt: Schema.NullOr(Schema.Number),
+  adopted: Schema.Boolean,
+  quarantine: Schema.NullOr(
+    Schema.Struct({ reason: Schema.String, failures: Schema.Number, until: Schema.Number })
+  ),
   holder: Schema.NullOr(Schema.Struct({
     kind: Schema.Literal("lease", "upkeep"),
     leaseId: LeaseId,
-    ticket: Schema.String,
+    ticket: Schema.NullOr(Schema.String),
     owner: OwnerRow,
     label: Schema.String,
     activity: Schema.String,
@@ -111,7 +124,9 @@ const TicketRow: Schema.Schema<Ticket, string> = Schema.parseJson(Schema.Struct(
 }))
 const LockRow: Schema.Schema<DeploymentCache.LockRow, string> = Schema.parseJson(Schema.Struct({
   epoch: Schema.Number,
-  holder: Schema.NullOr(Schema.Struct({ leaseId: Schema.String, label: Schema.String, deadline: Schema.Number }))
+  holder: Schema.NullOr(
+    Schema.Struct({ leaseId: Schema.String, label: Schema.String, owner: OwnerRow, deadline: Schema.Number })
+  )
 }))
 const decodeSlot = Schema.decodeSync(SlotRow)
 const encodeSlot = Schema.encodeSync(SlotRow)
@@ -153,6 +168,11 @@ const makeStore = (
           SELECT row FROM tickets WHERE pool = ${pool} AND (state <> 'ended' OR key = ${key}) ORDER BY seq`,
         (rows) => rows.map(({ row }) => decodeTicket(row))
       )
+    const loadUpkeep = (pool: string) =>
+      Effect.map(
+        sql<{ row: string }>`SELECT row FROM locks WHERE name = ${PoolPolicy.upkeepLock(pool)}`,
+        ([known]) => known === undefined ? null : decodeLock(known.row).holder
+      )
     const saveSlot = (pool: string, { epoch, ...slot }: Slot) =>
       sql`INSERT OR REPLACE INTO slots (pool, number, epoch, deadline, max_until, row) VALUES
         (${pool}, ${slot.number}, ${epoch}, ${slot.holder?.deadline ?? null}, ${slot.holder?.maxUntil ?? null}, ${
@@ -165,14 +185,35 @@ const makeStore = (
       sql`INSERT INTO events (pool, at, kind, slot, epoch, lease_id, detail) VALUES
         (${pool}, ${event.at}, ${event.kind}, ${event.slot}, ${event.epoch}, ${event.leaseId}, ${event.detail})`
 
+    const time = (reading: Reading) =>
+      Effect.gen(function*() {
+        const [known] = yield* sql<{ bootId: string; wall: number; uptime: number }>`
+          SELECT boot_id AS bootId, wall, uptime FROM clock`
+        if (known?.bootId === reading.bootId || reading.uptime === null) {
+          return LedgerTime.resolve(known, reading, 0).now
+        }
+        const [last] = yield* sql<{ at: number }>`SELECT at FROM events ORDER BY seq DESC LIMIT 1`
+        const { anchor, now } = LedgerTime.resolve(known, reading, last?.at ?? 0)
+        if (anchor !== undefined) {
+          yield* sql`INSERT OR REPLACE INTO clock (one, boot_id, wall, uptime)
+            VALUES (1, ${anchor.bootId}, ${anchor.wall}, ${anchor.uptime})`
+        }
+        return now
+      })
+
     return {
       path,
       ledgerId: meta?.value ?? "",
-      modify: (pool, key, f) =>
+      modify: (pool, key, reading, f) =>
         atomically(Effect.gen(function*() {
-          const before = { slots: yield* loadSlots(pool), tickets: yield* loadTickets(pool, key) }
+          const now = yield* time(reading)
+          const before = {
+            slots: yield* loadSlots(pool),
+            tickets: yield* loadTickets(pool, key),
+            upkeep: yield* loadUpkeep(pool)
+          }
           const [last] = yield* sql<{ seq: number | null }>`SELECT max(seq) AS seq FROM tickets WHERE pool = ${pool}`
-          const change = f(before, (last?.seq ?? 0) + 1)
+          const change = f(before, now, (last?.seq ?? 0) + 1)
           const { slots, tickets } = change.ledger
           yield* Effect.forEach(slots.filter((slot) => !before.slots.includes(slot)), (slot) => saveSlot(pool, slot))
           yield* Effect.forEach(
@@ -182,21 +223,35 @@ const makeStore = (
           yield* Effect.forEach(change.events, (event) => saveEvent(pool, event))
           return change.value
         })),
-      beat: (pool, slot, epoch, now, deadline) =>
+      beat: (pool, slot, epoch, { bootId, uptime, wall }, ttl) =>
         Effect.map(
-          run(sql`UPDATE slots SET deadline = ${deadline}
-            WHERE pool = ${pool} AND number = ${slot} AND epoch = ${epoch} AND deadline > ${now} AND max_until > ${now}
+          run(sql`UPDATE slots SET deadline = time.now + ${ttl}
+            FROM (SELECT CAST(coalesce(
+              (SELECT wall + ${uptime} - uptime FROM clock WHERE boot_id = ${bootId}), ${wall}) AS INTEGER) AS now) AS time
+            WHERE pool = ${pool} AND number = ${slot} AND epoch = ${epoch} AND deadline > time.now AND max_until > time.now
             RETURNING number`),
           (rows) => rows.length === 1
         ),
-      modifyLock: (name, f) =>
+      modifyLock: (name, reading, f) =>
         atomically(Effect.gen(function*() {
           const [known] = yield* sql<{ row: string }>`SELECT row FROM locks WHERE name = ${name}`
-          const [value, row] = f(known === undefined ? { epoch: 0, holder: null } : decodeLock(known.row))
+          const [value, row] = f(
+            known === undefined ? { epoch: 0, holder: null } : decodeLock(known.row),
+            yield* time(reading)
+          )
           yield* sql`INSERT OR REPLACE INTO locks (name, row) VALUES (${name}, ${encodeLock(row)})`
           return value
         })),
-      slots: (pool) => run(loadSlots(pool)),
+      look: (pool, reading) =>
+        atomically(Effect.gen(function*() {
+          const now = yield* time(reading)
+          return {
+            now,
+            slots: yield* loadSlots(pool),
+            tickets: yield* loadTickets(pool, null),
+            upkeep: yield* loadUpkeep(pool)
+          }
+        })),
       events: (pool, leaseId) =>
         Effect.map(
           run(sql<{
@@ -247,9 +302,9 @@ const inspect = (path: string) =>
     if (file.application !== applicationId) {
       return yield* new CacheError({ kind: "foreign", path, detail: "it is an SQLite file of something else" })
     }
-    if (file.version > schemaVersion) {
+    if (file.version !== schemaVersion) {
       return yield* new CacheError({
-        kind: "newer",
+        kind: file.version > schemaVersion ? "newer" : "older",
         path,
         detail: `its schema has version ${file.version}, and this is airflow-resource with version ${schemaVersion}`
       })

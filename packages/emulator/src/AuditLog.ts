@@ -7,19 +7,23 @@
 import type { Status } from "./Power.js"
 
 /**
- * A request and its answer. `status` is 0 where the connection was dropped; `token` is the id of a token the emulator
- * issued, `sha256:` and eight digits for any other, `null` without one.
+ * A request and its answer. `status` is 0 where the connection was dropped; a late request has the status of what was
+ * done, whether or not it was answered. `token` is the id of a token the emulator issued, `sha256:` and eight digits for
+ * any other, `null` without one.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RequestRecord {
+  /** When it arrived; for a late request, when it was carried out. */
   readonly at: number
   readonly method: string
   /** With the query, signed parameters left out. */
   readonly path: string
   readonly status: number
   readonly token: string | null
+  /** The deployment whose Airflow was asked; `null` for Astro's and GitHub's requests. */
+  readonly deploymentId: string | null
 }
 
 /**
@@ -48,6 +52,20 @@ export interface DeploymentRecord {
 }
 
 /**
+ * A token of a deployment, whatever has become of either.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface IssuedRecord {
+  readonly id: string
+  readonly name: string
+  readonly deploymentId: string
+  readonly createdAt: number
+  readonly deletedAt: number | null
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
@@ -60,4 +78,6 @@ export interface Audit {
   readonly awake: ReadonlyArray<string>
   /** Tokens of deployments that were not deleted. */
   readonly tokens: ReadonlyArray<{ readonly id: string; readonly name: string; readonly deploymentId: string }>
+  /** Every token that a deployment ever had, in the order of time. */
+  readonly issued: ReadonlyArray<IssuedRecord>
 }

@@ -299,7 +299,8 @@ const makeWorld = (options: Options, url: string, now: number): World.World => {
     deploys: [],
     unhealthy: new Map(),
     deployments: [],
-    tokens: [],
+    tokens: new Map(),
+    tokenValues: new Map(),
     repositories: (options.repositories ?? ["example/dags"]).map((fullName) => ({
       id: Number(ids.digits(9)),
       fullName,
@@ -331,11 +332,12 @@ const audit = (world: World.World, now: number): AuditLog.Audit => {
     }))
     return end > now ? seen : [...seen, { at: end, deploymentId: deployment.id, status: "DELETED" as const }]
   })
-  const tokens = world.tokens.filter((token) => token.scope === "DEPLOYMENT" && token.deletedAt === null)
+  const issued = [...world.tokens.values()].filter((token) => token.scope === "DEPLOYMENT")
+  const tokens = issued.filter((token) => token.deletedAt === null)
   const live = World.liveDeployments(world)
   const isAsked = (deployment: World.Deployment) => Power.overrideAt(deployment.facts, now)?.isHibernating === true
   return {
-    requests: world.requests.map((request) => ({ ...request })),
+    requests: [...world.requests],
     states: states.sort((a, b) => a.at - b.at),
     deployments: live.map((deployment) => ({
       id: deployment.id,
@@ -347,7 +349,14 @@ const audit = (world: World.World, now: number): AuditLog.Audit => {
     })),
     // one that still hibernates but was asked to wake is as good as awake
     awake: live.filter((deployment) => !isAsked(deployment)).map((deployment) => deployment.name),
-    tokens: tokens.map(({ entityId, id, name }) => ({ id, name, deploymentId: entityId }))
+    tokens: tokens.map(({ entityId, id, name }) => ({ id, name, deploymentId: entityId })),
+    issued: issued.map(({ createdAt, deletedAt, entityId, id, name }) => ({
+      id,
+      name,
+      deploymentId: entityId,
+      createdAt,
+      deletedAt
+    }))
   }
 }
 
@@ -387,40 +396,48 @@ const serve = (
   Effect.gen(function*() {
     const method = request.method ?? "GET"
     const target = request.url ?? "/"
-    const arrived = yield* currentTime
-    const record = {
-      at: arrived,
+    const deployment = Ingress.findDeployment(world, target.split(/[/?]/)[1])
+    const note = noting(world, {
       method,
       path: withoutSignature(target),
-      status: 0,
-      token: tokenLabel(world, request.headers)
-    }
-    world.requests.push(record)
+      token: tokenLabel(world, request.headers),
+      deploymentId: deployment?.id ?? null
+    })
     const fault = Faults.take(world.faults, method, target)
+    const noted = fault?._tag === "Late" ? undefined : note(yield* currentTime)
     if (fault?._tag === "DropBefore") return drop(request)
     if (fault?._tag === "Status" || fault?._tag === "Html") {
       const reply = spoiled(fault)
-      record.status = reply.status
+      noted?.(reply.status)
       request.resume()
       return yield* Send.send(response, reply)
     }
     if (fault?._tag === "Delay") yield* Effect.sleep(fault.duration)
-    const deployment = Ingress.findDeployment(world, target.split(/[/?]/)[1])
     // decided once: while a body arrives, an Airflow may have woken
-    const refused = deployment === undefined
-      ? undefined
-      : Ingress.refuse(world, deployment, request.headers, yield* currentTime)
-    if (deployment !== undefined && options.airflow !== undefined && refused === undefined) {
+    const admitted = yield* currentTime
+    const caller = World.findToken(world, Wire.bearer(request.headers), admitted)
+    const refused = deployment === undefined ? undefined : Ingress.refuse(world, deployment, caller, admitted)
+    const upstream = deployment === undefined || refused !== undefined ? undefined : options.airflow?.(deployment)
+    // what is forwarded at once is piped
+    const body = upstream === undefined || fault?._tag === "Late" ? yield* readBody(request) : undefined
+    const isDetached = fault?._tag === "Late" && fault.answered !== true
+    if (isDetached) drop(request)
+    if (fault?._tag === "Late") yield* fault.after
+    const now = yield* currentTime
+    const settle = noted ?? note(now)
+    const lost = deployment === undefined ? undefined : Ingress.lost(world, deployment, admitted, now)
+    if (deployment !== undefined && upstream !== undefined && lost === undefined) {
       const tail = target.slice(World.pathOf(deployment).length + 1)
-      const loses = fault?._tag === "DropAfter" ? "answer" : fault?._tag === "Cut" ? "end" : undefined
-      record.status = yield* Ingress.forward(options.airflow(deployment), tail, request, response, loses)
-      return
+      const isGone = fault?._tag === "Late" && (isDetached || response.destroyed)
+      const loses = fault?._tag === "DropAfter" || isGone ? "answer" : fault?._tag === "Cut" ? "end" : undefined
+      const status = yield* Ingress.forward(upstream, tail, request, response, { body, loses })
+      return settle(fault?._tag === "DropAfter" ? 0 : status)
     }
-    const body = yield* readBody(request)
-    const reply = refused ??
-      answer(world, deployment, Wire.parse(method, target, request.headers, body), yield* currentTime)
+    const reply = refused ?? lost ??
+      answer(world, deployment, Wire.parse(method, target, request.headers, String(body ?? "")), now, caller)
     if (fault?._tag === "DropAfter") return drop(request)
-    record.status = reply.status
+    settle(reply.status)
+    // the client of a late request may be gone, which does no harm
     yield* Send.send(response, reply, fault?._tag === "Cut")
   }).pipe(
     // a mistake of the emulator must not look like a slow server
@@ -438,22 +455,23 @@ const answer = (
   world: World.World,
   deployment: World.Deployment | undefined,
   request: Wire.Request,
-  now: number
+  now: number,
+  caller: World.Token | undefined
 ): Wire.Reply => {
   const [first] = request.segments
   const rest = Wire.below(request, 1)
   if (deployment !== undefined) return AirflowServer.handle(world, deployment, rest, now)
-  if (first === "v1") return AstroServer.handle(world, rest, now)
+  if (first === "v1") return AstroServer.handle(world, rest, now, caller)
   return first === "github" ? GithubServer.handle(world, rest, now) : Wire.gatewayPage(404)
 }
 
 const currentTime = Effect.clockWith((clock) => clock.currentTimeMillis)
 
-const readBody = (request: Http.IncomingMessage): Effect.Effect<string> =>
-  Effect.async<string>((resume) => {
+const readBody = (request: Http.IncomingMessage): Effect.Effect<Buffer> =>
+  Effect.async<Buffer>((resume) => {
     const chunks: Array<Buffer> = []
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
-    request.on("end", () => resume(Effect.succeed(Buffer.concat(chunks).toString("utf8"))))
+    request.on("end", () => resume(Effect.succeed(Buffer.concat(chunks))))
     // whoever sent half a request gets no answer
     request.on("error", () => resume(Effect.interrupt))
   })
@@ -476,11 +494,22 @@ const withoutSignature = (target: string): string => {
   return kept.length === 0 ? path : `${path}?${kept.join("&")}`
 }
 
+/** Enters requests of this kind in the audit, the answer's status once it is known. */
+const noting =
+  (world: World.World, request: Omit<AuditLog.RequestRecord, "at" | "status">) =>
+  (at: number): (status: number) => void => {
+    const record = { ...request, at, status: 0 }
+    const index = world.requests.push(record) - 1
+    return (status) => {
+      world.requests[index] = { ...record, status }
+    }
+  }
+
 /** Who asked, without the value that proves it. */
 const tokenLabel = (world: World.World, headers: Http.IncomingHttpHeaders): string | null => {
   const value = Wire.bearer(headers)
   if (value === undefined) return null
-  return world.tokens.find((token) => token.value === value)?.id ??
+  return world.tokenValues.get(value)?.id ??
     world.githubTokens.get(value)?.id ??
     `sha256:${createHash("sha256").update(value).digest("hex").slice(0, 8)}`
 }

@@ -13,6 +13,10 @@ import type * as Effect from "effect/Effect"
  * - `DropAfter`: carried out, but the answer is lost
  * - `Cut`: carried out, and the connection breaks in the middle of the answer's body
  * - `Delay`: carried out and answered, later
+ * - `Late`: received, and carried out once `after` completes, which the emulator runs. The connection breaks at once
+ *   unless it is `answered`; the request is carried out also when its client is gone by then, and in the audit from then
+ *   on. The token counts as it was on arrival: one that is deleted in between does not stop the request. An Airflow that
+ *   was put to sleep, restarted or deleted in between has lost it, and does not carry it out.
  *
  * @since 0.1.0
  * @category models
@@ -30,6 +34,7 @@ export type Outcome =
   | { readonly _tag: "DropAfter" }
   | { readonly _tag: "Cut" }
   | { readonly _tag: "Delay"; readonly duration: Duration.DurationInput }
+  | { readonly _tag: "Late"; readonly after: Effect.Effect<void>; readonly answered?: boolean }
 
 /**
  * `path` is tried on the whole target, query included (`/v1/organizations/…?names=x`); without `times` the fault happens

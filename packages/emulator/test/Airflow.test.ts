@@ -57,6 +57,24 @@ describe("Airflow behind its ingress", () => {
       assert.strictEqual((yield* airflow("GET", "dags", { token })).status, 200)
       assert.strictEqual((yield* call("GET", `tokens/${own.id}`)).status, 404)
     }))
+
+  it.scopedLive("refuses a deleted token once it is revoked, and not before", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make({ ...fast, durations: { tokenRevocation: "2000 seconds" } })
+      const { call, createToken } = astro(emulator)
+      const { airflow, id } = yield* awake(emulator)
+      const own = (yield* createToken(id)).json
+      const token = Redacted.make(own.token as string)
+      yield* call("DELETE", `tokens/${own.id}`)
+      yield* until(airflow("GET", "dags", { token }), ({ status }) => status !== 200)
+      const refusedBy = Date.now()
+      const { issued, requests } = yield* emulator.audit
+      const revokedAt = (issued[0]?.deletedAt ?? Infinity) + 200
+      assert.isAtLeast(refusedBy, revokedAt)
+      const accepted = requests.filter((request) => request.token === own.id && request.status === 200)
+      assert.isTrue(accepted.every(({ at }) => at < revokedAt))
+      assert.deepInclude(requests.at(-1), { token: own.id, status: 401 })
+    }))
 })
 
 describe("Airflow's API", () => {

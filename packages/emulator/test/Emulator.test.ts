@@ -1,6 +1,6 @@
 import { Emulator } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Redacted, Scope } from "effect"
+import { Deferred, Effect, Exit, Redacted, Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { astro, awake, send, until } from "./client.js"
@@ -58,20 +58,48 @@ describe("Emulator", () => {
       const audit = yield* emulator.audit
       assert.deepStrictEqual(audit.awake, ["one"])
       assert.deepStrictEqual(audit.tokens, [{ id: minted.id, name: "lease 1", deploymentId: one.id }])
+      assert.deepStrictEqual(audit.issued.map(({ deletedAt, id }) => ({ deletedAt, id })), [
+        { deletedAt: null, id: minted.id }
+      ])
       const [first, second] = audit.deployments
       assert.deepInclude(first, { id: one.id, status: "HEALTHY", hibernationRequested: false })
       assert.deepStrictEqual(first?.tokens, [{ id: minted.id, name: "lease 1" }])
       assert.deepInclude(second, { name: "two", hibernationRequested: true })
       const [dags, list, elsewhere] = audit.requests.slice(-3)
-      assert.deepInclude(dags, { method: "GET", status: 200, token: minted.id })
+      assert.deepInclude(dags, { method: "GET", status: 200, token: minted.id, deploymentId: one.id })
+      assert.deepInclude(list, { status: 200, deploymentId: null })
       assert.include(dags?.path, "/api/v1/dags?limit=1")
       assert.isTrue(list?.path.endsWith("/deployments?limit=5"))
-      assert.deepInclude(elsewhere, { path: "/elsewhere", status: 404 })
+      assert.deepInclude(elsewhere, { path: "/elsewhere", status: 404, deploymentId: null })
       assert.match(elsewhere?.token ?? "", /^sha256:[0-9a-f]{8}$/)
       const text = JSON.stringify(audit)
       for (const secret of [Redacted.value(emulator.astroToken), minted.token, "stranger"]) {
         assert.notInclude(text, secret)
       }
+    }))
+
+  it.scopedLive("remembers the tokens of what is gone, and hands out what does not change", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make({ speed: 10_000 })
+      const { call, createToken } = astro(emulator)
+      const { airflow, id } = yield* awake(emulator)
+      const first = (yield* createToken(id, "lease 1")).json
+      yield* call("DELETE", `tokens/${first.id}`)
+      const second = (yield* createToken(id, "lease 2")).json
+      const before = yield* emulator.audit
+      yield* call("DELETE", `deployments/${id}`)
+      const gone = yield* airflow("GET", "version", { token: Redacted.make(second.token as string) })
+      assert.strictEqual(gone.status, 404)
+      const { issued, requests, tokens } = yield* emulator.audit
+      assert.deepStrictEqual(tokens, [])
+      assert.deepStrictEqual(
+        issued.map(({ deploymentId, name }) => ({ deploymentId, name })),
+        [{ deploymentId: id, name: "lease 1" }, { deploymentId: id, name: "lease 2" }]
+      )
+      for (const { createdAt, deletedAt } of issued) assert.isAtLeast(deletedAt ?? 0, createdAt)
+      assert.deepInclude(requests.at(-1), { status: 404, token: second.id, deploymentId: id })
+      assert.strictEqual(before.issued[1]?.deletedAt, null)
+      assert.strictEqual(before.requests.length, requests.length - 2)
     }))
 
   it.scopedLive("does what a fault says, as often as it says", () =>
@@ -174,6 +202,13 @@ describe("forwarding", () => {
       yield* emulator.faults.next({ match: { method: "POST" }, then: { _tag: "DropAfter" } })
       assert.isTrue(Exit.isFailure(yield* Effect.exit(call("lost"))))
       assert.strictEqual(seen.length, 2)
+      const go = yield* Deferred.make<void>()
+      yield* emulator.faults.next({ match: {}, then: { _tag: "Late", after: Deferred.await(go) } })
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(call("late"))))
+      assert.strictEqual(seen.length, 2)
+      yield* Deferred.succeed(go, undefined)
+      yield* until(emulator.audit, ({ requests }) => requests.filter(({ status }) => status === 207).length === 2)
+      assert.strictEqual(seen.length, 3)
       const { requests } = yield* emulator.audit
       assert.strictEqual(requests.find(({ status }) => status === 207)?.method, "POST")
     }))

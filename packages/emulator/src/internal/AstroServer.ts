@@ -4,7 +4,6 @@ import * as Option from "effect/Option"
 import * as Power from "../Power.js"
 import { emptyMetadata } from "./airflow/Metadata.js"
 import {
-  bearer,
   Halt,
   isObject,
   type Json,
@@ -19,13 +18,12 @@ import {
 import {
   type Deployment,
   type EnvironmentVariable,
-  findToken,
   isoTime,
   liveDeployments,
   mint,
-  newValue,
   pathOf,
   phasesOf,
+  renew,
   type Rights,
   type Subject,
   type Token,
@@ -40,8 +38,7 @@ interface Call {
 }
 
 /** `request` is what comes after `/v1`. */
-export const handle = (world: World, request: Request, now: number): Reply => {
-  const caller = findToken(world, bearer(request.headers), now)
+export const handle = (world: World, request: Request, now: number, caller: Token | undefined): Reply => {
   if (caller === undefined) return failure(world, 401, "Invalid authorization token: missing, unknown or expired")
   const found = match(routes, request.method, request.segments)
   if (found._tag === "NotFound") return failure(world, 404, "Not found")
@@ -420,7 +417,7 @@ const updateDeployment = (call: Call, _organization: string, id: string): Reply 
 const deleteDeployment = (call: Call, _organization: string, id: string): Reply => {
   const deployment = getDeployment(call, id)
   deployment.deletedAt = call.now
-  for (const token of call.world.tokens) {
+  for (const token of call.world.tokens.values()) {
     if (token.scope === "DEPLOYMENT" && token.entityId === id) token.deletedAt ??= call.now
   }
   return noContent()
@@ -471,18 +468,16 @@ const rightsOf: Record<string, { readonly scope: Token["scope"]; readonly rights
   DEPLOYMENT_ADMIN: { scope: "DEPLOYMENT", rights: "deployment" }
 }
 
-const visibleTokens = (call: Call): ReadonlyArray<Token> =>
-  call.world.tokens.filter((token) =>
-    token.deletedAt === null &&
-    (call.caller.scope !== "DEPLOYMENT" || token.entityId === call.caller.entityId)
-  )
+const isTokenVisible = ({ caller }: Call, token: Token): boolean =>
+  token.deletedAt === null && (caller.scope !== "DEPLOYMENT" || token.entityId === caller.entityId)
 
 const listTokens = (call: Call): Reply => {
   const { query } = call.request
   const deploymentId = query.get("deploymentId")
   const workspaceId = query.get("workspaceId")
   if (deploymentId !== null) getDeployment(call, deploymentId)
-  const found = visibleTokens(call).filter((token) =>
+  const found = [...call.world.tokens.values()].filter((token) =>
+    isTokenVisible(call, token) &&
     (deploymentId === null || token.entityId === deploymentId) &&
     (workspaceId === null || (token.scope === "WORKSPACE" && token.entityId === workspaceId))
   )
@@ -520,15 +515,15 @@ const createToken = (call: Call): Reply => {
 }
 
 const getToken = (call: Call, id: string): Token => {
-  const token = visibleTokens(call).find((candidate) => candidate.id === id)
-  if (token !== undefined) return token
+  const token = call.world.tokens.get(id)
+  if (token !== undefined && isTokenVisible(call, token)) return token
   throw new Halt(failure(call.world, 404, "API token not found"))
 }
 
 const rotateToken = (call: Call, _organization: string, id: string): Reply => {
   requireRights(call, "owner")
   const token = getToken(call, id)
-  token.value = newValue(call.world, call.now, token)
+  renew(call.world, call.now, token)
   return json(200, tokenJson(token, token.value))
 }
 

@@ -6,9 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Power from "../Power.js"
-import { bearer, gatewayPage, json, type Reply } from "./Http.js"
+import { gatewayPage, json, type Reply } from "./Http.js"
 import { cutShort } from "./Send.js"
-import { type Deployment, findToken, liveDeployments, pathOf, phasesOf, type World } from "./World.js"
+import { type Deployment, pathOf, phasesOf, type Token, type World } from "./World.js"
 
 /** A real Airflow, and the whole `Authorization` header that it takes. */
 export interface Target {
@@ -16,20 +16,32 @@ export interface Target {
   readonly authorization: string
 }
 
+/** Also one that was deleted. */
 export const findDeployment = (world: World, segment: string | undefined): Deployment | undefined =>
-  liveDeployments(world).find((deployment) => pathOf(deployment) === segment)
+  world.deployments.find((deployment) => pathOf(deployment) === segment)
 
 /** The answer where the request must not get through. */
 export const refuse = (
   world: World,
   deployment: Deployment,
-  headers: Http.IncomingHttpHeaders,
+  token: Token | undefined,
   now: number
 ): Reply | undefined => {
-  if (!Power.airflowAnswers(phasesOf(world, deployment), world.timings, now)) return gatewayPage(503)
-  const token = findToken(world, bearer(headers), now)
+  const absent = unavailable(world, deployment, now)
+  if (absent !== undefined) return absent
   const isAllowed = token !== undefined && (token.scope !== "DEPLOYMENT" || token.entityId === deployment.id)
   return isAllowed ? undefined : json(401, { detail: "Invalid or missing bearer token" })
+}
+
+/** The answer where the Airflow that got a request at `since` is no longer there. */
+export const lost = (world: World, deployment: Deployment, since: number, now: number): Reply | undefined => {
+  const startOf = (at: number) => Power.phaseAt(phasesOf(world, deployment), at).from
+  return unavailable(world, deployment, now) ?? (startOf(since) === startOf(now) ? undefined : gatewayPage(503))
+}
+
+const unavailable = (world: World, deployment: Deployment, now: number): Reply | undefined => {
+  if (deployment.deletedAt !== null) return gatewayPage(404)
+  return Power.airflowAnswers(phasesOf(world, deployment), world.timings, now) ? undefined : gatewayPage(503)
 }
 
 /**
@@ -41,8 +53,12 @@ export const forward = (
   tail: string,
   request: Http.IncomingMessage,
   response: Http.ServerResponse,
-  /** Carried out, but the answer does not arrive, or its end does not. */
-  loses: "answer" | "end" | undefined
+  how: {
+    /** What has been read already. */
+    readonly body: Buffer | undefined
+    /** Carried out, but the answer does not arrive, or its end does not. */
+    readonly loses: "answer" | "end" | undefined
+  }
 ): Effect.Effect<number> =>
   Effect.async<number>((resume) => {
     const url = new URL(target.url)
@@ -59,9 +75,10 @@ export const forward = (
     upstream.on("response", (answer) => {
       const { connection: ___, "keep-alive": ____, ...answered } = answer.headers
       const status = answer.statusCode ?? 502
-      if (loses === "answer") {
+      if (how.loses === "answer") {
         request.socket.destroy()
-        return resume(Effect.succeed(0))
+        upstream.destroy()
+        return resume(Effect.succeed(status))
       }
       response.writeHead(status, answered)
       answer.on("error", () => {
@@ -69,7 +86,7 @@ export const forward = (
         resume(Effect.succeed(0))
       })
       answer.on("end", () => resume(Effect.succeed(status)))
-      if (loses === "end") {
+      if (how.loses === "end") {
         answer.once("data", (chunk: Buffer) => {
           answer.destroy()
           cutShort(response, chunk)
@@ -88,7 +105,10 @@ export const forward = (
       response.writeHead(page.status, page.headers).end(page.body)
       resume(Effect.succeed(page.status))
     })
-    response.on("close", () => upstream.destroy())
-    request.pipe(upstream)
+    // what has been read already does not depend on a client that gets no answer
+    const isDetached = how.body !== undefined && how.loses === "answer"
+    if (!isDetached) response.on("close", () => upstream.destroy())
+    if (how.body === undefined) request.pipe(upstream)
+    else upstream.end(how.body)
     return Effect.sync(() => upstream.destroy())
   })

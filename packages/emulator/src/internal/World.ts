@@ -103,11 +103,15 @@ export interface World {
   readonly unhealthy: Map<Process, number>
   /** In the order of their creation, deleted ones included. */
   readonly deployments: Array<Deployment>
-  readonly tokens: Array<Token>
+  /** By their ids, deleted ones included. */
+  readonly tokens: Map<string, Token>
+  /** By their present values. */
+  readonly tokenValues: Map<string, Token>
   readonly repositories: Array<Repository>
   readonly githubTokens: Map<string, { readonly id: string; readonly rights: "write" | "read" | "none" }>
   readonly secretWrites: Array<{ readonly at: number; readonly repo: string; readonly name: string }>
-  readonly requests: Array<{ -readonly [K in keyof RequestRecord]: RequestRecord[K] }>
+  /** Replaced, never changed: what an audit has handed out stays as it is. */
+  readonly requests: Array<RequestRecord>
   readonly faults: Queue
 }
 
@@ -161,8 +165,20 @@ export const liveDeployments = (world: World): ReadonlyArray<Deployment> =>
 
 export const pathOf = (deployment: Deployment): string => `d${deployment.id.slice(-7)}`
 
-export const phasesOf = (world: World, deployment: Deployment): ReadonlyArray<Power.Phase> =>
-  Power.timeline(deployment.facts, world.timings)
+export const phasesOf = (world: World, deployment: Deployment): ReadonlyArray<Power.Phase> => {
+  const { overrides, updates } = deployment.facts
+  const known = timelines.get(deployment)
+  if (known?.overrides === overrides && known.updates === updates) return known.phases
+  const phases = Power.timeline(deployment.facts, world.timings)
+  timelines.set(deployment, { overrides, updates, phases })
+  return phases
+}
+
+/** Every request asks for one, and it grows with each hibernation. */
+const timelines = new WeakMap<
+  Deployment,
+  Pick<Power.Facts, "overrides" | "updates"> & { readonly phases: ReadonlyArray<Power.Phase> }
+>()
 
 export const statusOf = (world: World, deployment: Deployment, now: number): Power.Status =>
   Power.phaseAt(phasesOf(world, deployment), now).status
@@ -189,12 +205,19 @@ export const mint = (
     deletedAt: null,
     createdBy: token.createdBy ?? { id: world.ids.id(), subjectType: "USER" }
   }
-  minted.value = newValue(world, now, minted)
-  world.tokens.push(minted)
+  world.tokens.set(id, minted)
+  renew(world, now, minted)
   return minted
 }
 
-export const newValue = (world: World, now: number, token: Token): string => {
+/** Gives it a new value, in place of the one it has. */
+export const renew = (world: World, now: number, token: Token) => {
+  world.tokenValues.delete(token.value)
+  token.value = newValue(world, now, token)
+  world.tokenValues.set(token.value, token)
+}
+
+const newValue = (world: World, now: number, token: Token): string => {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
   const payload = {
     apiTokenId: token.id,
@@ -217,9 +240,10 @@ export const newValue = (world: World, now: number, token: Token): string => {
 }
 
 /** The token of this value, as long as it is accepted. */
-export const findToken = (world: World, value: string | undefined, now: number): Token | undefined =>
-  world.tokens.find((token) =>
-    token.value === value &&
-    (token.expiresAt === null || Math.floor(token.expiresAt / 1000) * 1000 > now) &&
-    (token.deletedAt === null || now < token.deletedAt + world.timings.tokenRevocation)
-  )
+export const findToken = (world: World, value: string | undefined, now: number): Token | undefined => {
+  const token = world.tokenValues.get(value ?? "")
+  if (token === undefined) return undefined
+  const isExpired = token.expiresAt !== null && Math.floor(token.expiresAt / 1000) * 1000 <= now
+  const isRevoked = token.deletedAt !== null && now >= token.deletedAt + world.timings.tokenRevocation
+  return isExpired || isRevoked ? undefined : token
+}

@@ -82,7 +82,7 @@ const parse = (bag: Bag, specs: ReadonlyArray<DagSpec>, at: number) => {
       continue
     }
     const versions = known?.versions ?? []
-    const isChanged = known === undefined || fingerprint(known.spec) !== fingerprint(spec)
+    const isChanged = known === undefined || (known.spec !== spec && fingerprint(known.spec) !== fingerprint(spec))
     bag.dags.set(spec.dagId, {
       dagId: spec.dagId,
       spec,

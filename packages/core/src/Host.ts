@@ -1,5 +1,6 @@
 /**
- * Which process this is: enough to tell it from every other one of its host, past ones included.
+ * The process that uses a ledger, and what it can tell of the others on its host: which of them have ended, and a time that no
+ * change of the wall clock disturbs.
  *
  * @since 0.1.0
  */
@@ -11,42 +12,70 @@ import * as process from "node:process"
 import type { Owner } from "./Slot.js"
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Host {
+  /** This process. */
+  readonly owner: Owner
+  /**
+   * Whether another process has provably ended. Of other hosts, other boots and other containers nothing is known; nor is it
+   * where there is no `/proc`.
+   */
+  readonly isGone: (other: Owner) => boolean
+  /** Milliseconds since the host's boot, time asleep included. `null`: unknown, the wall clock has to do. */
+  readonly uptime: () => number | null
+}
+
+/**
  * Reads boot id and start time from `/proc` where there is one; elsewhere they are empty, and only the deadline tells that
- * this process is gone.
+ * a process is gone.
+ *
+ * @example
+ * ```ts
+ * import * as Host from "@airflow-resource/core/Host"
+ * import * as Effect from "effect/Effect"
+ *
+ * const whoAmI = Effect.map(Host.live, ({ owner }) => owner.pid)
+ * ```
  *
  * @since 0.1.0
  * @category constructors
  */
-export const current: Effect.Effect<Owner, never, FileSystem.FileSystem> = Effect.gen(function*() {
+export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
   const bootId = yield* read("/proc/sys/kernel/random/boot_id")
   // containers of one machine share its boot, and count their processes by themselves
   const namespace = yield* Effect.orElseSucceed(fs.readLink("/proc/self/ns/pid"), () => "")
-  return {
+  const owner: Owner = {
     host: os.hostname(),
     bootId: bootId === "" ? "" : `${bootId.trim()} ${namespace}`.trim(),
     pid: process.pid,
     startedAt: factsOf(yield* read("/proc/self/stat")).startedAt
   }
+  return {
+    owner,
+    isGone: (other) => isGone(owner, other),
+    uptime: () => owner.bootId === "" ? null : os.uptime() * 1000
+  }
 })
 
 /**
- * Whether another process, as seen from this one, has provably ended. Of other hosts, other boots and other containers nothing is
- * known; nor is it where there is no `/proc`.
- *
- * @example
- * ```ts
- * import * as Owner from "@airflow-resource/core/Owner"
- * import * as Effect from "effect/Effect"
- *
- * export const isGone = Effect.map(Owner.current, Owner.isGone)
- * ```
+ * A process that knows nothing of others: deadlines alone decide, on the Clock at hand.
  *
  * @since 0.1.0
- * @category combinators
+ * @category constructors
  */
-export const isGone = (self: Owner) => (other: Owner): boolean => {
+export const alone: Host = {
+  owner: { host: "", bootId: "", pid: process.pid, startedAt: "" },
+  isGone: () => false,
+  uptime: () => null
+}
+
+// internal
+
+const isGone = (self: Owner, other: Owner): boolean => {
   if (self.bootId === "" || other.host !== self.host || other.bootId !== self.bootId) return false
   try {
     const { startedAt, state } = factsOf(nodeFs.readFileSync(`/proc/${other.pid}/stat`, "utf8"))
@@ -55,8 +84,6 @@ export const isGone = (self: Owner) => (other: Owner): boolean => {
     return !exists(other.pid)
   }
 }
-
-// internal
 
 /** The name in parentheses may contain anything; field 22 of the line is the 20th after it. */
 const factsOf = (stat: string) => {

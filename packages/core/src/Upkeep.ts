@@ -1,0 +1,295 @@
+/**
+ * The same prepare and the same release as a lease's, by a holder that is no test: resets ahead of the next test, hibernates what is
+ * idle, deletes what was left behind. It makes things faster, never right: without it the next holder does it all.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { Deployment } from "./Deployment.js"
+import type { CacheError } from "./DeploymentCache.js"
+import { DeploymentPool } from "./DeploymentPool.js"
+import type { ProviderError } from "./DeploymentProvider.js"
+import * as Fence from "./Fence.js"
+import type { HeldSlot } from "./HeldSlot.js"
+import { write } from "./HeldSlot.js"
+import { LeaseId } from "./Lease.js"
+import * as PoolPolicy from "./PoolPolicy.js"
+import type { PrepareError } from "./PrepareSlot.js"
+import * as PrepareSlot from "./PrepareSlot.js"
+import type { Slot } from "./Slot.js"
+
+/**
+ * Defaults in brackets.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UpkeepOptions {
+  /** How long a deployment that nobody uses stays awake [0]. */
+  readonly hibernateAfter?: Duration.DurationInput | undefined
+  /** A deployment that was held so often is replaced by a new one [never]. */
+  readonly recycleUses?: number | undefined
+  /** A deployment that is so old is replaced by a new one [never]. */
+  readonly recycleAge?: Duration.DurationInput | undefined
+  /** How often it looks after the pool [10 seconds]. */
+  readonly every?: Duration.DurationInput | undefined
+}
+
+/**
+ * What one slot needed, and what came of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Action {
+  readonly slot: number
+  readonly deployment: string
+  readonly did: PoolPolicy.Chore | "left alone"
+  /** Why it was left alone; empty otherwise. */
+  readonly detail: string
+}
+
+/**
+ * What was done, and what is still there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Report {
+  readonly actions: ReadonlyArray<Action>
+  /** Slots in somebody's hands. */
+  readonly held: ReadonlyArray<{ readonly slot: number; readonly label: string; readonly activity: string }>
+  /** Names of the pool's deployments that are awake, or may be. */
+  readonly awake: ReadonlyArray<string>
+}
+
+/**
+ * Looks after the whole pool once: ends what is overdue, puts to sleep what nobody uses, deletes older deployments of its slots and
+ * tokens of ended leases.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const reap: Effect.Effect<Report, ProviderError | CacheError, DeploymentPool> = Effect.suspend(() =>
+  round(atOnce)
+)
+
+/**
+ * Puts the whole pool to sleep: waits for those that hold a slot, up to `timeout`, deletes what is more than the pool may have, and looks
+ * again one longest-request after its last action, for a request of a process that has died may still land
+ * (counterexample 4).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const drain = (options: {
+  readonly timeout: Duration.DurationInput
+}): Effect.Effect<Report, ProviderError | CacheError, DeploymentPool> =>
+  Effect.gen(function*() {
+    const pool = yield* DeploymentPool
+    const { lockDelay } = yield* pool.rules
+    const actions: Array<Action> = []
+    let report: Report = { actions, held: [], awake: [] }
+    const look = Effect.gen(function*() {
+      const { actions: done, ...rest } = yield* round({ ...atOnce, shrink: true })
+      actions.push(...done)
+      report = { actions, ...rest }
+      return done.length === 0 && rest.held.length === 0 && rest.awake.length === 0
+    })
+    yield* look.pipe(
+      Effect.delay("1 seconds"),
+      Effect.repeat({ until: (isQuiet) => isQuiet }),
+      Effect.zipRight(Effect.sleep(lockDelay)),
+      Effect.zipRight(look),
+      Effect.repeat({ until: (isQuiet) => isQuiet }),
+      Effect.timeoutOption(options.timeout),
+      pool.pinned
+    )
+    return report
+  })
+
+/**
+ * Looks after the pool until the scope closes, and puts to sleep what is free then. Of several processes one does it at a time.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const run = (options: UpkeepOptions = {}): Effect.Effect<void, never, DeploymentPool | Scope.Scope> =>
+  Effect.gen(function*() {
+    const pool = yield* DeploymentPool
+    const every = Duration.decode(options.every ?? "10 seconds")
+    const wanted: PoolPolicy.UpkeepRules = {
+      hibernateAfter: Duration.toMillis(options.hibernateAfter ?? 0),
+      resetAhead: true,
+      shrink: false,
+      recycle: {
+        uses: options.recycleUses,
+        age: options.recycleAge === undefined ? undefined : Duration.toMillis(options.recycleAge)
+      }
+    }
+    const quietly = <A, E>(effect: Effect.Effect<A, E, DeploymentPool>) =>
+      Effect.catchAllCause(effect, (cause) => Effect.logWarning("upkeep: the next round tries again", cause))
+    const onDuty = Effect.gen(function*() {
+      const { poolId } = yield* pool.rules
+      // after the lock is given back: whoever saw this upkeep alive has freed its slot by then
+      yield* Effect.addFinalizer(() => quietly(Effect.timeout(Effect.interruptible(reap), "1 minute")))
+      yield* pool.cache.lock(PoolPolicy.upkeepLock(poolId), {
+        label: `upkeep of process ${pool.cache.owner.pid}`,
+        leaseId: yield* randomId,
+        onWait: () => Effect.void
+      })
+      return yield* Effect.repeat(quietly(round(wanted)), Schedule.spaced(every))
+    })
+    yield* onDuty.pipe(
+      Effect.catchAll((error) => Effect.logWarning(`upkeep has ended: ${error.message}`)),
+      Effect.scoped,
+      pool.pinned,
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+  })
+
+/**
+ * Upkeep for as long as the layer lives.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: UpkeepOptions = {}): Layer.Layer<never, never, DeploymentPool> =>
+  Layer.scopedDiscard(run(options))
+
+// internal
+
+const atOnce: PoolPolicy.UpkeepRules = { hibernateAfter: 0, resetAhead: false, shrink: false, recycle: {} }
+
+const randomId = Effect.map(
+  Random.nextIntBetween(0, 2 ** 48 - 1),
+  (id) => LeaseId.make(`upkeep-${id.toString(16).padStart(12, "0")}`)
+)
+
+/** Every chore under an epoch of its own, a few slots at a time. */
+const round = (wanted: PoolPolicy.UpkeepRules): Effect.Effect<Report, ProviderError | CacheError, DeploymentPool> =>
+  Effect.gen(function*() {
+    const pool = yield* DeploymentPool
+    const rules = yield* pool.rules
+    const all = yield* pool.observe
+    yield* pool.cache.sweep(rules)
+    const { now, slots } = yield* pool.look
+    const chores = slots.flatMap((slot) => {
+      const chore = PoolPolicy.chore(slot, slots, rules, now, wanted)
+      const hasOlder = slot.holder === null && PrepareSlot.olderOf(slot, pool.prefix, rules.poolId, all).length > 0
+      return chore !== undefined ? [{ slot, chore }] : hasOlder ? [{ slot, chore: "remove older" as const }] : []
+    })
+    const actions = yield* Effect.forEach(chores, ({ chore, slot }) => tend(rules, slot, chore, wanted, all), {
+      concurrency: 4
+    })
+    const after = yield* pool.look
+    const power = new Map(after.slots.map((slot) => [slot.name, slot.power]))
+    const unknown = all.filter(({ description, hibernationRequested, name }) =>
+      description.includes(PrepareSlot.marker(rules.poolId)) && !power.has(name) && !hibernationRequested
+    )
+    return {
+      actions: actions.flatMap(Option.toArray),
+      held: after.slots.flatMap(({ holder, number }) =>
+        holder === null ? [] : [{ slot: number, label: holder.label, activity: holder.activity }]
+      ),
+      awake: [
+        ...after.slots.flatMap(({ name, power }) => name === null || power === "asleep" ? [] : [name]),
+        ...unknown.map(({ name }) => name)
+      ]
+    }
+  }).pipe((self) => Effect.flatMap(DeploymentPool, ({ pinned }) => pinned(self)))
+
+/** `None`: somebody else has it by now. */
+const tend = (
+  rules: PoolPolicy.PoolRules,
+  { name, number }: Slot,
+  chore: PoolPolicy.Chore,
+  wanted: PoolPolicy.UpkeepRules,
+  all: ReadonlyArray<Deployment>
+): Effect.Effect<Option.Option<Action>, CacheError, DeploymentPool> =>
+  Effect.gen(function*() {
+    const pool = yield* DeploymentPool
+    const claimed = yield* pool.cache.claim(rules, number, { leaseId: yield* randomId, label: `upkeep: ${chore}` })
+    if (Option.isNone(claimed)) return Option.none()
+    const slot = claimed.value
+    const { lost } = yield* pool.cache.keepAlive(rules, slot.number, slot.epoch)
+    const held = pool.hold(slot, rules, slot.make ?? pool.options.make, () => Effect.void)
+    const action = (did: Action["did"], detail = ""): Action => ({ slot: number, deployment: name ?? "", did, detail })
+    const giveUp = (detail: string, usable: PoolPolicy.Outcome["usable"]) =>
+      Effect.as(
+        Effect.ignore(pool.cache.free(rules, slot.number, slot.epoch, { clean: false, usable })),
+        action("left alone", detail)
+      )
+    return yield* work(held, slot, chore, wanted, all).pipe(
+      Effect.raceFirst(lost),
+      Effect.as(action(chore)),
+      Effect.catchTags({
+        SlotContested: (error) =>
+          Effect.gen(function*() {
+            const pause = yield* Random.nextIntBetween(10_000, 30_000)
+            yield* pool.cache.giveBack(rules, slot.number, slot.epoch, pause)
+            return action("left alone", error.message)
+          }),
+        SlotNotClean: (error) => giveUp(error.message, { failure: error.message }),
+        DeploymentNotHealthy: (error) => giveUp(error.message, { failure: error.message }),
+        AirflowNotReady: (error) => giveUp(error.message, { failure: error.message })
+      }),
+      Effect.catchAll((error) => giveUp(error.message, "unknown")),
+      Effect.asSome
+    )
+  }).pipe(Effect.scoped)
+
+const work = (
+  held: HeldSlot,
+  slot: Slot,
+  chore: PoolPolicy.Chore,
+  wanted: PoolPolicy.UpkeepRules,
+  all: ReadonlyArray<Deployment>
+): Effect.Effect<void, PrepareError> =>
+  Effect.gen(function*() {
+    switch (chore) {
+      case "remove older":
+        yield* PrepareSlot.removeOlder(held, slot.generation, all)
+        return yield* free(held, { clean: false, usable: "unknown" })
+      case "delete":
+        yield* PrepareSlot.empty(held, slot)
+        return yield* free(held, { clean: false, usable: "unknown" })
+      case "recycle": {
+        const why = Option.some("which is due to be replaced")
+        return yield* PrepareSlot.release(held, Option.some(yield* PrepareSlot.prepare(held, slot, why)), asGood)
+      }
+      case "reset": {
+        const { deployment, tokenId } = yield* PrepareSlot.prepare(held, slot)
+        // now rather than by the next holder, who would have to wait for it to take effect
+        yield* Fence.revoke(held, deployment.id, tokenId)
+        return yield* free(held, asGood)
+      }
+      case "hibernate": {
+        const known = Option.getOrUndefined(yield* PrepareSlot.find(held, slot))
+        if (wanted.resetAhead && slot.quarantine === null && known?.isAwake === true) {
+          return yield* PrepareSlot.release(held, Option.some(yield* PrepareSlot.prepare(held, slot)), asGood)
+        }
+        if (known?.hibernationRequested === true) {
+          yield* write(held, { deploymentId: known.id, power: "asleep" })
+          yield* Fence.revoke(held, known.id, Option.none())
+        } else {
+          // others may be at work on what is awake: only who has made a token can see theirs (counterexample 9)
+          if (known !== undefined) yield* Fence.mint(held, known)
+          yield* PrepareSlot.sleep(held, Option.none())
+        }
+        return yield* free(held, { clean: false, usable: "unknown" })
+      }
+    }
+  })
+
+const asGood: PoolPolicy.Outcome = { clean: true, usable: true }
+
+const free = (held: HeldSlot, outcome: PoolPolicy.Outcome) =>
+  Effect.asVoid(held.cache.free(held.rules, held.number, held.epoch, outcome))
