@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -116,7 +115,7 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       rules: PoolPolicy.PoolRules,
       slot: number,
       epoch: number
-    ) => Effect.Effect<{ readonly lost: Effect.Effect<never, LeaseLost> }, never, Scope.Scope>
+    ) => Effect.Effect<Heartbeat.Heartbeat, never, Scope.Scope>
     /** Pushes the holder's deadline. `false`: the slot is lost. */
     readonly beat: (
       rules: PoolPolicy.PoolRules,
@@ -188,7 +187,7 @@ export interface LockRow {
 
 /**
  * What a store has to offer. Every function runs alone: no other process sees or makes a change between its read and its write.
- * The store tells the time that it is by the reading ({@link LedgerTime}).
+ * It tells the time by a reading ({@link LedgerTime}) taken while it runs: one that was taken before it had to wait is too early.
  *
  * @since 0.1.0
  * @category models
@@ -200,7 +199,7 @@ export interface Store {
   readonly modify: <A>(
     poolId: string,
     key: string | null,
-    reading: Reading,
+    read: () => Reading,
     f: (ledger: PoolPolicy.Ledger, now: number, nextSeq: number) => PoolPolicy.Change<A>
   ) => Effect.Effect<A, CacheError>
   /** Pushes a holder's deadline to `ttl` from now. One conditional statement, so that it can also be sent from where this module is not. */
@@ -208,18 +207,23 @@ export interface Store {
     poolId: string,
     slot: number,
     epoch: number,
-    reading: Reading,
+    read: () => Reading,
     ttl: number
   ) => Effect.Effect<boolean, CacheError>
   readonly modifyLock: <A>(
     name: string,
-    reading: Reading,
+    read: () => Reading,
     f: (row: LockRow, now: number) => readonly [A, LockRow]
   ) => Effect.Effect<A, CacheError>
-  readonly look: (poolId: string, reading: Reading) => Effect.Effect<Look, CacheError>
+  readonly look: (poolId: string, read: () => Reading) => Effect.Effect<Look, CacheError>
   readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
-  /** Beats from somewhere that goes on while this process's event loop is blocked. */
-  readonly keepAlive?: typeof DeploymentCache.Service["keepAlive"]
+  /** Beats from where it goes on while this process's event loop is blocked; `otherwise`, should that place be lost, from here. */
+  readonly keepAlive?: (
+    poolId: string,
+    slot: number,
+    held: Heartbeat.Held,
+    otherwise: Effect.Effect<Heartbeat.Heartbeat, never, Scope.Scope>
+  ) => Effect.Effect<Heartbeat.Heartbeat, never, Scope.Scope>
 }
 
 /**
@@ -231,12 +235,7 @@ export interface Store {
 export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<typeof DeploymentCache.Service> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
-    const clock = yield* Effect.clock
-    const read = (): Reading => ({
-      wall: clock.unsafeCurrentTimeMillis(),
-      bootId: host.owner.bootId,
-      uptime: host.uptime()
-    })
+    const read = yield* LedgerTime.reader(host)
     const modify = <A>(
       rules: PoolPolicy.PoolRules,
       key: string | null,
@@ -247,16 +246,20 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
         nextSeq: number
       ) => PoolPolicy.Change<A>
     ) =>
-      pin(Effect.suspend(() =>
-        store.modify(
-          rules.poolId,
-          key,
-          read(),
-          (ledger, now, nextSeq) => f(ledger, { ...rules, isGone: host.isGone }, now, nextSeq)
-        )
+      pin(store.modify(
+        rules.poolId,
+        key,
+        read,
+        (ledger, now, nextSeq) => f(ledger, { ...rules, isGone: host.isGone }, now, nextSeq)
       ))
     const beat = (rules: PoolPolicy.PoolRules, slot: number, epoch: number) =>
-      pin(Effect.suspend(() => store.beat(rules.poolId, slot, epoch, read(), rules.ttl)))
+      pin(store.beat(rules.poolId, slot, epoch, read, rules.ttl))
+
+    const keepAlive: typeof DeploymentCache.Service["keepAlive"] = (rules, slot, epoch) => {
+      const held = { name: `slot ${slot}`, epoch, ttl: rules.ttl, beat: beat(rules, slot, epoch) }
+      const here = pin(Heartbeat.make(held))
+      return store.keepAlive === undefined ? here : store.keepAlive(rules.poolId, slot, held, here)
+    }
 
     const update: typeof DeploymentCache.Service["update"] = (rules, number, epoch, patch) =>
       Effect.filterOrFail(
@@ -284,7 +287,7 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
             PoolPolicy.claim(ledger, rules, now, slot, { ...claimant, owner: host.owner })),
           Option.fromNullable
         ),
-      keepAlive: store.keepAlive ?? ((rules, slot, epoch) => pin(Heartbeat.make(beat, rules, slot, epoch))),
+      keepAlive,
       beat,
       update,
       handOver: (rules, slot, epoch) =>
@@ -295,8 +298,8 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
         modify(rules, null, (ledger, rules, now) => PoolPolicy.giveBack(ledger, rules, now, slot, epoch, pause)),
       observe: (rules, seen) =>
         modify(rules, null, (ledger, rules, now) => PoolPolicy.observe(ledger, rules, now, seen)),
-      look: (poolId) => Effect.suspend(() => store.look(poolId, read())),
-      events: (poolId, leaseId) => store.events(poolId, leaseId),
+      look: (poolId) => pin(store.look(poolId, read)),
+      events: (poolId, leaseId) => pin(store.events(poolId, leaseId)),
       lock: (name, options) => pin(lock(store, host.owner, read, name, options))
     })
   })
@@ -329,7 +332,7 @@ export const makeMemoryStore = (ledgerId: string): Store => {
   return {
     path: "in memory",
     ledgerId,
-    modify: (poolId, key, reading, f) =>
+    modify: (poolId, key, read, f) =>
       Effect.sync(() => {
         const rows = pool(poolId)
         const [live, ended] = [
@@ -343,10 +346,10 @@ export const makeMemoryStore = (ledgerId: string): Store => {
         rows.events.push(...change.events)
         return change.value
       }),
-    beat: (poolId, number, epoch, reading, ttl) =>
+    beat: (poolId, number, epoch, read, ttl) =>
       Effect.sync(() => {
         const rows = pool(poolId)
-        const now = time(reading)
+        const now = time(read())
         const slot = rows.slots.find((slot) => slot.number === number)
         if (!PoolPolicy.holds(slot, epoch, now)) return false
         rows.slots = rows.slots.map((known) =>
@@ -354,17 +357,17 @@ export const makeMemoryStore = (ledgerId: string): Store => {
         )
         return true
       }),
-    modifyLock: (name, reading, f) =>
+    modifyLock: (name, read, f) =>
       Effect.sync(() => {
-        const [value, row] = f(locks.get(name) ?? { epoch: 0, holder: null }, time(reading))
+        const [value, row] = f(locks.get(name) ?? { epoch: 0, holder: null }, time(read()))
         locks.set(name, row)
         return value
       }),
-    look: (poolId, reading) =>
+    look: (poolId, read) =>
       Effect.sync(() => {
         const { slots, tickets } = pool(poolId)
         const upkeep = locks.get(PoolPolicy.upkeepLock(poolId))?.holder ?? null
-        return { slots, tickets: tickets.filter(({ state }) => state !== "ended"), upkeep, now: time(reading) }
+        return { slots, tickets: tickets.filter(({ state }) => state !== "ended"), upkeep, now: time(read()) }
       }),
     events: (poolId, leaseId) =>
       Effect.sync(() => pool(poolId).events.filter((event) => leaseId === undefined || event.leaseId === leaseId))
@@ -394,27 +397,22 @@ const lock = (
   Effect.gen(function*() {
     const ttl = Duration.toMillis(options.ttl ?? "60 seconds")
     const nonce = `${options.leaseId}/${yield* Random.nextIntBetween(0, 2 ** 31)}`
-    const claim = Effect.suspend(() =>
-      store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(
-        name,
-        read(),
-        (row, now) =>
-          row.holder !== null && row.holder.deadline > now
-            ? [{ heldBy: row.holder.label }, row]
-            : [{ epoch: row.epoch + 1 }, {
-              epoch: row.epoch + 1,
-              holder: { leaseId: nonce, label: options.label, owner, deadline: now + ttl }
-            }]
-      )
+    const claim = store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(
+      name,
+      read,
+      (row, now) =>
+        row.holder !== null && row.holder.deadline > now
+          ? [{ heldBy: row.holder.label }, row]
+          : [{ epoch: row.epoch + 1 }, {
+            epoch: row.epoch + 1,
+            holder: { leaseId: nonce, label: options.label, owner, deadline: now + ttl }
+          }]
     )
-    const giveUp = Effect.suspend(() =>
-      store.modifyLock<void>(
-        name,
-        read(),
-        (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
-      )
+    const giveUp = store.modifyLock<void>(
+      name,
+      read,
+      (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
     )
-    const lost = yield* Deferred.make<never, LeaseLost>()
     let reason = ""
     const wait = schedules.untilSome(
       Effect.gen(function*() {
@@ -436,28 +434,12 @@ const lock = (
           Effect.catchAllCause(giveUp, (cause) => Effect.logWarning(`the lock on ${name} lapses by itself`, cause))
         )
         const epoch = yield* restore(wait)
-        const beat = Effect.suspend(() =>
-          store.modifyLock<boolean>(name, read(), (row, now) =>
-            row.epoch === epoch && row.holder !== null && row.holder.deadline > now
-              ? [true, { ...row, holder: { ...row.holder, deadline: now + ttl } }]
-              : [false, row])
-        )
-        yield* Effect.forkScoped(Effect.interruptible(
-          beat.pipe(
-            // an error is no loss yet: the deadline decides
-            Effect.catchAll(() => Effect.succeed(true)),
-            Effect.delay(ttl / 4),
-            Effect.repeat({
-              while: (held) =>
-                held
-            }),
-            Effect.zipRight(Deferred.fail(
-              lost,
-              new LeaseLost({ held: `the lock on ${name}`, epoch, reason: "it was silent past its deadline" })
-            ))
-          )
-        ))
-        return { epoch, lost: Deferred.await(lost) }
+        const beat = store.modifyLock<boolean>(name, read, (row, now) =>
+          row.epoch === epoch && row.holder !== null && row.holder.deadline > now
+            ? [true, { ...row, holder: { ...row.holder, deadline: now + ttl } }]
+            : [false, row])
+        const { lost } = yield* Heartbeat.make({ name: `the lock on ${name}`, epoch, ttl, beat })
+        return { epoch, lost }
       })
     )
   })

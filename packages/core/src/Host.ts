@@ -6,9 +6,6 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
-import * as nodeFs from "node:fs"
-import * as os from "node:os"
-import * as process from "node:process"
 import type { Owner } from "./Slot.js"
 
 /**
@@ -44,6 +41,8 @@ export interface Host {
  */
 export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
+  // nobody needs Node who has no processes to tell apart
+  const [{ readFileSync }, os] = yield* Effect.promise(() => Promise.all([import("node:fs"), import("node:os")]))
   const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
   const bootId = yield* read("/proc/sys/kernel/random/boot_id")
   // containers of one machine share its boot, and count their processes by themselves
@@ -56,7 +55,7 @@ export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.ge
   }
   return {
     owner,
-    isGone: (other) => isGone(owner, other),
+    isGone: (other) => isGone(owner, other, (path) => readFileSync(path, "utf8")),
     uptime: () => owner.bootId === "" ? null : os.uptime() * 1000
   }
 })
@@ -68,17 +67,25 @@ export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.ge
  * @category constructors
  */
 export const alone: Host = {
-  owner: { host: "", bootId: "", pid: process.pid, startedAt: "" },
+  owner: { host: "", bootId: "", pid: globalThis.process?.pid ?? 0, startedAt: "" },
   isGone: () => false,
   uptime: () => null
 }
 
+/**
+ * The boot of the machine that a process runs on: containers of one machine share it, and with it the uptime.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const bootOf = (owner: Owner): string => owner.bootId.split(" ")[0] ?? ""
+
 // internal
 
-const isGone = (self: Owner, other: Owner): boolean => {
+const isGone = (self: Owner, other: Owner, read: (path: string) => string): boolean => {
   if (self.bootId === "" || other.host !== self.host || other.bootId !== self.bootId) return false
   try {
-    const { startedAt, state } = factsOf(nodeFs.readFileSync(`/proc/${other.pid}/stat`, "utf8"))
+    const { startedAt, state } = factsOf(read(`/proc/${other.pid}/stat`))
     return startedAt !== other.startedAt || state === "Z"
   } catch {
     return !exists(other.pid)

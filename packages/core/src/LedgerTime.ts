@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import * as Host from "./Host.js"
 
 /**
  * What a process reads off its clocks. Without boot id or uptime the wall clock has to do.
@@ -16,6 +18,19 @@ export interface Reading {
   readonly bootId: string
   readonly uptime: number | null
 }
+
+/**
+ * Reads the clock at hand and the host's.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const reader = (host: Host.Host): Effect.Effect<() => Reading> =>
+  Effect.map(Effect.clock, (clock) => () => ({
+    wall: clock.unsafeCurrentTimeMillis(),
+    bootId: Host.bootOf(host.owner),
+    uptime: host.uptime()
+  }))
 
 /**
  * What the ledger remembers of its first reading within a boot of the host.
@@ -42,6 +57,9 @@ export const resolve = (
   last: number
 ): { readonly now: number; readonly anchor: Anchor | undefined } => {
   if (uptime === null || bootId === "") return { now: Math.round(wall), anchor }
-  const known = anchor?.bootId === bootId ? anchor : { bootId, wall: Math.max(wall, last), uptime }
+  // containers may share a boot and yet count their uptimes by themselves
+  const known = anchor?.bootId === bootId && anchor.uptime <= uptime
+    ? anchor
+    : { bootId, wall: Math.max(wall, last), uptime }
   return { now: Math.round(known.wall + uptime - known.uptime), anchor: known }
 }

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import type { Deployment, DeploymentId, Make } from "./Deployment.js"
 import type { LeaseId } from "./Lease.js"
 import type { EventKind, Holder, LockHolder, Owner, PoolEvent, Quarantine, Slot, Ticket } from "./Slot.js"
@@ -724,7 +725,7 @@ const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: Make
   const held = holders(ledger)
   const leased = held.map(({ activity, label, slot }) => `slot ${slot} to ${label} (${activity})`).join(", ")
   if (held.length >= rules.max) return `all ${rules.max} deployments are leased: ${leased}`
-  const until = (time: number) => `until ${new Date(time).toISOString().slice(11, 19)} UTC`
+  const until = (time: number) => `until ${DateTime.formatIso(DateTime.unsafeMake(time)).slice(11, 19)} UTC`
   const free = ledger.slots.filter((slot) => slot.holder === null).flatMap((
     { busyUntil, number, quarantine, ...slot }
   ) =>
