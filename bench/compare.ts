@@ -94,6 +94,14 @@ export const render = (title: string, lines: ReadonlyArray<Line>): string => {
   return [row({ what: title, ours: "ours", baseline: "bare fetch", ratio: "ratio" }), ...lines.map(row)].join("\n")
 }
 
+/** Between two values it lies on the line from one to the other. */
+export const quantile = (values: ReadonlyArray<number>, q: number): number => {
+  const sorted = Arr.sort(values, Order.number)
+  const at = (sorted.length - 1) * q
+  const [low, high] = [sorted[Math.floor(at)] ?? Number.NaN, sorted[Math.ceil(at)] ?? Number.NaN]
+  return low + (high - low) * (at - Math.floor(at))
+}
+
 // internal
 
 /** Milliseconds in which the code becomes as fast as it gets; not measured. */
@@ -116,9 +124,4 @@ const spent = <E>(batch: Effect.Effect<void, E>, calls: number): Effect.Effect<S
     return { clock: clock / calls, cpu: (system + user) / 1000 / calls }
   })
 
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = Arr.sort(values, Order.number)
-  const half = Math.floor(sorted.length / 2)
-  const upper = sorted[half] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? upper) + upper) / 2
-}
+const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
