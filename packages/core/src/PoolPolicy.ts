@@ -717,7 +717,12 @@ const statusOf = (ledger: Ledger, rules: PoolRules, now: number, key: string): T
 
 const holders = (ledger: Ledger) =>
   ledger.slots.flatMap(({ holder, number }) =>
-    holder === null ? [] : [{ slot: number, label: holder.label, activity: holder.activity, since: holder.since }]
+    holder === null ? [] : [{
+      slot: number,
+      label: holder.label,
+      activity: holder.fenced ? holder.activity : `${holder.activity}, unfenced`,
+      since: holder.since
+    }]
   )
 
 /** Does not change from one look to the next unless something has happened: it is shown whenever it changes. */
