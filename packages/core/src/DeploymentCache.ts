@@ -340,8 +340,8 @@ export const makeMemoryStore = (ledgerId: string): Store => {
           rows.tickets.filter((ticket) => ticket.state === "ended" && ticket.key !== key)
         ]
         const upkeep = locks.get(PoolPolicy.upkeepLock(poolId))?.holder ?? null
-        const change = f({ slots: rows.slots, tickets: live, upkeep }, time(reading), rows.tickets.length + 1)
-        rows.slots = change.ledger.slots
+        const change = f({ slots: rows.slots, tickets: live, upkeep }, time(read()), rows.tickets.length + 1)
+        rows.slots = [...change.ledger.slots].sort((a, b) => a.number - b.number)
         rows.tickets = [...ended, ...change.ledger.tickets]
         rows.events.push(...change.events)
         return change.value

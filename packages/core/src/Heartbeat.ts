@@ -60,10 +60,12 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
             deadline = sentAt + held.ttl
             return undefined
           },
-          onTimeout: () => "silent"
+          onTimeout: (): Loss => "silent"
         }),
         // in another file this holder is unknown
-        Effect.catchAll(({ kind }) => Effect.sync(() => kind === "replaced" ? kind : now() < deadline ? undefined : "silent"))
+        Effect.catchAll(({ kind }) =>
+          Effect.sync(() => kind === "replaced" ? kind : now() < deadline ? undefined : "silent")
+        )
       )
     })
     yield* once.pipe(

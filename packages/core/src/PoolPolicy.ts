@@ -270,7 +270,9 @@ export const update = (
     ...facts,
     ...(busyFor === undefined ? {} : { busyUntil: busyFor === null ? null : now + busyFor }),
     ...(revoked === true ? { revokedAt: now } : {}),
-    ...(isRefilled ? { uses: 1, filledAt: facts.name === null ? null : now, adopted: false } : {}),
+    ...(isRefilled
+      ? { uses: slot.holder.kind === "lease" ? 1 : 0, filledAt: facts.name === null ? null : now, adopted: false }
+      : {}),
     holder: { ...slot.holder, activity: activity ?? slot.holder.activity, fenced: fenced ?? slot.holder.fenced }
   }
   return {
@@ -396,7 +398,8 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
   const repaired = ledger.slots.map((slot): Slot => {
     const deployment = slot.deploymentId === null ? undefined : all.get(slot.deploymentId)
     if (slot.holder !== null || (slot.busyUntil ?? 0) > now || deployment === undefined) return slot
-    const power = deployment.hibernationRequested ? "asleep" : "awake"
+    // asleep is what a holder says, who has deleted its tokens after that: upkeep looks after the rest
+    const power = !deployment.hibernationRequested ? "awake" : slot.power === "asleep" ? "asleep" : "unknown"
     return power === slot.power ? slot : { ...slot, power }
   })
   const added: Array<Slot> = []
@@ -406,7 +409,7 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
       name: deployment.name,
       deploymentId: deployment.id,
       make: deployment.make,
-      power: deployment.hibernationRequested ? "asleep" : "unknown",
+      power: "unknown",
       clean: false,
       // whoever held it may have deleted a token a moment ago (counterexample 8)
       revokedAt: now,
@@ -665,7 +668,7 @@ const hold = (
 ): Slot => ({
   ...slot,
   epoch: slot.epoch + 1,
-  uses: slot.uses + 1,
+  uses: slot.uses + (who.kind === "lease" ? 1 : 0),
   busyUntil: null,
   holder: {
     kind: who.kind,

@@ -67,7 +67,7 @@ export interface Slot {
   readonly busyUntil: number | null
   /** When an older token was last deleted. */
   readonly revokedAt: number | null
-  /** How often its deployment was held. */
+  /** How often its deployment was leased. */
   readonly uses: number
   /** When its deployment came into the slot. */
   readonly filledAt: number | null

@@ -18,6 +18,7 @@ import type { ProviderError } from "./DeploymentProvider.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
+import * as schedules from "./internal/schedules.js"
 import { LeaseId } from "./Lease.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { PrepareError } from "./PrepareSlot.js"
@@ -65,7 +66,7 @@ export interface Report {
   readonly actions: ReadonlyArray<Action>
   /** Slots in somebody's hands. */
   readonly held: ReadonlyArray<{ readonly slot: number; readonly label: string; readonly activity: string }>
-  /** Names of the pool's deployments that are awake, or may be. */
+  /** Names of the pool's deployments that are awake, or may be, in nobody's hands. */
   readonly awake: ReadonlyArray<string>
 }
 
@@ -90,28 +91,29 @@ export const reap: Effect.Effect<Report, ProviderError | CacheError, DeploymentP
  */
 export const drain = (options: {
   readonly timeout: Duration.DurationInput
+  /** Called after every look: what was done since the last one, and what is still there. */
+  readonly onReport?: ((report: Report) => Effect.Effect<void>) | undefined
 }): Effect.Effect<Report, ProviderError | CacheError, DeploymentPool> =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const { lockDelay } = yield* pool.rules
     const actions: Array<Action> = []
-    let report: Report = { actions, held: [], awake: [] }
     const look = Effect.gen(function*() {
       const { actions: done, ...rest } = yield* round({ ...atOnce, shrink: true })
-      actions.push(...done)
-      report = { actions, ...rest }
+      const isNews = (one: Action) => one.detail === "" || actions.every(({ detail }) => detail !== one.detail)
+      const news = done.filter(isNews)
+      actions.push(...news)
+      yield* options.onReport?.({ actions: news, ...rest }) ?? Effect.void
       return done.length === 0 && rest.held.length === 0 && rest.awake.length === 0
     })
-    yield* look.pipe(
-      Effect.delay("1 seconds"),
-      Effect.repeat({ until: (isQuiet) => isQuiet }),
+    yield* Effect.repeat(look, { until: (isQuiet) => isQuiet, schedule: schedules.poll }).pipe(
       Effect.zipRight(Effect.sleep(lockDelay)),
       Effect.zipRight(look),
       Effect.repeat({ until: (isQuiet) => isQuiet }),
       Effect.timeoutOption(options.timeout),
       pool.pinned
     )
-    return report
+    return { actions, ...(yield* survey(yield* pool.observe)) }
   })
 
 /**
@@ -133,22 +135,22 @@ export const run = (options: UpkeepOptions = {}): Effect.Effect<void, never, Dep
         age: options.recycleAge === undefined ? undefined : Duration.toMillis(options.recycleAge)
       }
     }
-    const quietly = <A, E>(effect: Effect.Effect<A, E, DeploymentPool>) =>
-      Effect.catchAllCause(effect, (cause) => Effect.logWarning("upkeep: the next round tries again", cause))
     const onDuty = Effect.gen(function*() {
       const { poolId } = yield* pool.rules
       // after the lock is given back: whoever saw this upkeep alive has freed its slot by then
-      yield* Effect.addFinalizer(() => quietly(Effect.timeout(Effect.interruptible(reap), "1 minute")))
-      yield* pool.cache.lock(PoolPolicy.upkeepLock(poolId), {
+      yield* Effect.addFinalizer(() => farewell)
+      const { lost } = yield* pool.cache.lock(PoolPolicy.upkeepLock(poolId), {
         label: `upkeep of process ${pool.cache.owner.pid}`,
         leaseId: yield* randomId,
         onWait: () => Effect.void
       })
-      return yield* Effect.repeat(quietly(round(wanted)), Schedule.spaced(every))
+      return yield* Effect.raceFirst(Effect.repeat(round(wanted), Schedule.spaced(every)), lost)
     })
-    yield* onDuty.pipe(
-      Effect.catchAll((error) => Effect.logWarning(`upkeep has ended: ${error.message}`)),
-      Effect.scoped,
+    // off duty meanwhile: leases must not leave their deployments to an upkeep that cannot put them to sleep
+    yield* Effect.scoped(onDuty).pipe(
+      Effect.tapError((error) => Effect.logWarning(`upkeep is off duty: ${error.message}`)),
+      Effect.retry({ schedule: Schedule.spaced(every), while: ({ retryable }) => retryable }),
+      Effect.catchAll(() => Effect.logWarning("upkeep does not come back: that needs a person first")),
       pool.pinned,
       Effect.interruptible,
       Effect.forkScoped
@@ -189,22 +191,41 @@ const round = (wanted: PoolPolicy.UpkeepRules): Effect.Effect<Report, ProviderEr
     const actions = yield* Effect.forEach(chores, ({ chore, slot }) => tend(rules, slot, chore, wanted, all), {
       concurrency: 4
     })
-    const after = yield* pool.look
-    const power = new Map(after.slots.map((slot) => [slot.name, slot.power]))
-    const unknown = all.filter(({ description, hibernationRequested, name }) =>
-      description.includes(PrepareSlot.marker(rules.poolId)) && !power.has(name) && !hibernationRequested
+    return { actions: actions.flatMap(Option.toArray), ...(yield* survey(all)) }
+  }).pipe((self) => Effect.flatMap(DeploymentPool, ({ pinned }) => pinned(self)))
+
+const survey = (
+  all: ReadonlyArray<Deployment>
+): Effect.Effect<Omit<Report, "actions">, ProviderError | CacheError, DeploymentPool> =>
+  Effect.gen(function*() {
+    const pool = yield* DeploymentPool
+    const { poolId } = yield* pool.rules
+    const { slots } = yield* pool.look
+    const strangers = all.filter(({ description, hibernationRequested, name }) =>
+      description.includes(PrepareSlot.marker(poolId)) && !hibernationRequested &&
+      !slots.some((slot) => slot.name === name)
     )
     return {
-      actions: actions.flatMap(Option.toArray),
-      held: after.slots.flatMap(({ holder, number }) =>
+      held: slots.flatMap(({ holder, number }) =>
         holder === null ? [] : [{ slot: number, label: holder.label, activity: holder.activity }]
       ),
       awake: [
-        ...after.slots.flatMap(({ name, power }) => name === null || power === "asleep" ? [] : [name]),
-        ...unknown.map(({ name }) => name)
-      ]
+        ...slots.filter(({ holder, power }) => holder === null && power !== "asleep"),
+        ...strangers
+      ].flatMap(({ name }) => name ?? [])
     }
-  }).pipe((self) => Effect.flatMap(DeploymentPool, ({ pinned }) => pinned(self)))
+  })
+
+/** Unless somebody else is on duty by now. */
+const farewell = Effect.gen(function*() {
+  const pool = yield* DeploymentPool
+  const { now, upkeep } = yield* pool.look
+  if (upkeep === null || upkeep.deadline <= now) yield* reap
+}).pipe(
+  Effect.interruptible,
+  Effect.timeout("1 minute"),
+  Effect.catchAll(({ message }) => Effect.logWarning(`upkeep leaves the rest to whoever comes next: ${message}`))
+)
 
 /** `None`: somebody else has it by now. */
 const tend = (
@@ -214,37 +235,50 @@ const tend = (
   wanted: PoolPolicy.UpkeepRules,
   all: ReadonlyArray<Deployment>
 ): Effect.Effect<Option.Option<Action>, CacheError, DeploymentPool> =>
-  Effect.gen(function*() {
-    const pool = yield* DeploymentPool
-    const claimed = yield* pool.cache.claim(rules, number, { leaseId: yield* randomId, label: `upkeep: ${chore}` })
-    if (Option.isNone(claimed)) return Option.none()
-    const slot = claimed.value
-    const { lost } = yield* pool.cache.keepAlive(rules, slot.number, slot.epoch)
-    const held = pool.hold(slot, rules, slot.make ?? pool.options.make, () => Effect.void)
-    const action = (did: Action["did"], detail = ""): Action => ({ slot: number, deployment: name ?? "", did, detail })
-    const giveUp = (detail: string, usable: PoolPolicy.Outcome["usable"]) =>
-      Effect.as(
-        Effect.ignore(pool.cache.free(rules, slot.number, slot.epoch, { clean: false, usable })),
-        action("left alone", detail)
-      )
-    return yield* work(held, slot, chore, wanted, all).pipe(
-      Effect.raceFirst(lost),
-      Effect.as(action(chore)),
-      Effect.catchTags({
-        SlotContested: (error) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const { cache, hold, options } = yield* DeploymentPool
+      const claimed = yield* cache.claim(rules, number, { leaseId: yield* randomId, label: `upkeep: ${chore}` })
+      if (Option.isNone(claimed)) return Option.none()
+      const slot = claimed.value
+      const held = hold(slot, rules, slot.make ?? options.make, () => Effect.void)
+      const leftAlone = (detail: string): Action => ({
+        slot: number,
+        deployment: name ?? "",
+        did: "left alone",
+        detail
+      })
+      const free = (usable: PoolPolicy.Outcome["usable"]) =>
+        Effect.ignore(cache.free(rules, number, slot.epoch, { clean: false, usable }))
+      const tended = Effect.gen(function*() {
+        const { lost } = yield* cache.keepAlive(rules, number, slot.epoch)
+        yield* Effect.raceFirst(work(held, slot, chore, wanted, all), lost)
+        return { ...leftAlone(""), did: chore }
+      }).pipe(
+        Effect.catchTag("SlotContested", ({ message }) =>
           Effect.gen(function*() {
-            const pause = yield* Random.nextIntBetween(10_000, 30_000)
-            yield* pool.cache.giveBack(rules, slot.number, slot.epoch, pause)
-            return action("left alone", error.message)
-          }),
-        SlotNotClean: (error) => giveUp(error.message, { failure: error.message }),
-        DeploymentNotHealthy: (error) => giveUp(error.message, { failure: error.message }),
-        AirflowNotReady: (error) => giveUp(error.message, { failure: error.message })
-      }),
-      Effect.catchAll((error) => giveUp(error.message, "unknown")),
-      Effect.asSome
-    )
-  }).pipe(Effect.scoped)
+            yield* cache.giveBack(rules, number, slot.epoch, yield* Random.nextIntBetween(10_000, 30_000))
+            return leftAlone(message)
+          })),
+        Effect.catchAll(({ _tag, message }) =>
+          Effect.gen(function*() {
+            const isIts = ["SlotNotClean", "DeploymentNotHealthy", "AirflowNotReady", "AirflowApiError"].includes(_tag)
+            const usable = isIts ? { failure: message } : "unknown"
+            // what cannot be emptied need not stay awake
+            if (isIts) yield* Effect.ignore(PrepareSlot.release(held, Option.none(), { clean: false, usable }))
+            yield* free(usable)
+            return leftAlone(message)
+          })
+        ),
+        Effect.scoped
+      )
+      return yield* restore(tended).pipe(
+        // between two requests: its power has to be looked at again, and its tokens
+        Effect.onInterrupt(() => Effect.zipRight(Effect.ignore(write(held, { power: "unknown" })), free("unknown"))),
+        Effect.asSome
+      )
+    })
+  )
 
 const work = (
   held: HeldSlot,

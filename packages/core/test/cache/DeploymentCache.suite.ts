@@ -1,53 +1,79 @@
-import type { PoolPolicy } from "@airflow-resource/core"
-import { DeploymentCache, Lease } from "@airflow-resource/core"
+import type { Host, Slot } from "@airflow-resource/core"
+import { Deployment, type DeploymentCache, Lease, PoolPolicy } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, type Layer, TestClock } from "effect"
+import { Clock, Effect, Exit, Fiber, Option, type Scope, TestClock } from "effect"
+
+export type Cache = typeof DeploymentCache.DeploymentCache.Service
+/** A process of the world: its own service, over the world's one ledger. */
+export type Open = (host?: Host.Host) => Effect.Effect<Cache, unknown, Scope.Scope>
 
 export const owner = { host: "h", bootId: "b", pid: 1, startedAt: "1" }
 export const needs = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 export const rules: PoolPolicy.PoolRules = { poolId: "p1", max: 2, ttl: 60_000, maxHold: 3_600_000, lockDelay: 35_000 }
 
-const ticket = (key: string, make: PoolPolicy.NewTicket["needs"] = needs): PoolPolicy.NewTicket => ({
-  key,
-  leaseId: Lease.LeaseId.make(`lease-${key}`),
-  needs: make,
-  owner,
-  label: `test ${key}`
+/** A process of its own, to which those in `gone` have ended. */
+export const process = (
+  pid: number,
+  options: { readonly gone?: ReadonlyArray<number>; readonly bootId?: string; readonly uptime?: () => number } = {}
+): Host.Host => ({
+  owner: { ...owner, pid, bootId: options.bootId ?? owner.bootId },
+  isGone: (other) => options.gone?.includes(other.pid) ?? false,
+  uptime: options.uptime ?? (() => null)
 })
 
-const ask = (key: string, make?: PoolPolicy.NewTicket["needs"]) =>
-  Effect.gen(function*() {
-    const cache = yield* DeploymentCache.DeploymentCache
-    yield* cache.enqueue(rules, ticket(key, make))
-    return yield* cache.step(rules, key)
-  })
+type Make = PoolPolicy.NewTicket["needs"]
+interface Asking {
+  readonly make?: Make
+  readonly rules?: PoolPolicy.PoolRules
+}
 
-const granted = (key: string, make?: PoolPolicy.NewTicket["needs"]) =>
-  Effect.map(ask(key, make), (status) => {
+const lease = (key: string) => Lease.LeaseId.make(`lease-${key}`)
+
+export const ask = (cache: Cache, key: string, asking: Asking = {}) =>
+  Effect.zipRight(
+    cache.enqueue(asking.rules ?? rules, {
+      key,
+      leaseId: lease(key),
+      needs: asking.make ?? needs,
+      label: `test ${key}`
+    }),
+    cache.step(asking.rules ?? rules, key)
+  )
+
+export const granted = (cache: Cache, key: string, asking?: Asking) =>
+  Effect.map(ask(cache, key, asking), (status) => {
     assert(status._tag === "Granted", `${key} is ${status._tag}`)
     return status.slot
   })
 
-/** Every ledger keeps these promises. Runs under TestClock: the layer is built anew for every test. */
-export const suite = (name: string, layer: Layer.Layer<DeploymentCache.DeploymentCache, unknown>) =>
+export const waits = (cache: Cache, key: string, asking?: Asking) =>
+  Effect.map(ask(cache, key, asking), (status) => {
+    assert(status._tag === "Waiting", `${key} is ${status._tag}`)
+    return status
+  })
+
+const dirty: PoolPolicy.Outcome = { clean: false, usable: true }
+
+/** Every ledger keeps these promises. Runs under TestClock, in a world made anew for every test. */
+export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Scope>) =>
   describe(name, () => {
     const test = (
       title: string,
-      body: (cache: typeof DeploymentCache.DeploymentCache.Service) => Effect.Effect<
-        void,
-        unknown,
-        DeploymentCache.DeploymentCache
-      >
+      body: (cache: Cache, open: Open) => Effect.Effect<void, unknown, Scope.Scope>
     ) =>
       // minutes of virtual time are hundreds of transactions of a file
-      it.effect(title, () => Effect.flatMap(DeploymentCache.DeploymentCache, body).pipe(Effect.provide(layer)), 30_000)
+      it.scoped(
+        title,
+        () => Effect.flatMap(world, (open) => Effect.flatMap(open(), (cache) => body(cache, open))),
+        30_000
+      )
 
-    test("grants different slots, up to max, and says why the next one waits", () =>
+    test("grants different slots, up to max, and says why the next one waits", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        const b = yield* granted("b")
+        const a = yield* granted(cache, "a")
+        const b = yield* granted(cache, "b")
         assert.notStrictEqual(a.number, b.number)
-        const c = yield* ask("c")
+        const c = yield* ask(cache, "c")
         assert(c._tag === "Waiting")
         assert.strictEqual(c.place, 1)
         assert.include(c.reason, "test a")
@@ -55,32 +81,32 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentCache.Deploymen
 
     test("answers the same key with the same slot, and never again once it has ended", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        assert.deepStrictEqual(yield* granted("a"), a)
-        yield* cache.free(rules, a.number, a.epoch, { clean: false })
-        assert.deepStrictEqual(yield* ask("a"), { _tag: "Ended" })
+        const a = yield* granted(cache, "a")
+        assert.deepStrictEqual(yield* granted(cache, "a"), a)
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        assert.deepStrictEqual(yield* ask(cache, "a"), { _tag: "Ended" })
       }))
 
     test("serves the queue in its order", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* granted("b")
-        yield* ask("c")
-        yield* ask("d")
-        yield* cache.free(rules, a.number, a.epoch, { clean: false })
-        assert.strictEqual((yield* ask("d"))._tag, "Waiting")
-        assert.strictEqual((yield* granted("c")).number, a.number)
+        const a = yield* granted(cache, "a")
+        yield* granted(cache, "b")
+        yield* ask(cache, "c")
+        yield* ask(cache, "d")
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        assert.strictEqual((yield* ask(cache, "d"))._tag, "Waiting")
+        assert.strictEqual((yield* granted(cache, "c")).number, a.number)
       }))
 
     test("grows the epoch with every grant, and refuses an older one", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* cache.free(rules, a.number, a.epoch, { clean: false })
-        const b = yield* granted("b")
+        const a = yield* granted(cache, "a")
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        const b = yield* granted(cache, "b")
         assert.strictEqual(b.number, a.number)
         assert.strictEqual(b.epoch, a.epoch + 1)
         assert.isFalse(yield* cache.beat(rules, a.number, a.epoch))
-        assert.isFalse(yield* cache.free(rules, a.number, a.epoch, { clean: false }))
+        assert.isFalse(yield* cache.free(rules, a.number, a.epoch, dirty))
         const late = yield* Effect.flip(cache.update(rules, a.number, a.epoch, { power: "awake" }))
         assert.strictEqual(late._tag, "LeaseLost")
         assert.isTrue(yield* cache.beat(rules, b.number, b.epoch))
@@ -88,172 +114,543 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentCache.Deploymen
 
     test("keeps a slot for a holder that beats, and takes it from one that does not", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        const b = yield* granted("b")
+        const a = yield* granted(cache, "a")
+        const b = yield* granted(cache, "b")
         yield* TestClock.adjust("40 seconds")
         assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
         yield* TestClock.adjust("40 seconds")
         assert.isFalse(yield* cache.beat(rules, b.number, b.epoch), "its deadline has passed, though nobody expired it")
-        const c = yield* granted("c")
+        const c = yield* granted(cache, "c")
         assert.strictEqual(c.number, b.number)
         assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
       }))
 
     test("ends a hold at max hold, however well it beats", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* Effect.forEach(Array.from({ length: 119 }), () =>
-          Effect.zipRight(TestClock.adjust("30 seconds"), cache.beat(rules, a.number, a.epoch)))
+        const a = yield* granted(cache, "a")
+        yield* Effect.forEach(
+          Array.from({ length: 119 }),
+          () => Effect.zipRight(TestClock.adjust("30 seconds"), cache.beat(rules, a.number, a.epoch))
+        )
         yield* TestClock.adjust("30 seconds")
         assert.isFalse(yield* cache.beat(rules, a.number, a.epoch))
       }))
 
     test("lets a waiter lapse that has stopped to ask", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* granted("b")
-        yield* ask("c")
+        const a = yield* granted(cache, "a")
+        yield* granted(cache, "b")
+        yield* ask(cache, "c")
         yield* TestClock.adjust("50 seconds")
         yield* cache.beat(rules, a.number, a.epoch)
-        yield* ask("d")
+        yield* ask(cache, "d")
         yield* TestClock.adjust("55 seconds")
-        yield* granted("d")
-        assert.deepStrictEqual(yield* ask("c"), { _tag: "Ended" })
+        yield* granted(cache, "d")
+        assert.deepStrictEqual(yield* ask(cache, "c"), { _tag: "Ended" })
       }))
 
     test("grants no slot while a cloud request may be in flight (2)", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* granted("b")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyUntil: 35_000 })
-        yield* cache.free(rules, a.number, a.epoch, { clean: false })
-        const c = yield* ask("c")
+        const a = yield* granted(cache, "a")
+        yield* granted(cache, "b")
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 35_000 })
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        const c = yield* ask(cache, "c")
         assert(c._tag === "Waiting")
-        assert.include(c.reason, "35 s")
+        assert.include(c.reason, "slot 1 may still be changing until 00:00:35 UTC")
         yield* TestClock.adjust("35 seconds")
-        assert.strictEqual((yield* granted("c")).number, a.number)
+        assert.strictEqual((yield* granted(cache, "c")).number, a.number)
       }))
 
     test("keeps an unfenced slot back after an end that was not a release (13)", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        const b = yield* granted("b")
+        const a = yield* granted(cache, "a")
+        const b = yield* granted(cache, "b")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, fenced: false })
         yield* TestClock.adjust("59 seconds")
         yield* cache.beat(rules, b.number, b.epoch)
         yield* TestClock.adjust("1 seconds")
-        assert.strictEqual((yield* ask("c"))._tag, "Waiting")
+        assert.strictEqual((yield* ask(cache, "c"))._tag, "Waiting")
         yield* TestClock.adjust("35 seconds")
-        assert.strictEqual((yield* granted("c")).number, a.number)
+        assert.strictEqual((yield* granted(cache, "c")).number, a.number)
       }))
 
-    test("takes what an ended process held, and its place in the queue, without waiting for a deadline", (cache) =>
+    test("takes what an ended process held, and its place in the queue, without waiting for a deadline", (_, open) =>
       Effect.gen(function*() {
-        const gone = { ...owner, pid: 2 }
-        const knowing: PoolPolicy.PoolRules = { ...rules, max: 1, isGone: ({ pid }) => pid === gone.pid }
-        const askAs = (key: string, pid: number) =>
-          Effect.gen(function*() {
-            yield* cache.enqueue(knowing, { ...ticket(key), owner: { ...owner, pid } })
-            return yield* cache.step({ ...knowing, isGone: undefined }, key)
-          })
-        const a = yield* askAs("a", gone.pid)
-        assert(a._tag === "Granted")
-        assert.strictEqual((yield* askAs("b", gone.pid))._tag, "Waiting")
-        assert.strictEqual((yield* askAs("c", 3))._tag, "Waiting")
-        const c = yield* cache.step(knowing, "c")
-        assert(c._tag === "Granted")
-        assert.deepInclude(c.slot, { number: a.slot.number, epoch: a.slot.epoch + 1 })
-        assert.isFalse(yield* cache.beat(knowing, a.slot.number, a.slot.epoch))
-        const events = yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
+        const one = { rules: { ...rules, max: 1 } }
+        const [gone, other] = [yield* open(process(2)), yield* open(process(3))]
+        const a = yield* granted(gone, "a", one)
+        yield* waits(gone, "b", one)
+        yield* waits(other, "c", one)
+        const c = yield* granted(yield* open(process(4, { gone: [2] })), "c", one)
+        assert.deepInclude(c, { number: a.number, epoch: a.epoch + 1 })
+        assert.strictEqual(c.holder?.owner.pid, 3)
+        assert.isFalse(yield* gone.beat(one.rules, a.number, a.epoch))
+        assert.strictEqual((yield* ask(gone, "b", one))._tag, "Ended")
+        const events = yield* other.events(rules.poolId, lease("a"))
         assert.deepInclude(events.at(-1), { kind: "expired", detail: "its process has ended" })
       }))
 
-    test("leaves an ended process its unfenced slot until the deadline, whose last write may be on its way (13)", (cache) =>
-      Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, fenced: false })
-        yield* cache.step({ ...rules, isGone: () => true }, "a")
-        assert.strictEqual((yield* cache.slots(rules.poolId))[0]?.holder?.leaseId, "lease-a")
-        assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
-      }))
+    test(
+      "leaves an ended process its unfenced slot until the deadline, whose last write may be on its way (13)",
+      (_, open) =>
+        Effect.gen(function*() {
+          const gone = yield* open(process(2))
+          const a = yield* granted(gone, "a")
+          yield* gone.update(rules, a.number, a.epoch, { name: "d1", make: needs, fenced: false })
+          const other = yield* open(process(3, { gone: [2] }))
+          yield* other.sweep(rules)
+          assert.strictEqual((yield* other.look(rules.poolId)).slots[0]?.holder?.leaseId, "lease-a")
+          assert.isTrue(yield* gone.beat(rules, a.number, a.epoch))
+        })
+    )
 
     test("prefers awake and clean, awake, asleep, new, and only then another make", (cache) =>
       Effect.gen(function*() {
         const wide = { ...rules, max: 4 }
-        const take = (key: string, make = needs) =>
-          Effect.gen(function*() {
-            yield* cache.enqueue(wide, ticket(key, make))
-            const status = yield* cache.step(wide, key)
-            assert(status._tag === "Granted")
-            return status.slot
-          })
+        const take = (key: string, make: Make = needs) =>
+          granted(cache, key, { make, rules: wide })
         const [asleep, awake, clean] = [yield* take("1"), yield* take("2"), yield* take("3")]
         yield* cache.update(wide, asleep.number, asleep.epoch, { name: "d1", make: needs, power: "asleep" })
         yield* cache.update(wide, awake.number, awake.epoch, { name: "d2", make: needs, power: "awake" })
         yield* cache.update(wide, clean.number, clean.epoch, { name: "d3", make: needs, power: "awake" })
-        yield* cache.free(wide, asleep.number, asleep.epoch, { clean: false })
-        yield* cache.free(wide, awake.number, awake.epoch, { clean: false })
-        yield* cache.free(wide, clean.number, clean.epoch, { clean: true })
-        const order = yield* Effect.forEach(["4", "5", "6", "7"], (key) => take(key))
+        yield* cache.free(wide, asleep.number, asleep.epoch, dirty)
+        yield* cache.free(wide, awake.number, awake.epoch, dirty)
+        yield* cache.free(wide, clean.number, clean.epoch, { clean: true, usable: true })
+        const order = yield* Effect.forEach(["4", "5", "6", "7"], (key) =>
+          take(key))
         assert.deepStrictEqual(order.map((slot) => slot.number), [clean.number, awake.number, asleep.number, 4])
         const first = order[0]
         assert(first !== undefined)
-        yield* cache.free(wide, first.number, first.epoch, { clean: false })
-        const replaced = yield* take("8", { ...needs, runtimeVersion: "12.7.1" } as never)
+        yield* cache.free(wide, first.number, first.epoch, dirty)
+        const replaced = yield* take("8", { ...needs, runtimeVersion: "12.7.1" })
         assert.strictEqual(replaced.number, first.number)
       }))
 
     test("fills a new slot before it takes another make's", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
+        const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "asleep" })
-        yield* cache.free(rules, a.number, a.epoch, { clean: false })
-        const other = yield* granted("b", { ...needs, region: "eu" })
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        const other = yield* granted(cache, "b", { make: { ...needs, region: "eu" } })
         assert.notStrictEqual(other.number, a.number)
       }))
 
     test("hands over to the queue's head only, in one step (1)", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        const b = yield* granted("b")
+        const a = yield* granted(cache, "a")
+        const b = yield* granted(cache, "b")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
         yield* cache.update(rules, b.number, b.epoch, { name: "d2", make: needs, power: "awake" })
-        yield* ask("c")
+        yield* ask(cache, "c")
         assert.isTrue(yield* cache.handOver(rules, a.number, a.epoch))
         assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch), "one waiter excuses one release, not two")
-        assert.strictEqual((yield* granted("c")).number, a.number)
+        assert.strictEqual((yield* granted(cache, "c")).number, a.number)
         assert.isTrue(yield* cache.beat(rules, b.number, b.epoch), "what was not handed over is still held")
       }))
 
     test("puts a returned slot's ticket back at its old place (9)", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
-        yield* granted("b")
-        yield* ask("c")
+        const a = yield* granted(cache, "a")
+        yield* granted(cache, "b")
+        yield* ask(cache, "c")
         yield* cache.giveBack(rules, a.number, a.epoch, 20_000)
         yield* TestClock.adjust("20 seconds")
-        assert.strictEqual((yield* granted("a")).number, a.number)
+        assert.strictEqual((yield* granted(cache, "a")).number, a.number)
       }))
 
     test("keeps pools apart", (cache) =>
       Effect.gen(function*() {
-        yield* granted("a")
-        const other = { ...rules, poolId: "p2" }
-        yield* cache.enqueue(other, ticket("a"))
-        const status = yield* cache.step(other, "a")
-        assert(status._tag === "Granted")
-        assert.strictEqual(status.slot.epoch, 1)
-        assert.strictEqual((yield* cache.slots("p2")).length, 1)
+        const other = { rules: { ...rules, poolId: "p2", max: 1 } }
+        yield* granted(cache, "a")
+        assert.strictEqual((yield* granted(cache, "a", other)).epoch, 1)
+        yield* granted(cache, "b")
+        const c = yield* waits(cache, "c", other)
+        assert.strictEqual(c.place, 1)
+        assert.include(c.reason, "all 1 deployments are leased")
+        const looks = yield* Effect.forEach(["p1", "p2", "p3"], (pool) => cache.look(pool))
+        assert.deepStrictEqual(looks.map(({ slots, tickets }) => [slots.length, tickets.length]), [[2, 2], [1, 2], [
+          0,
+          0
+        ]])
+        assert.lengthOf(yield* cache.events("p2"), 3)
       }))
 
     test("tells the story of a lease", (cache) =>
       Effect.gen(function*() {
-        const a = yield* granted("a")
+        const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { activity: "creating" })
-        yield* cache.free(rules, a.number, a.epoch, { clean: false })
-        yield* granted("b")
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        yield* granted(cache, "b")
         const events = yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
         assert.deepStrictEqual(events.map((event) => event.kind), ["queued", "granted", "step", "freed"])
+      }))
+
+    test("says why one waits: for those that hold, for what is on its way, for a quarantine, for others", (cache) =>
+      Effect.gen(function*() {
+        const one = { rules: { ...rules, max: 1 } }
+        const reason = (key: string, asking: Asking = one) =>
+          Effect.map(waits(cache, key, asking), (wait) => wait.reason)
+        const a = yield* granted(cache, "a", one)
+        yield* cache.update(one.rules, a.number, a.epoch, { activity: "creating" })
+        assert.strictEqual(yield* reason("b"), "all 1 deployments are leased: slot 1 to test a (creating)")
+        const waiting = yield* waits(cache, "c", one)
+        assert.deepInclude(waiting, { place: 2, since: 0 })
+        assert.deepStrictEqual(waiting.holders, [{ slot: 1, label: "test a", activity: "creating", since: 0 }])
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 10_000 })
+        yield* cache.free(one.rules, a.number, a.epoch, { clean: false, usable: { failure: "Airflow never answered" } })
+        assert.include(yield* reason("b"), "slot 1 may still be changing until 00:00:10 UTC")
+        yield* TestClock.adjust("10 seconds")
+        assert.include(yield* reason("b"), "slot 1 is in quarantine until 00:00:30 UTC: Airflow never answered")
+        yield* TestClock.adjust("20 seconds")
+        yield* granted(cache, "b", one)
+      }))
+
+    test("never creates above max, and grants what is filled when max has been lowered (11)", (cache) =>
+      Effect.gen(function*() {
+        const [a, b] = [yield* granted(cache, "a"), yield* granted(cache, "b")]
+        yield* cache.update(rules, b.number, b.epoch, { name: "d2", make: needs })
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        yield* cache.free(rules, b.number, b.epoch, dirty)
+        const one = { rules: { ...rules, max: 1 } }
+        assert.strictEqual((yield* granted(cache, "c", one)).number, b.number)
+        yield* waits(cache, "d", one)
+        assert.lengthOf((yield* cache.look(rules.poolId)).slots, 2)
+      }))
+
+    test("creates nothing while max deployments are there, held or not", (cache) =>
+      Effect.gen(function*() {
+        const one = { rules: { ...rules, max: 1 } }
+        const a = yield* granted(cache, "a", one)
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 30_000 })
+        yield* cache.free(one.rules, a.number, a.epoch, dirty)
+        yield* waits(cache, "b", one)
+        assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
+      }))
+
+    describe("quarantine", () => {
+      const failed = (failure: string): PoolPolicy.Outcome => ({ clean: false, usable: { failure } })
+      const one = { rules: { ...rules, max: 1, ttl: 10 * rules.ttl } }
+      const use = (cache: Cache, key: string, outcome: PoolPolicy.Outcome) =>
+        Effect.gen(function*() {
+          const slot = yield* granted(cache, key, one)
+          yield* cache.update(one.rules, slot.number, slot.epoch, { name: "d1", make: needs })
+          yield* cache.free(one.rules, slot.number, slot.epoch, outcome)
+        })
+
+      test("holds a slot back for longer after each failure in a row, and forgets them once it was usable", (cache) =>
+        Effect.gen(function*() {
+          yield* use(cache, "1", failed("one"))
+          yield* waits(cache, "2", one)
+          yield* TestClock.adjust("29 seconds")
+          yield* waits(cache, "2", one)
+          yield* TestClock.adjust("1 seconds")
+          yield* use(cache, "2", failed("two"))
+          yield* TestClock.adjust("59 seconds")
+          yield* waits(cache, "3", one)
+          yield* TestClock.adjust("1 seconds")
+          yield* use(cache, "3", dirty)
+          yield* use(cache, "4", failed("three"))
+          yield* TestClock.adjust("30 seconds")
+          yield* use(cache, "5", dirty)
+          const kinds = (yield* cache.events(rules.poolId)).filter(({ kind }) => kind === "quarantined")
+          assert.deepStrictEqual(kinds.map(({ detail }) => detail), ["one", "two", "three"])
+        }))
+
+      test("is kept by who ended before it showed whether the slot is usable", (cache) =>
+        Effect.gen(function*() {
+          yield* use(cache, "1", failed("one"))
+          yield* TestClock.adjust("30 seconds")
+          yield* use(cache, "2", { clean: false, usable: "unknown" })
+          yield* use(cache, "3", failed("two"))
+          const [slot] = (yield* cache.look(rules.poolId)).slots
+          assert.deepInclude(slot?.quarantine, { failures: 2, reason: "two" })
+        }))
+
+      test("is no obstacle to upkeep, which repairs", (cache) =>
+        Effect.gen(function*() {
+          yield* use(cache, "1", failed("one"))
+          assert.isTrue(Option.isSome(yield* cache.claim(one.rules, 1, { leaseId: lease("u"), label: "upkeep" })))
+        }))
+    })
+
+    describe("upkeep", () => {
+      const claim = (cache: Cache, slot: number) => cache.claim(rules, slot, { leaseId: lease("u"), label: "upkeep" })
+
+      test("gets a slot that is free, under an epoch of its own, and holds it like anybody", (cache, open) =>
+        Effect.gen(function*() {
+          const upkeep = yield* open(process(2))
+          const a = yield* granted(cache, "a")
+          assert.isTrue(Option.isNone(yield* claim(upkeep, a.number)), "it is held")
+          assert.isTrue(Option.isNone(yield* claim(upkeep, 7)), "there is no such slot")
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 10_000 })
+          yield* cache.free(rules, a.number, a.epoch, dirty)
+          assert.isTrue(Option.isNone(yield* claim(upkeep, a.number)), "a request may be in flight (2)")
+          yield* TestClock.adjust("10 seconds")
+          const held = Option.getOrThrow(yield* claim(upkeep, a.number))
+          assert.strictEqual(held.epoch, a.epoch + 1)
+          assert.deepInclude(held.holder, { kind: "upkeep", ticket: null, owner: upkeep.owner })
+          assert.isTrue(Option.isNone(yield* claim(cache, a.number)))
+          assert.isTrue(yield* upkeep.beat(rules, held.number, held.epoch))
+          yield* granted(cache, "b")
+          const c = yield* waits(cache, "c")
+          assert.include(c.reason, "to upkeep")
+          yield* TestClock.adjust("60 seconds")
+          assert.isFalse(yield* upkeep.beat(rules, held.number, held.epoch))
+        }))
+
+      test("gets nothing that somebody waits for who can use it", (cache) =>
+        Effect.gen(function*() {
+          const a = yield* granted(cache, "a")
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 10_000 })
+          yield* granted(cache, "b")
+          yield* waits(cache, "c")
+          yield* cache.free(rules, a.number, a.epoch, dirty)
+          yield* TestClock.adjust("10 seconds")
+          assert.isTrue(Option.isNone(yield* claim(cache, a.number)))
+          assert.strictEqual((yield* cache.look(rules.poolId)).slots[0]?.holder?.ticket, "c", "claiming has granted it")
+        }))
+
+      test("gives back what another ledger leases, with no ticket to put back", (cache) =>
+        Effect.gen(function*() {
+          const a = yield* granted(cache, "a")
+          yield* cache.free(rules, a.number, a.epoch, dirty)
+          const held = Option.getOrThrow(yield* claim(cache, a.number))
+          assert.isTrue(yield* cache.giveBack(rules, held.number, held.epoch, 20_000))
+          assert.isFalse(yield* cache.giveBack(rules, held.number, held.epoch, 20_000))
+          const { slots, tickets } = yield* cache.look(rules.poolId)
+          assert.deepInclude(slots[0], { holder: null, busyUntil: 20_000, clean: false })
+          assert.deepStrictEqual(tickets, [])
+        }))
+    })
+
+    describe("observes the cloud", () => {
+      const deployment = (
+        id: string,
+        facts: { readonly name?: string; readonly asleep?: boolean; readonly make?: Make } = {}
+      ) =>
+        new Deployment.Deployment({
+          id: Deployment.DeploymentId.make(id),
+          name: facts.name ?? id,
+          description: "",
+          status: facts.asleep === true ? "HIBERNATING" : "HEALTHY",
+          hibernationRequested: facts.asleep === true,
+          make: facts.make ?? needs,
+          isDevelopment: true,
+          airflowUrl: "",
+          uiUrl: ""
+        })
+      const own = (id: string, slot: number, generation: number, asleep = false) => ({
+        deployment: deployment(id, { asleep }),
+        slot,
+        generation
+      })
+      const slots = (cache: Cache) =>
+        Effect.map(cache.look(rules.poolId), (look) =>
+          look.slots)
+      const facts = ({ adopted, deploymentId, generation, number, power }: Slot.Slot) =>
+        [number, deploymentId as string | null, generation, power, adopted] as const
+
+      test("takes in the pool's own of slots that it does not know, the newest of each", (cache) =>
+        Effect.gen(function*() {
+          yield* TestClock.adjust("1 hours")
+          yield* cache.observe(rules, {
+            own: [own("old", 2, 1), own("new", 2, 3, true), own("one", 1, 1)],
+            adoptable: []
+          })
+          const found = yield* slots(cache)
+          assert.deepStrictEqual(found.map(facts), [[1, "one", 1, "unknown", false], [2, "new", 3, "unknown", false]])
+          const { now } = yield* cache.look(rules.poolId)
+          assert.deepStrictEqual(
+            found.map(({ revokedAt }) => revokedAt),
+            [now, now],
+            "a token may just have been deleted (8)"
+          )
+          const events = yield* cache.events(rules.poolId)
+          assert.deepStrictEqual(events.map(({ detail, kind }) => [kind, detail]), [["discovered", "new"], [
+            "discovered",
+            "one"
+          ]])
+          yield* cache.observe(rules, {
+            own: [own("old", 2, 1), own("new", 2, 3, true), own("one", 1, 1)],
+            adoptable: []
+          })
+          assert.lengthOf(yield* cache.events(rules.poolId), 2)
+        }))
+
+      test("takes nothing into a slot that is held, filled, or of a later generation", (cache) =>
+        Effect.gen(function*() {
+          const a = yield* granted(cache, "a")
+          const b = yield* granted(cache, "b")
+          yield* cache.update(rules, b.number, b.epoch, { generation: 2, name: null })
+          yield* cache.free(rules, b.number, b.epoch, dirty)
+          const seen = { own: [own("x", a.number, 1), own("y", b.number, 1)], adoptable: [] }
+          yield* cache.observe(rules, seen)
+          assert.deepStrictEqual((yield* slots(cache)).map(({ deploymentId }) => deploymentId), [null, null])
+        }))
+
+      test("corrects what it believes of a deployment's power, where nobody holds it and nothing is on its way", (cache) =>
+        Effect.gen(function*() {
+          const wide = { rules: { ...rules, max: 3 } }
+          const [a, b, c] = [
+            yield* granted(cache, "a", wide),
+            yield* granted(cache, "b", wide),
+            yield* granted(cache, "c", wide)
+          ]
+          yield* Effect.forEach([a, b, c], ({ epoch, number }) =>
+            cache.update(rules, number, epoch, {
+              name: `d${number}`,
+              deploymentId: Deployment.DeploymentId.make(`d${number}`),
+              make: needs,
+              power: "awake",
+              busyFor: number === b.number ? 10_000 : null
+            }))
+          yield* cache.free(rules, a.number, a.epoch, dirty)
+          yield* cache.free(rules, b.number, b.epoch, dirty)
+          const seen = { own: [own("d1", 1, 1, true), own("d2", 2, 1, true), own("d3", 3, 1, true)], adoptable: [] }
+          yield* cache.observe(rules, seen)
+          assert.deepStrictEqual((yield* slots(cache)).map(({ power }) => power), ["unknown", "awake", "awake"])
+        }))
+
+      test("adopts up to max, nothing twice, and gives it to nobody who wants another make", (cache) =>
+        Effect.gen(function*() {
+          const seen = {
+            own: [own("one", 1, 1)],
+            adoptable: [deployment("x", { asleep: true }), deployment("y"), deployment("z")]
+          }
+          yield* cache.observe({ ...rules, max: 3 }, seen)
+          yield* cache.observe({ ...rules, max: 3 }, seen)
+          assert.deepStrictEqual((yield* slots(cache)).map(facts), [
+            [1, "one", 1, "awake", false],
+            [2, "x", 1, "unknown", true],
+            [3, "y", 1, "awake", true]
+          ])
+          const other = { make: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } }
+          assert.strictEqual((yield* granted(cache, "a", other)).number, 1)
+          assert.include((yield* waits(cache, "b", other)).reason, "slot 2 is adopted, and of another make")
+          assert.strictEqual((yield* granted(cache, "c", { rules: other.rules })).number, 3, "the awake one")
+        }))
+    })
+
+    describe("time", () => {
+      const hour = 3_600_000
+      /** A host whose uptime the test moves with its clock, while the wall clock jumps by `jump`. */
+      const machine = Effect.map(Effect.clock, (clock) => {
+        const boot = { id: "b1", at: clock.unsafeCurrentTimeMillis() - 500_000 }
+        const uptime = () => clock.unsafeCurrentTimeMillis() - boot.at
+        const wall = { jump: 1_000 * hour }
+        const now = () => clock.unsafeCurrentTimeMillis() + wall.jump
+        const jumping: Clock.Clock = Object.assign(Object.create(clock), { unsafeCurrentTimeMillis: now })
+        return { boot, wall, uptime, jumping }
+      })
+      const start = (open: Open) =>
+        Effect.gen(function*() {
+          const host = yield* machine
+          const at = (pid: number) =>
+            Effect.withClock(open(process(pid, { bootId: host.boot.id, uptime: host.uptime })), host.jumping)
+          return { ...host, at, cache: yield* at(2) }
+        })
+
+      for (const jump of [hour, -hour]) {
+        test(`goes on when the wall clock jumps by ${jump / hour} hours`, (_, open) =>
+          Effect.gen(function*() {
+            const { at, cache, wall } = yield* start(open)
+            const beating = yield* granted(cache, "a")
+            const silent = yield* granted(cache, "b")
+            yield* waits(cache, "c")
+            yield* waits(cache, "silent")
+            const before = (yield* cache.look(rules.poolId)).now
+            wall.jump += jump
+            const other = yield* at(3)
+            yield* TestClock.adjust("30 seconds")
+            assert.strictEqual((yield* other.look(rules.poolId)).now, before + 30_000)
+            yield* waits(other, "c")
+            assert.isTrue(yield* other.beat(rules, beating.number, beating.epoch))
+            yield* TestClock.adjust("31 seconds")
+            assert.strictEqual((yield* granted(other, "c")).number, silent.number, "a dead holder is not immortal")
+            assert.isTrue(yield* cache.beat(rules, beating.number, beating.epoch), "a living one is not freed")
+            assert.strictEqual((yield* ask(cache, "silent"))._tag, "Ended", "nor does a dead waiter live for ever")
+          }))
+      }
+
+      test("does not go back when the host reboots, wherever its wall clock is then", (_, open) =>
+        Effect.gen(function*() {
+          const { at, boot, cache, wall } = yield* start(open)
+          const a = yield* granted(cache, "a")
+          yield* TestClock.adjust("50 seconds")
+          yield* cache.beat(rules, a.number, a.epoch)
+          const { now } = yield* cache.look(rules.poolId)
+          boot.id = "b2"
+          boot.at = yield* Clock.currentTimeMillis
+          wall.jump -= hour
+          const other = yield* at(4)
+          assert.strictEqual((yield* other.look(rules.poolId)).now, now)
+          yield* waits(other, "b", { rules: { ...rules, max: 1 } })
+          yield* TestClock.adjust("59 seconds")
+          yield* waits(other, "b", { rules: { ...rules, max: 1 } })
+          yield* TestClock.adjust("1 seconds")
+          yield* granted(other, "b", { rules: { ...rules, max: 1 } })
+          assert.strictEqual((yield* other.look(rules.poolId)).now, now + 60_000)
+        }))
+
+      test("is the wall clock's again after a reboot, where that is later", (_, open) =>
+        Effect.gen(function*() {
+          const { at, boot, cache, wall } = yield* start(open)
+          yield* granted(cache, "a")
+          const { now } = yield* cache.look(rules.poolId)
+          boot.id = "b2"
+          boot.at = yield* Clock.currentTimeMillis
+          wall.jump += hour
+          assert.strictEqual((yield* (yield* at(4)).look(rules.poolId)).now, now + hour)
+        }))
+    })
+
+    test("tells who looks after the pool", (cache) =>
+      Effect.gen(function*() {
+        const upkeep = Effect.map(cache.look(rules.poolId), (look) =>
+          look.upkeep?.label ?? null)
+        assert.isNull(yield* upkeep)
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
+            label: "one",
+            leaseId: "u",
+            onWait: () =>
+              Effect.void
+          })
+          assert.strictEqual(yield* upkeep, "one")
+        }))
+        assert.isNull(yield* upkeep)
+      }))
+
+    test("is kept alive until the scope closes, and tells at max hold", (cache) =>
+      Effect.gen(function*() {
+        const a = yield* granted(cache, "a")
+        const { lost } = yield* cache.keepAlive(rules, a.number, a.epoch)
+        const told = yield* Effect.fork(Effect.flip(lost))
+        yield* TestClock.adjust("59 minutes")
+        assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
+        assert.isNull(yield* Fiber.poll(told).pipe(Effect.map(Option.getOrNull)))
+        yield* TestClock.adjust("1 minutes")
+        assert.strictEqual((yield* Fiber.join(told)).held, "slot 1")
+      }))
+
+    test("leaves to upkeep what nobody waits for, as long as upkeep is alive (1)", (cache) =>
+      Effect.gen(function*() {
+        const a = yield* granted(cache, "a")
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
+        assert.isFalse(yield* cache.handOver(rules, a.number, a.epoch))
+        yield* Effect.scoped(Effect.zipRight(
+          cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
+            label: "upkeep",
+            leaseId: "u",
+            onWait: () =>
+              Effect.void
+          }),
+          Effect.map(cache.handOver(rules, a.number, a.epoch), assert.isTrue)
+        ))
+        const b = yield* granted(cache, "b")
+        assert.strictEqual(b.number, a.number)
+        assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch))
       }))
 
     test("a lock is held by one, and the next is told by whom", (cache) =>

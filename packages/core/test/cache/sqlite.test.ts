@@ -1,102 +1,367 @@
-import { DeploymentCache } from "@airflow-resource/core"
+import { DeploymentCache, type Host } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
-import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import Database from "better-sqlite3"
-import { Effect, Layer } from "effect"
-import { needs, owner, rules, suite } from "./DeploymentCache.suite.js"
+import { Context, Effect, Fiber, Layer, type Scope, TestClock } from "effect"
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import { fileURLToPath } from "node:url"
+import { networkFileSystem } from "../../src/internal/sqlite/networkFileSystems.js"
+import { ask, granted, rules, suite, waits } from "./DeploymentCache.suite.js"
 
-const open = (path: string) => SqliteDeploymentCache.layer({ path }).pipe(Layer.provide(NodeContext.layer))
+const open = (path: string, host?: Host.Host) =>
+  Effect.map(
+    Layer.build(SqliteDeploymentCache.layer({ path, host }).pipe(Layer.provide(NodeContext.layer))),
+    Context.get(DeploymentCache.DeploymentCache)
+  )
+
+const makeFolder = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/ledger-`)),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
+)
 
 suite(
   "DeploymentCache in SQLite",
-  Layer.unwrapScoped(
-    Effect.map(
-      Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
-      (folder) => open(`${folder}/deep/cluster_cache.db`)
-    )
-  ).pipe(Layer.provide(NodeContext.layer))
+  Effect.map(makeFolder, (folder) => (host) => open(`${folder}/deep/cluster_cache.db`, host))
 )
 
 describe("the SQLite file", () => {
-  const inFolder = <A, E>(body: (folder: string) => Effect.Effect<A, E>) =>
-    Effect.scoped(Effect.flatMap(
-      Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
-      body
-    )).pipe(Effect.provide(NodeContext.layer))
-  const refusal = (path: string) => Effect.flip(Effect.scoped(Layer.build(open(path))))
+  const test = (title: string, body: (path: string) => Effect.Effect<void, unknown, Scope.Scope>, timeout?: number) =>
+    it.scoped(title, () => Effect.flatMap(makeFolder, (folder) => body(`${folder}/cache.db`)), timeout)
+  const refusal = (path: string) => Effect.flip(Effect.scoped(open(path)))
+  /** By somebody else, in between. */
+  const edit = <A>(path: string, f: (db: Database.Database) => A) =>
+    Effect.sync(() => {
+      const db = new Database(path)
+      try {
+        return f(db)
+      } finally {
+        db.close()
+      }
+    })
 
-  it.effect("keeps its ledger from one opening to the next", () =>
-    inFolder((folder) => {
-      const path = `${folder}/cache.db`
-      const ticket = { key: "a", leaseId: "l" as never, needs, owner, label: "a" }
-      const id = (grant: boolean) =>
-        Effect.gen(function*() {
-          const cache = yield* DeploymentCache.DeploymentCache
-          if (grant) {
-            yield* cache.enqueue(rules, ticket)
-            yield* cache.step(rules, "a")
-          }
-          return [cache.ledgerId, (yield* cache.slots(rules.poolId)).length] as const
-        }).pipe(Effect.provide(open(path)))
-      return Effect.gen(function*() {
-        const first = yield* id(true)
-        assert.match(first[0], /^[0-9a-f]{12}$/)
-        assert.deepStrictEqual(yield* id(false), [first[0], 1])
-      })
+  test("keeps its ledger from one opening to the next", (path) =>
+    Effect.gen(function*() {
+      const id = yield* Effect.scoped(
+        Effect.flatMap(open(path), (cache) => Effect.as(granted(cache, "a"), cache.ledgerId))
+      )
+      assert.match(id, /^[0-9a-f]{12}$/)
+      const cache = yield* open(path)
+      assert.strictEqual(cache.ledgerId, id)
+      assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
     }))
 
-  it.effect("of somebody else is refused, untouched", () =>
-    inFolder((folder) =>
-      Effect.gen(function*() {
-        const path = `${folder}/cache.db`
-        const db = new Database(path)
-        db.exec("CREATE TABLE astronomer_deployments (deployment_id TEXT)")
-        db.close()
-        const error = yield* refusal(path)
-        assert.strictEqual(error.kind, "foreign")
-        assert.include(error.message, path)
-        assert.include(error.message, "AIRFLOW_RESOURCE_CACHE")
-        const tables = new Database(path).prepare("SELECT name FROM sqlite_master").all()
-        assert.deepStrictEqual(tables, [{ name: "astronomer_deployments" }])
-        assert.strictEqual(new Database(path).pragma("journal_mode", { simple: true }), "delete")
+  test("is for this user alone, as is a folder made for it", (path) =>
+    Effect.gen(function*() {
+      const deep = path.replace("cache.db", "a/b/cache.db")
+      const cache = yield* open(deep)
+      yield* granted(cache, "a")
+      const mode = (file: string) => (fs.statSync(file).mode & 0o777).toString(8)
+      assert.deepStrictEqual([deep, `${deep}-wal`, `${deep}-shm`].map(mode), ["600", "600", "600"])
+      assert.deepStrictEqual(["a", "a/b"].map((folder) => mode(path.replace("cache.db", folder))), ["700", "700"])
+    }))
+
+  test("is one ledger by whatever link it is reached", (path) =>
+    Effect.gen(function*() {
+      const cache = yield* open(path)
+      fs.symlinkSync(path, `${path}.link`)
+      fs.symlinkSync(path.replace("/cache.db", ""), `${path}.folder`)
+      for (const other of [`${path}.link`, `${path}.folder/cache.db`]) {
+        assert.strictEqual((yield* open(other)).ledgerId, cache.ledgerId)
+      }
+      yield* granted(cache, "a")
+      fs.unlinkSync(`${path}.link`)
+      fs.symlinkSync(`${path}.other`, `${path}.link`)
+      assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
+    }))
+
+  test("of somebody else is refused, untouched", (path) =>
+    Effect.gen(function*() {
+      yield* edit(path, (db) => db.exec("CREATE TABLE astronomer_deployments (deployment_id TEXT)"))
+      const error = yield* refusal(path)
+      assert.strictEqual(error.kind, "foreign")
+      assert.include(error.message, path)
+      assert.include(error.message, "AIRFLOW_RESOURCE_CACHE")
+      yield* edit(path, (db) => {
+        assert.deepStrictEqual(db.prepare("SELECT name FROM sqlite_master").all(), [{ name: "astronomer_deployments" }])
+        assert.strictEqual(db.pragma("journal_mode", { simple: true }), "delete")
       })
-    ))
+      assert.strictEqual((yield* refusal(path.replace("/cache.db", ""))).kind, "foreign")
+    }))
 
-  it.effect("of a newer version is refused", () =>
-    inFolder((folder) =>
+  for (const [kind, version] of [["newer", 99], ["older", 1]] as const) {
+    test(`of ${kind === "newer" ? "a newer" : "an older"} version is refused, untouched`, (path) =>
       Effect.gen(function*() {
-        const path = `${folder}/cache.db`
-        yield* Effect.scoped(Layer.build(open(path)))
-        const db = new Database(path)
-        db.pragma("user_version = 99")
-        db.close()
+        yield* Effect.scoped(open(path))
+        yield* edit(path, (db) => db.pragma(`user_version = ${version}`))
         const error = yield* refusal(path)
-        assert.strictEqual(error.kind, "newer")
-        assert.include(error.message, "99")
+        assert.strictEqual(error.kind, kind)
+        assert.include(error.message, `version ${version}`)
+        assert.strictEqual(yield* edit(path, (db) => db.pragma("user_version", { simple: true })), version)
+      }))
+  }
+
+  test("that is no database is refused, untouched", (path) =>
+    Effect.gen(function*() {
+      const text = "notes of mine ".repeat(100)
+      fs.writeFileSync(path, text)
+      assert.strictEqual((yield* refusal(path)).kind, "corrupt")
+      assert.strictEqual(fs.readFileSync(path, "utf8"), text)
+    }))
+
+  test("with a row that cannot be read says so, typed", (path) =>
+    Effect.gen(function*() {
+      const cache = yield* open(path)
+      yield* granted(cache, "a")
+      yield* edit(path, (db) => db.exec("UPDATE slots SET row = '{}'"))
+      assert.strictEqual((yield* Effect.flip(cache.look(rules.poolId)))._tag, "CacheError")
+      assert.deepInclude(yield* Effect.flip(cache.sweep(rules)), { kind: "corrupt" })
+    }))
+
+  test("in a folder that cannot be made or written to is refused", (path) =>
+    Effect.gen(function*() {
+      fs.writeFileSync(path, "")
+      assert.strictEqual((yield* refusal(`${path}/cache.db`)).kind, "notWritable")
+      assert.strictEqual((yield* refusal("/proc/cache.db")).kind, "notWritable")
+    }))
+
+  it("is refused on a file system that is not the machine's own", () => {
+    const known = {
+      NFS: 0x6969,
+      CIFS: 0xff534d42,
+      SMB2: 0xfe534d42,
+      "9P": 0x01021997,
+      FUSE: 0x65735546,
+      Ceph: 0x00c36400,
+      Lustre: 0x0bd00bd0
+    }
+    for (const [name, type] of Object.entries(known)) assert.strictEqual(networkFileSystem(type), name)
+    assert.strictEqual(networkFileSystem(0xff534d42 | 0), "CIFS", "of 32 bits it is negative")
+    const local = {
+      ext4: 0xef53,
+      tmpfs: 0x01021994,
+      overlay: 0x794c7630,
+      btrfs: 0x9123683e,
+      xfs: 0x58465342,
+      unknown: 0
+    }
+    for (const type of Object.values(local)) assert.isUndefined(networkFileSystem(type))
+    const refused = new DeploymentCache.CacheError({ kind: "network", path: "/net/c.db", detail: "/net is on NFS" })
+    assert.include(
+      refused.message,
+      "/net is on NFS. SQLite needs a local disk: name another file in AIRFLOW_RESOURCE_CACHE"
+    )
+  })
+
+  describe("that is gone while it is open is noticed by a waiter and by a holder", () => {
+    const noticed = (path: string, cache: DeploymentCache.DeploymentCache["Type"]) =>
+      Effect.gen(function*() {
+        const attempts: ReadonlyArray<Effect.Effect<unknown, DeploymentCache.CacheError>> = [
+          cache.step(rules, "a"),
+          cache.beat(rules, 1, 1),
+          cache.look(rules.poolId)
+        ]
+        for (const attempt of attempts) {
+          const error = yield* Effect.flip(attempt)
+          assert.deepInclude(error, { kind: "replaced", path, retryable: false })
+        }
       })
-    ))
+    const sides = ["-wal", "-shm"]
+    const remove = (path: string) => fs.rmSync(path, { force: true })
+    const cases: Record<string, (path: string) => Effect.Effect<void, unknown, Scope.Scope>> = {
+      "deleted": (path) => Effect.sync(() => remove(path)),
+      "deleted with its -wal and -shm": (path) =>
+        Effect.sync(() => ["", ...sides].forEach((side) => remove(path + side))),
+      "deprived of its -wal and -shm": (path) => Effect.sync(() => sides.forEach((side) => remove(path + side))),
+      "replaced by another ledger": (path) =>
+        Effect.gen(function*() {
+          ;["", ...sides].forEach((side) => remove(path + side))
+          yield* granted(yield* open(path), "other")
+        })
+    }
+    for (const [name, happens] of Object.entries(cases)) {
+      test(name, (path) =>
+        Effect.gen(function*() {
+          const cache = yield* open(path)
+          const slot = yield* granted(cache, "a")
+          const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+          const told = yield* Effect.fork(Effect.flip(lost))
+          yield* TestClock.adjust("1 seconds")
+          yield* happens(path)
+          yield* noticed(path, cache)
+          yield* TestClock.adjust(rules.ttl / 4)
+          assert.include((yield* Fiber.join(told)).reason, "moved, deleted or replaced")
+        }))
+    }
 
-  it.effect("that is no database is refused, untouched", () =>
-    inFolder((folder) =>
+    test("moved away; and is used on once it is back", (path) =>
       Effect.gen(function*() {
-        const fs = yield* FileSystem.FileSystem
-        const path = `${folder}/cache.db`
-        yield* fs.writeFileString(path, "notes of mine ".repeat(100))
-        assert.strictEqual((yield* refusal(path)).kind, "corrupt")
-        assert.include(yield* fs.readFileString(path), "notes of mine")
-      }).pipe(Effect.provide(NodeContext.layer))
-    ))
+        const cache = yield* open(path)
+        const slot = yield* granted(cache, "a")
+        fs.renameSync(path, `${path}.away`)
+        yield* noticed(path, cache)
+        fs.renameSync(`${path}.away`, path)
+        assert.isTrue(yield* cache.beat(rules, slot.number, slot.epoch))
+      }))
+  })
 
-  it.effect("in a folder that cannot be made or written to is refused", () =>
-    inFolder((folder) =>
-      Effect.gen(function*() {
-        const fs = yield* FileSystem.FileSystem
-        yield* fs.writeFileString(`${folder}/file`, "")
-        const error = yield* refusal(`${folder}/file/cache.db`)
-        assert.strictEqual(error.kind, "notWritable")
-        assert.strictEqual((yield* refusal("/proc/cache.db")).kind, "notWritable")
-      }).pipe(Effect.provide(NodeContext.layer))
-    ))
+  test("whose write lock another process keeps says so, after some seconds", (path) =>
+    Effect.gen(function*() {
+      const cache = yield* open(path)
+      yield* granted(cache, "a")
+      const error = yield* Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const db = new Database(path)
+          db.exec("BEGIN IMMEDIATE")
+          return db
+        }),
+        () =>
+          Effect.gen(function*() {
+            assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1, "looking needs no lock")
+            const attempt = yield* Effect.fork(Effect.flip(cache.sweep(rules)))
+            yield* TestClock.adjust("1 minutes")
+            return yield* Fiber.join(attempt)
+          }),
+        (db) => Effect.sync(() => db.close())
+      )
+      assert.deepInclude(error, { kind: "busy", retryable: true })
+      assert.include(error.message, "Another process keeps its write lock")
+      yield* cache.sweep(rules)
+    }), 20_000)
+
+  test("lets no two connections work on what they read at the same time", (path) =>
+    Effect.gen(function*() {
+      const caches = [yield* open(path), yield* open(path)]
+      yield* Effect.forEach(
+        Array.from({ length: 40 }, (_, index) => index),
+        (index) => ask(caches[index % 2]!, `t${index}`),
+        { concurrency: "unbounded", discard: true }
+      )
+      const { tickets } = yield* caches[0]!.look(rules.poolId)
+      assert.deepStrictEqual(tickets.map(({ seq }) => seq), Array.from({ length: 40 }, (_, index) => index + 1))
+    }))
+
+  test("is made once, however many processes open it at once", (path) =>
+    Effect.gen(function*() {
+      const start = Effect.acquireRelease(
+        Effect.sync(() =>
+          spawn(
+            process.execPath,
+            [
+              "--conditions=@airflow-resource/source",
+              "--import=tsx",
+              fileURLToPath(new URL("opener.ts", import.meta.url)),
+              path
+            ],
+            { stdio: ["pipe", "pipe", "inherit"] }
+          )
+        ),
+        (child) => Effect.sync(() => child.kill("SIGKILL"))
+      )
+      const children = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => start)
+      const line = (child: (typeof children)[number]) =>
+        Effect.async<string>((resume) =>
+          void child.stdout.once("data", (data) => resume(Effect.succeed(String(data).trim())))
+        )
+      assert.deepStrictEqual(
+        new Set(yield* Effect.forEach(children, line, { concurrency: "unbounded" })),
+        new Set(["ready"])
+      )
+      const ids = yield* Effect.forEach(
+        children,
+        (child) => Effect.zipLeft(line(child), Effect.sync(() => child.stdin.write("go\n")), { concurrent: true }),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(new Set(ids).size, 1)
+      assert.strictEqual(ids[0], (yield* open(path)).ledgerId)
+    }), 60_000)
+
+  test("shows its deployments to people who use sqlite3, by the names that they know", (path) =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 days")
+      const cache = yield* open(path)
+      const [a, b] = [yield* granted(cache, "a"), yield* granted(cache, "b")]
+      yield* cache.update(rules, a.number, a.epoch, {
+        name: "d1",
+        deploymentId: "id1" as never,
+        make: a.make,
+        power: "awake"
+      })
+      yield* cache.update(rules, b.number, b.epoch, {
+        name: "d2",
+        deploymentId: "id2" as never,
+        make: a.make,
+        power: "asleep"
+      })
+      yield* TestClock.adjust("1500 millis")
+      yield* cache.free(rules, b.number, b.epoch, { clean: false, usable: true })
+      const rows = yield* edit(path, (db) => db.prepare("SELECT * FROM deployments").all())
+      assert.deepStrictEqual(rows, [
+        {
+          pool: "p1",
+          slot: 1,
+          deployment_id: "id1",
+          deployment_name: "d1",
+          status: "HEALTHY",
+          worker_pid: process.pid,
+          test_name: "test a",
+          in_use: 1,
+          created_at: "1970-01-02T00:00:00.000Z",
+          last_accessed: "1970-01-02T00:00:00.000Z"
+        },
+        {
+          pool: "p1",
+          slot: 2,
+          deployment_id: "id2",
+          deployment_name: "d2",
+          status: "HIBERNATING",
+          worker_pid: null,
+          test_name: null,
+          in_use: 0,
+          created_at: "1970-01-02T00:00:00.000Z",
+          last_accessed: "1970-01-02T00:00:01.500Z"
+        }
+      ])
+    }))
+
+  test("forgets old tickets and events when it is opened, and none that matter", (path) =>
+    Effect.gen(function*() {
+      const visit = <A, E>(body: (cache: DeploymentCache.DeploymentCache["Type"]) => Effect.Effect<A, E>) =>
+        Effect.scoped(Effect.flatMap(open(path), body))
+      const count = (table: string) =>
+        edit(path, (db) => db.prepare(`SELECT count(*) AS n FROM ${table}`).pluck().get() as number)
+      yield* visit((cache) =>
+        Effect.flatMap(granted(cache, "a"), (a) => cache.free(rules, a.number, a.epoch, { clean: false, usable: true }))
+      )
+      yield* TestClock.adjust("6.9 days")
+      yield* visit((cache) => Effect.map(ask(cache, "a"), ({ _tag }) => assert.strictEqual(_tag, "Ended")))
+      yield* TestClock.adjust("3 hours")
+      yield* visit(() => Effect.void)
+      assert.deepStrictEqual([yield* count("tickets"), yield* count("events")], [0, 3])
+      yield* visit((cache) => granted(cache, "b"))
+      yield* TestClock.adjust("24 days")
+      yield* visit(() => Effect.void)
+      assert.deepStrictEqual([yield* count("tickets"), yield* count("events")], [1, 2], "what has not ended stays")
+    }))
+
+  test("reads no more of a long history than it needs", (path) =>
+    Effect.gen(function*() {
+      const cache = yield* open(path)
+      yield* granted(cache, "a")
+      const plans = yield* edit(path, (db) =>
+        [
+          "SELECT max(seq) FROM tickets WHERE pool = 'p1'",
+          `SELECT seq, row FROM tickets INDEXED BY tickets_live WHERE pool = 'p1' AND state <> 'ended'
+            UNION SELECT seq, row FROM tickets WHERE pool = 'p1' AND key = 'a' ORDER BY seq`,
+          "SELECT * FROM events WHERE pool = 'p1' AND lease_id = 'l' ORDER BY seq",
+          "DELETE FROM events WHERE at < 1",
+          "DELETE FROM tickets WHERE state = 'ended' AND seen < 1"
+        ].flatMap((text) =>
+          db.prepare(`EXPLAIN QUERY PLAN ${text}`).all().map((row) => (row as { detail: string }).detail)
+        ))
+      assert.deepStrictEqual(plans.filter((detail) => detail.startsWith("SCAN")), [])
+      yield* waits(cache, "b", { rules: { ...rules, max: 1 } })
+    }))
 })

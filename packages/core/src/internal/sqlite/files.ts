@@ -1,0 +1,67 @@
+/** The ledger's files: where they are, whether they may be used, and whether they are still those that were opened. */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as nodeFs from "node:fs"
+import { CacheError } from "../../DeploymentCache.js"
+import { networkFileSystem } from "./networkFileSystems.js"
+
+/** Makes folder and file where they are missing, for this user alone, and answers the file's own path: links lead to one ledger. */
+export const locate = (path: string): Effect.Effect<string, CacheError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const folder = (yield* Path.Path).dirname(path)
+    yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+    yield* refuseNetwork(path, folder)
+    yield* fs.access(folder, { writable: true })
+    // root may write anywhere, read-only file systems excepted
+    const probe = yield* fs.makeTempDirectory({ directory: folder, prefix: ".writable-" })
+    yield* fs.remove(probe, { recursive: true })
+    // exclusive: to open and close a file that SQLite has open in this process would drop SQLite's locks on it
+    yield* Effect.scoped(fs.open(path, { flag: "wx", mode: 0o600 })).pipe(
+      Effect.catchIf((error) => error._tag === "SystemError" && error.reason === "AlreadyExists", () => Effect.void)
+    )
+    yield* fs.access(path, { writable: true })
+    return yield* fs.realPath(path)
+  }).pipe(
+    Effect.catchTags({
+      BadArgument: (error) => new CacheError({ kind: "notWritable", path, detail: error.message }),
+      SystemError: (error) => new CacheError({ kind: "notWritable", path, detail: error.message })
+    })
+  )
+
+const refuseNetwork = (path: string, folder: string) =>
+  Effect.gen(function*() {
+    const { type } = yield* Effect.try({
+      try: () => nodeFs.statfsSync(folder),
+      catch: (cause) => new CacheError({ kind: "io", path, detail: String(cause) })
+    })
+    const name = networkFileSystem(type)
+    if (name !== undefined) {
+      return yield* new CacheError({ kind: "network", path, detail: `${folder} is on ${name}` })
+    }
+  })
+
+/** A path, and the file that was found there: device and inode. */
+export type Watched = readonly [path: string, identity: string | undefined]
+
+export const watch = (path: string): Watched => [path, identify(path)]
+
+/** `heartbeatThread.mjs` has the same line. */
+const identify = (path: string): string | undefined => {
+  const found = nodeFs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found && `${found.dev}:${found.ino}`
+}
+
+/** Fails once other processes that open the ledger would find another one. */
+export const stillThere = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
+  Effect.try({
+    try: () => watched.find(([file, identity]) => identify(file) !== identity)?.[0],
+    catch: (cause) => new CacheError({ kind: "io", path, detail: String(cause) })
+  }).pipe(
+    Effect.flatMap((file) =>
+      file === undefined
+        ? Effect.void
+        : new CacheError({ kind: "replaced", path, detail: `${file} was moved, deleted or replaced while it was open` })
+    )
+  )

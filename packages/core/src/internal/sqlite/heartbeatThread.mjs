@@ -1,0 +1,74 @@
+// @ts-check
+// Plain JavaScript, for it must run from the source tree, too, and Node 20 starts no thread with a TypeScript file.
+import { statSync } from "node:fs"
+import { uptime } from "node:os"
+import { performance } from "node:perf_hooks"
+import process from "node:process"
+import { clearTimeout, setTimeout } from "node:timers"
+import { pathToFileURL } from "node:url"
+import { parentPort, workerData } from "node:worker_threads"
+
+/** @type {import("./HeartbeatThread.js").Start} */
+const { beat, bootId, driver, file, hasUptime, watched } = workerData
+
+/** @type {{ default: typeof import("better-sqlite3") }} */
+const { default: Database } = await import(pathToFileURL(driver).href)
+const db = new Database(file, { fileMustExist: true, timeout: 100 })
+// after a power failure nobody is there to miss a beat
+db.pragma("synchronous = NORMAL")
+const statement = db.prepare(beat)
+
+/** @type {Map<number, { deadline: number, timer: NodeJS.Timeout | undefined }>} */
+const kept = new Map()
+
+/** @param {import("./HeartbeatThread.js").Order} order */
+const obey = (order) => {
+  if (order.order === "keep") {
+    kept.set(order.lease.id, { deadline: performance.now() + order.lease.ttl, timer: undefined })
+    visit(order.lease)
+  } else if (order.order === "drop") {
+    clearTimeout(kept.get(order.id)?.timer)
+    kept.delete(order.id)
+  } else {
+    db.close()
+    process.exit()
+  }
+}
+
+/** @param {import("./HeartbeatThread.js").Lease} lease */
+const visit = (lease) => {
+  const state = kept.get(lease.id)
+  if (state === undefined) return
+  const sentAt = performance.now()
+  const result = sentAt < state.deadline ? send(lease) : "silent"
+  if (result === "held") state.deadline = sentAt + lease.ttl
+  if (result === "silent" || result === "replaced") {
+    kept.delete(lease.id)
+    /** @type {import("./HeartbeatThread.js").Report} */
+    const report = { id: lease.id, loss: result }
+    parentPort?.postMessage(report)
+    return
+  }
+  // a ledger that cannot be reached is no loss before the deadline is: it is asked again soon
+  const pause = result === "held" ? lease.ttl / 4 : Math.min(lease.ttl / 16, state.deadline - performance.now())
+  state.timer = setTimeout(visit, pause, lease)
+}
+
+/** @param {import("./HeartbeatThread.js").Lease} lease */
+const send = ({ epoch, pool, slot, ttl }) => {
+  try {
+    const rows = statement.all(ttl, hasUptime ? uptime() * 1000 : null, bootId, Date.now(), pool, slot, epoch)
+    if (watched.some(([path, identity]) => identify(path) !== identity)) return "replaced"
+    return rows.length === 1 ? "held" : "silent"
+  } catch {
+    return "unreachable"
+  }
+}
+
+/** `files.ts` has the same line. @param {string} path */
+const identify = (path) => {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found && `${found.dev}:${found.ino}`
+}
+
+parentPort?.on("message", obey)

@@ -1,0 +1,26 @@
+/** What `statfs` answers on Linux for file systems whose locks or shared memory do not reach every process that sees the file. */
+const networkFileSystems: ReadonlyMap<number, string> = new Map([
+  [0x6969, "NFS"],
+  [0x517b, "SMB"],
+  [0xff534d42, "CIFS"],
+  [0xfe534d42, "SMB2"],
+  [0x01021997, "9P"],
+  [0x65735546, "FUSE"],
+  [0x5346414f, "AFS"],
+  [0x6b414653, "AFS"],
+  [0x73757245, "Coda"],
+  [0x564c, "NCP"],
+  [0x00c36400, "Ceph"],
+  [0x0bd00bd0, "Lustre"],
+  [0x47504653, "GPFS"],
+  [0x01161970, "GFS2"],
+  [0x7461636f, "OCFS2"],
+  [0xaad7aaea, "PanFS"],
+  [0x19830326, "BeeGFS"],
+  [0x786f4256, "a VirtualBox shared folder"],
+  [0xbacbacbc, "a VMware shared folder"],
+  [0x7c7c6673, "a Parallels shared folder"]
+])
+
+/** `undefined`: a local one, as far as can be told. */
+export const networkFileSystem = (type: number): string | undefined => networkFileSystems.get(type >>> 0)

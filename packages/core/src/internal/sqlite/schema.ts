@@ -1,0 +1,51 @@
+/** "ARL1" in the file's header says that it is ours; `user_version` says which schema. */
+export const applicationId = 0x41524c31
+export const schemaVersion = 3
+
+const day = 86_400_000
+/** An ended ticket's key is never granted again for so long. */
+export const ticketsStay = 7 * day
+export const eventsStay = 30 * day
+
+export const schema: ReadonlyArray<string> = [
+  `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
+  `CREATE TABLE clock (
+    one INTEGER PRIMARY KEY CHECK (one = 1), boot_id TEXT NOT NULL, wall REAL NOT NULL, uptime REAL NOT NULL,
+    last INTEGER NOT NULL) STRICT`,
+  `CREATE TABLE slots (
+    pool TEXT NOT NULL, number INTEGER NOT NULL, epoch INTEGER NOT NULL, deadline INTEGER, max_until INTEGER,
+    seen INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (pool, number)) STRICT`,
+  `CREATE TABLE tickets (
+    pool TEXT NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, seen INTEGER NOT NULL,
+    row TEXT NOT NULL, PRIMARY KEY (pool, key)) STRICT`,
+  `CREATE INDEX tickets_by_seq ON tickets (pool, seq)`,
+  `CREATE INDEX tickets_live ON tickets (pool, seq) WHERE state <> 'ended'`,
+  `CREATE INDEX tickets_ended ON tickets (seen) WHERE state = 'ended'`,
+  `CREATE TABLE locks (name TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT`,
+  `CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL,
+    slot INTEGER, epoch INTEGER, lease_id TEXT, detail TEXT NOT NULL) STRICT`,
+  `CREATE INDEX events_of_lease ON events (pool, lease_id)`,
+  `CREATE INDEX events_by_time ON events (at)`,
+  // for people: the columns that they know from the Python fixture's cache
+  `CREATE VIEW deployments AS
+    SELECT pool, number AS slot,
+      row ->> '$.deploymentId' AS deployment_id, row ->> '$.name' AS deployment_name,
+      CASE row ->> '$.power' WHEN 'awake' THEN 'HEALTHY' WHEN 'asleep' THEN 'HIBERNATING' ELSE 'UNKNOWN' END AS status,
+      row ->> '$.holder.owner.pid' AS worker_pid,
+      row ->> '$.holder.label' AS test_name,
+      row ->> '$.holder' IS NOT NULL AS in_use,
+      strftime('%Y-%m-%dT%H:%M:%fZ', (row ->> '$.filledAt') / 1000.0, 'unixepoch') AS created_at,
+      strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(row ->> '$.holder.since', row ->> '$.freedAt') / 1000.0, 'unixepoch')
+        AS last_accessed
+    FROM slots WHERE row ->> '$.name' IS NOT NULL ORDER BY pool, number`
+]
+
+/**
+ * Pushes a holder's deadline, sent by the store and by the thread that beats for it. Parameters: see {@link beatParameters}.
+ * A deadline that has passed is not pushed, even if nobody has expired the holder (counterexample 9).
+ */
+export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
+  FROM (SELECT CAST(round(coalesce((SELECT wall + ? - uptime FROM clock WHERE boot_id = ?), ?)) AS INTEGER) AS now) AS time
+  WHERE pool = ? AND number = ? AND epoch = ? AND max_until > time.now
+  RETURNING number`

@@ -1,0 +1,62 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import { CacheError } from "../../DeploymentCache.js"
+
+/** `withTransaction` begins deferred: what it reads may be stale when it writes. */
+export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IMMEDIATE") =>
+  SqlClient.makeWithTransaction({
+    transactionTag: SqlClient.TransactionConnection,
+    spanAttributes: [["db.system.name", "sqlite"]],
+    // begun here, so that a busy database fails typed
+    acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
+      Scope.extend(sql.reserve, scope).pipe(
+        Effect.tap((connection) => connection.executeUnprepared(begin, [], undefined)),
+        Effect.map((connection) => [scope, connection] as const),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )),
+    begin: () => Effect.void,
+    savepoint: (connection, id) => connection.executeUnprepared(`SAVEPOINT s${id}`, [], undefined),
+    commit: (connection) => connection.executeUnprepared("COMMIT", [], undefined),
+    rollback: (connection) => connection.executeUnprepared("ROLLBACK", [], undefined),
+    rollbackSavepoint: (connection, id) => connection.executeUnprepared(`ROLLBACK TO SAVEPOINT s${id}`, [], undefined)
+  })
+
+/** A caller's own transaction must not decide about ours. */
+export const detached = Effect.mapInputContext((context: Context.Context<never>) =>
+  Context.omit(SqlClient.TransactionConnection)(context as Context.Context<SqlClient.TransactionConnection>)
+) as <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
+
+/** Waits for other processes, some seconds at most, and not in the driver: its wait blocks the event loop. */
+export const classify =
+  (path: string) =>
+  <A, E extends SqlError | CacheError, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, CacheError, R> =>
+    effect.pipe(
+      Effect.mapError((error: SqlError | CacheError) =>
+        error._tag === "CacheError" ? error : toCacheError(path, error.cause)
+      ),
+      Effect.retry({
+        while: (error) => error.retryable,
+        schedule: Schedule.jittered(Schedule.spaced("25 millis")).pipe(Schedule.intersect(Schedule.recurs(150)))
+      })
+    )
+
+export const toCacheError = (path: string, cause: unknown): CacheError => {
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
+  const kind = kinds.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "io"
+  return new CacheError({ kind, path, detail: `${code} ${cause instanceof Error ? cause.message : ""}`.trim() })
+}
+
+const kinds: ReadonlyArray<readonly [prefix: string, kind: CacheError["kind"]]> = [
+  ["SQLITE_BUSY", "busy"],
+  ["SQLITE_LOCKED", "busy"],
+  ["SQLITE_NOTADB", "corrupt"],
+  ["SQLITE_CORRUPT", "corrupt"],
+  ["SQLITE_READONLY_DBMOVED", "replaced"],
+  ["SQLITE_READONLY", "notWritable"],
+  ["SQLITE_CANTOPEN", "notWritable"]
+]

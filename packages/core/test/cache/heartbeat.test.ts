@@ -1,0 +1,136 @@
+import { DeploymentCache, Host } from "@airflow-resource/core"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { NodeContext } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Option, Schedule, type Scope } from "effect"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import type { Worker } from "node:worker_threads"
+import { vi } from "vitest"
+import { granted, rules as slow } from "./DeploymentCache.suite.js"
+
+const started: Array<Worker> = []
+vi.mock(import("node:worker_threads"), async (original) => {
+  const threads = await original()
+  return {
+    ...threads,
+    Worker: class extends threads.Worker {
+      constructor(...args: ConstructorParameters<typeof Worker>) {
+        super(...args)
+        started.push(this)
+      }
+    }
+  }
+})
+
+const rules = { ...slow, ttl: 1_000, max: 200 }
+type Cache = DeploymentCache.DeploymentCache["Type"]
+
+const test = (title: string, body: (cache: Cache, path: string) => Effect.Effect<void, unknown, Scope.Scope>) =>
+  it.scopedLive(title, () =>
+    Effect.gen(function*() {
+      started.length = 0
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/ledger-`)),
+        (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+      )
+      const host = yield* Host.live
+      const layer = SqliteDeploymentCache.layer({ path: `${folder}/cache.db`, host })
+      const cache = Context.get(yield* Layer.build(layer), DeploymentCache.DeploymentCache)
+      yield* body(cache, `${folder}/cache.db`)
+    }).pipe(Effect.provide(NodeContext.layer)), 20_000)
+
+const until = <E>(look: Effect.Effect<boolean, E>) =>
+  look.pipe(
+    Effect.filterOrFail((done) => done, () => "not yet" as const),
+    Effect.retry({ while: (error) => error === "not yet", schedule: Schedule.spaced("20 millis") }),
+    Effect.timeout("10 seconds")
+  )
+
+const deadline = (cache: Cache) => Effect.map(cache.look(rules.poolId), ({ slots }) => slots[0]?.holder?.deadline ?? 0)
+
+const block = (millis: number) =>
+  Effect.sync(() => {
+    const end = performance.now() + millis
+    while (performance.now() < end);
+  })
+
+test("a lease outlives a test that blocks the event loop", (cache) =>
+  Effect.gen(function*() {
+    const slot = yield* granted(cache, "a", { rules })
+    yield* cache.keepAlive(rules, slot.number, slot.epoch)
+    const before = yield* deadline(cache)
+    yield* until(Effect.map(deadline(cache), (now) => now > before))
+    const unblocked = yield* deadline(cache)
+    yield* block(3 * rules.ttl)
+    assert.isAbove(yield* deadline(cache), unblocked + rules.ttl)
+    assert.isTrue(yield* cache.beat(rules, slot.number, slot.epoch))
+  }))
+
+test("a lease is lost with its file even before the thread could open it", (cache, path) =>
+  Effect.gen(function*() {
+    const slot = yield* granted(cache, "a", { rules })
+    const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+    fs.rmSync(path)
+    assert.include((yield* Effect.flip(lost)).reason, "moved, deleted or replaced")
+  }))
+
+test("a lease ends at max hold all the same, and is told", (cache) =>
+  Effect.gen(function*() {
+    const short = { ...rules, maxHold: 1_500 }
+    const slot = yield* granted(cache, "a", { rules: short })
+    const { lost } = yield* cache.keepAlive(short, slot.number, slot.epoch)
+    assert.include((yield* Effect.flip(lost)).reason, "MAX_HOLD")
+    assert.isFalse(yield* cache.beat(short, slot.number, slot.epoch))
+  }))
+
+test("a lease is lost with its file", (cache, path) =>
+  Effect.gen(function*() {
+    const slot = yield* granted(cache, "a", { rules })
+    const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+    const at = yield* deadline(cache)
+    yield* until(Effect.map(deadline(cache), (now) => now > at))
+    fs.rmSync(path)
+    assert.include((yield* Effect.flip(lost)).reason, "moved, deleted or replaced")
+  }))
+
+test(
+  "a hundred leases are one thread, that of a process which holds none is not started, and it ends with the layer",
+  (_, path) =>
+    Effect.gen(function*() {
+      yield* Effect.scoped(Effect.gen(function*() {
+        const host = yield* Host.live
+        const cache = Context.get(
+          yield* Layer.build(SqliteDeploymentCache.layer({ path, host })),
+          DeploymentCache.DeploymentCache
+        )
+        assert.lengthOf(started, 0)
+        const slots = yield* Effect.forEach(
+          Array.from({ length: 100 }),
+          (_, n) => granted(cache, `t${n}`, { rules: { ...rules, ttl: 20_000 } })
+        )
+        yield* Effect.forEach(slots, ({ epoch, number }) => cache.keepAlive(rules, number, epoch))
+        yield* until(Effect.map(cache.look(rules.poolId), ({ now, slots }) =>
+          slots.every(({ holder }) =>
+            holder !== null && holder.deadline < now + rules.ttl + 1
+          )))
+        assert.lengthOf(started, 1)
+        assert.isAbove(started[0]?.threadId ?? 0, 0)
+      }))
+      assert.strictEqual(started[0]?.threadId, -1, "it has ended")
+    }).pipe(Effect.provide(NodeContext.layer))
+)
+
+test("a lease goes on from here when the thread dies", (cache) =>
+  Effect.gen(function*() {
+    const slot = yield* granted(cache, "a", { rules })
+    const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+    const told = yield* Effect.fork(lost)
+    yield* Effect.promise(() => started[0]!.terminate())
+    const at = yield* deadline(cache)
+    yield* until(Effect.map(deadline(cache), (now) => now > at + rules.ttl))
+    assert.isTrue(Option.isNone(yield* Fiber.poll(told)))
+    const later = yield* granted(cache, "b", { rules })
+    yield* cache.keepAlive(rules, later.number, later.epoch)
+    assert.lengthOf(started, 1)
+  }))

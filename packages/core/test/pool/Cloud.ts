@@ -1,0 +1,325 @@
+/**
+ * A deterministic cloud: deployments with Astro's states, tokens of their own, and an Airflow in each. Requests take time, may be held
+ * back, and may lose their answers; they land whatever has become of their sender.
+ */
+import {
+  type Airflow,
+  type AirflowApi,
+  AirflowError,
+  Deployment,
+  DeploymentProvider,
+  type DeploymentProvider as Provider
+} from "@airflow-resource/core"
+import { DateTime, Effect, Option, Redacted } from "effect"
+import type { VirtualTime } from "./VirtualTime.js"
+
+const { ProviderError } = DeploymentProvider
+type ProviderError = Provider.ProviderError
+
+export interface CloudOptions {
+  readonly createTakes: number
+  readonly wakeTakes: number
+  readonly hibernateTakes: number
+  /** A deleted token is accepted for so long. */
+  readonly revocationLag: number
+  /** There and back. */
+  readonly latency: number
+}
+
+/** Who wrote something, by the name of the token. */
+export interface Writer {
+  readonly ledger: string
+  readonly slot: number
+  readonly epoch: number
+}
+
+interface Token extends Provider.DeploymentToken {
+  readonly value: string
+  deletedAt: number | undefined
+}
+
+interface Fact extends Provider.NewDeployment {
+  readonly id: Deployment.DeploymentId
+  readonly createdAt: number
+  power: { readonly asleep: boolean; readonly since: number; readonly from: Deployment.DeploymentStatus } | undefined
+  readonly tokens: Array<Token>
+  /** Key → its writer: all that is ever in an Airflow of this world. */
+  readonly variables: Map<string, Writer | string>
+}
+
+/** A request on its way. */
+export interface Flight {
+  readonly sender: string
+  readonly call: string
+  /** It arrives and is carried out, and the answer reaches whoever still waits. */
+  readonly land: () => void
+  /** It never arrives; its sender is told that nothing is known of it. */
+  readonly getLost: () => void
+  /** Its sender stops waiting; it may still arrive. */
+  readonly timeOut: () => void
+}
+
+/** What becomes of the next request that matches. */
+export interface Fate {
+  readonly matches: (request: { readonly sender: string; readonly call: string; readonly target: string }) => boolean
+  readonly becomes:
+    | "held"
+    | "answer lost"
+    | "lost"
+    | "refused"
+    | { readonly landsIn: number }
+}
+
+export type CloudEvent =
+  | {
+    readonly _tag: "Wrote"
+    readonly at: number
+    readonly deployment: string
+    readonly writer: Writer | string
+    readonly key: string
+  }
+  | { readonly _tag: "Created" | "Deleted" | "Woken" | "Hibernated"; readonly at: number; readonly deployment: string }
+
+export class Cloud {
+  readonly facts = new Map<string, Fact>()
+  readonly held: Array<Flight> = []
+  readonly fates: Array<Fate> = []
+  readonly log: Array<CloudEvent> = []
+  readonly #time: VirtualTime
+  readonly #options: CloudOptions
+  #count = 0
+
+  constructor(time: VirtualTime, options: CloudOptions) {
+    this.#time = time
+    this.#options = options
+  }
+
+  statusOf({ createdAt, power }: Fact): Deployment.DeploymentStatus {
+    const { createTakes, hibernateTakes, wakeTakes } = this.#options
+    const { now } = this.#time
+    if (now < createdAt + createTakes) return "CREATING"
+    if (power === undefined) return "HEALTHY"
+    const settled = Math.max(power.since, createdAt + createTakes) + (power.asleep ? hibernateTakes : wakeTakes)
+    if (power.asleep) return now < settled ? "HEALTHY" : "HIBERNATING"
+    return power.from === "HEALTHY" || now >= settled ? "HEALTHY" : "DEPLOYING"
+  }
+
+  view(fact: Fact): Deployment.Deployment {
+    return new Deployment.Deployment({
+      id: fact.id,
+      name: fact.name,
+      description: fact.description,
+      status: this.statusOf(fact),
+      hibernationRequested: fact.power?.asleep === true,
+      make: fact.make,
+      isDevelopment: true,
+      airflowUrl: `https://${fact.id}`,
+      uiUrl: `https://cloud/${fact.id}`
+    })
+  }
+
+  /** Those that are awake, or will be: what costs money. */
+  awake(): ReadonlyArray<Fact> {
+    return Array.from(this.facts.values()).filter((fact) => fact.power?.asleep !== true)
+  }
+
+  tokens(): ReadonlyArray<Token> {
+    return Array.from(this.facts.values()).flatMap(({ tokens }) => tokens.filter((token) => token.deletedAt === undefined))
+  }
+
+  // what a user clicks, or a request does when it arrives
+
+  setAsleep(id: string, asleep: boolean): void {
+    const fact = this.facts.get(id)
+    if (fact === undefined || fact.power?.asleep === asleep) return
+    fact.power = { asleep, since: this.#time.now, from: this.statusOf(fact) }
+    this.log.push({ _tag: asleep ? "Hibernated" : "Woken", at: this.#time.now, deployment: id })
+  }
+
+  remove(id: string): void {
+    if (this.facts.delete(id)) this.log.push({ _tag: "Deleted", at: this.#time.now, deployment: id })
+  }
+
+  /** `gate` is the sender's: it decides whether a request leaves and whether its answer is seen. */
+  provider(sender: string, gate: Gate): typeof DeploymentProvider.DeploymentProvider.Service {
+    const ask = <A>(call: string, target: string, carryOut: () => A | ProviderError) =>
+      gate(call, this.#send(sender, call, target, carryOut, (kind) => refuse(kind, call)))
+    const find = <A>(id: string, call: string, f: (fact: Fact) => A) =>
+      ask(call, id, () => {
+        const fact = this.facts.get(id)
+        return fact === undefined ? refuse("notFound", call) : f(fact)
+      })
+    const now = () => this.#time.now
+    return DeploymentProvider.DeploymentProvider.of({
+      ready: Effect.succeed({ host: "world", organizationId: "organization", workspaceId: "workspace" }),
+      list: ask("list", "", () => Array.from(this.facts.values(), (fact) => this.view(fact))),
+      get: (id) => find(id, "get", (fact) => this.view(fact)),
+      create: (wanted) =>
+        ask("create", wanted.name, () => {
+          if (Array.from(this.facts.values()).some(({ name }) => name === wanted.name)) {
+            return refuse("nameTaken", "create")
+          }
+          const id = Deployment.DeploymentId.make(`d${++this.#count}`)
+          const fact: Fact = {
+            ...wanted,
+            id,
+            createdAt: now(),
+            power: undefined,
+            tokens: [],
+            variables: new Map()
+          }
+          this.facts.set(id, fact)
+          this.log.push({ _tag: "Created", at: now(), deployment: id })
+          return this.view(fact)
+        }),
+      delete: (id) => ask("delete", id, () => this.remove(id)),
+      hibernate: (id) => find(id, "hibernate", () => this.setAsleep(id, true)),
+      wake: (id) => find(id, "wake", () => this.setAsleep(id, false)),
+      createToken: (id, name) =>
+        find(id, "createToken", (fact) => {
+          const tokenId = `t${++this.#count}`
+          const token: Token = { id: tokenId, name, createdAt: now(), value: `secret of ${tokenId}`, deletedAt: undefined }
+          fact.tokens.push(token)
+          return { id: token.id, name, createdAt: token.createdAt, value: Redacted.make(token.value) }
+        }),
+      listTokens: (id) =>
+        find(id, "listTokens", ({ tokens }) => tokens.filter(({ deletedAt }) => deletedAt === undefined)),
+      deleteToken: (id, tokenId) =>
+        ask("deleteToken", id, () => {
+          const token = this.facts.get(id)?.tokens.find((token) => token.id === tokenId)
+          if (token !== undefined) token.deletedAt ??= now()
+        })
+    })
+  }
+
+  airflowApi(sender: string, gate: Gate): typeof AirflowApi.AirflowApi.Service {
+    return {
+      connect: ({ baseUrl, credentials }) => {
+        const id = baseUrl.replace("https://", "")
+        const secret = credentials._tag === "Bearer" ? Redacted.value(credentials.token) : ""
+        const ask = <A>(call: string, carryOut: (fact: Fact, writer: Writer | string) => A) =>
+          gate(
+            `airflow ${call}`,
+            this.#send(sender, `airflow ${call}`, id, () => {
+              const fact = this.facts.get(id)
+              if (fact === undefined || this.statusOf(fact) !== "HEALTHY") return unavailable("unreachable", call)
+              const token = fact.tokens.find(({ value }) => value === secret)
+              const isKnown = secret === sharedToken || (token !== undefined &&
+                (token.deletedAt === undefined || this.#time.now < token.deletedAt + this.#options.revocationLag))
+              return isKnown
+                ? carryOut(fact, token === undefined ? secret : writerOf(token.name))
+                : unavailable("unauthorized", call)
+            }, (kind) => unavailable(kind === "timeout" ? "timeout" : "server", call))
+          )
+        const airflow = fake<Airflow.Airflow>("airflow", {
+          baseUrl,
+          health: ask("health", () => ({
+            metadatabase: "healthy",
+            // it beats whenever it is up
+            scheduler: { status: "healthy", heartbeat: Option.some(DateTime.unsafeMake(this.#time.now)) },
+            triggerer: Option.none(),
+            dagProcessor: Option.none()
+          })),
+          authenticated: ask("authenticated", () => undefined),
+          dags: Effect.succeed([]),
+          runs: () => Effect.succeed([]),
+          pauseAll: ask("pauseAll", () => undefined),
+          variables: fake<Airflow.Airflow["variables"]>("variables", {
+            list: ask("list variables", ({ variables }) =>
+              Array.from(variables.keys(), (key) => ({ key, value: "" }))),
+            put: ({ key }) =>
+              ask("write", ({ variables }, writer) => {
+                variables.set(key, writer)
+                this.log.push({ _tag: "Wrote", at: this.#time.now, deployment: id, writer, key })
+              }),
+            removeAll: (keys) => ask("remove variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
+          }),
+          connections: fake<Airflow.Airflow["connections"]>("connections", { list: Effect.succeed([]) }),
+          pools: fake<Airflow.Airflow["pools"]>("pools", {
+            list: Effect.succeed([{ name: "default_pool", slots: 128, occupiedSlots: 0, openSlots: 128 }])
+          })
+        })
+        return Effect.as(ask("connect", () => undefined), airflow)
+      }
+    }
+  }
+
+  /** Whatever becomes of the sender, the request goes its way. */
+  #send<A, E>(
+    sender: string,
+    call: string,
+    target: string,
+    carryOut: () => A | E,
+    failure: (kind: "timeout" | "server") => E
+  ): Effect.Effect<A, E> {
+    return Effect.async<A, E>((resume) => {
+      const answer = (result: A | E) =>
+        void this.#time.at(
+          this.#time.now + this.#options.latency / 2,
+          () => resume(result instanceof Error ? Effect.fail(result as E) : Effect.succeed(result as A))
+        )
+      const arrive = (f: () => void) => void this.#time.at(this.#time.now + this.#options.latency / 2, f)
+      const index = this.fates.findIndex(({ matches }) => matches({ sender, call, target }))
+      const fate = index < 0 ? undefined : this.fates.splice(index, 1)[0]?.becomes
+      if (fate === undefined) return arrive(() => answer(carryOut()))
+      if (fate === "answer lost") {
+        return arrive(() => {
+          carryOut()
+          answer(failure("timeout"))
+        })
+      }
+      if (fate === "lost") return arrive(() => answer(failure("timeout")))
+      if (fate === "refused") return arrive(() => answer(failure("server")))
+      if (fate === "held") {
+        const flight: Flight = {
+          sender,
+          call,
+          land: () => {
+            this.#drop(flight)
+            answer(carryOut())
+          },
+          getLost: () => {
+            this.#drop(flight)
+            answer(failure("timeout"))
+          },
+          timeOut: () => answer(failure("timeout"))
+        }
+        return void this.held.push(flight)
+      }
+      this.#time.at(this.#time.now + Math.min(fate.landsIn, 30_000), () => answer(failure("timeout")))
+      this.#time.at(this.#time.now + fate.landsIn, () => void carryOut())
+    })
+  }
+
+  #drop(flight: Flight): void {
+    const index = this.held.indexOf(flight)
+    if (index >= 0) this.held.splice(index, 1)
+  }
+}
+
+/** Lets a call through, or not, or only its sending. */
+export type Gate = <A, E>(call: string, send: Effect.Effect<A, E>) => Effect.Effect<A, E>
+
+/** A token that is no deployment's own. */
+export const sharedToken = "a token that all share"
+
+const refuse = (kind: ProviderError["kind"], operation: string) =>
+  new ProviderError({ kind, operation, detail: kind, remedy: "" })
+
+const unavailable = (kind: AirflowError.AirflowApiError["kind"], operation: string) =>
+  new AirflowError.AirflowApiError({ kind, operation, detail: kind, remedy: "" })
+
+/** "airflow-resource <pool> <ledger> s<slot> e<epoch>" */
+const writerOf = (name: string): Writer | string => {
+  const [, ledger, slot, epoch] = /^airflow-resource \S+ (.+) s(\d+) e(\d+)$/.exec(name) ?? []
+  return ledger === undefined ? name : { ledger, slot: Number(slot), epoch: Number(epoch) }
+}
+
+/** What nobody has thought of must not look like an answer. */
+const fake = <A extends object>(name: string, members: Partial<A>): A =>
+  new Proxy(members, {
+    get: (known, member) => {
+      if (member in known || typeof member === "symbol") return Reflect.get(known, member)
+      throw new Error(`the world's ${name} has no ${member}`)
+    }
+  }) as A

@@ -1,0 +1,519 @@
+/**
+ * A world in one process: a cloud, ledgers, and actors, each of which is what a process is: a pool of its own, over a ledger that it
+ * may share. Whatever an actor asks of ledger, provider or Airflow goes through its gate, where it can be paused or crash.
+ */
+import {
+  type Airflow,
+  AirflowApi,
+  DeploymentCache,
+  DeploymentPool,
+  DeploymentProvider,
+  type Host,
+  type Lease,
+  PoolPolicy,
+  type Slot,
+  Upkeep
+} from "@airflow-resource/core"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { FileSystem, Path } from "@effect/platform"
+import { type Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import type { CloudOptions, Gate } from "./Cloud.js"
+import { Cloud, sharedToken } from "./Cloud.js"
+import { VirtualTime } from "./VirtualTime.js"
+
+export const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+export const otherMake = { ...make, runtimeVersion: "12.7.1" }
+export const seconds = (count: number) => count * 1000
+export const minutes = (count: number) => count * 60_000
+
+export type StoreKind = "memory" | "SQLite"
+
+export interface WorldOptions extends Partial<CloudOptions> {
+  readonly store: StoreKind
+  readonly seed?: number
+  readonly pool?: Partial<DeploymentPool.PoolOptions>
+}
+
+/** A ledger, and whether it is still where its path leads. */
+interface Ledger {
+  readonly id: string
+  readonly open: (host: Host.Host) => Effect.Effect<Cache, DeploymentCache.CacheError, Scope.Scope>
+  readonly remove: () => void
+}
+
+type Cache = typeof DeploymentCache.DeploymentCache.Service
+
+interface Machine {
+  boot: number
+  bootedAt: number
+  /** How far its wall clock is ahead. */
+  skew: number
+}
+
+/** A test begins or stops to use what it leased. */
+export interface UseEvent {
+  readonly _tag: "Began" | "Ended"
+  readonly at: number
+  readonly ledger: string
+  readonly slot: number
+  readonly epoch: number
+  readonly deployment: string
+  readonly isFenced: boolean
+  /** What was there already, when it began. */
+  readonly found: ReadonlyArray<string>
+}
+
+export class World {
+  readonly time: VirtualTime
+  readonly cloud: Cloud
+  readonly actors: Array<Actor> = []
+  readonly ledgers: Array<Ledger> = []
+  readonly uses: Array<UseEvent> = []
+  readonly options: WorldOptions
+  readonly #machines = new Map<string, Machine>()
+  readonly #folder: string | undefined
+  #pids = 0
+
+  constructor(options: WorldOptions) {
+    this.options = options
+    this.time = new VirtualTime(options.seed ?? 1)
+    this.cloud = new Cloud(this.time, {
+      createTakes: seconds(60),
+      wakeTakes: seconds(20),
+      hibernateTakes: seconds(10),
+      revocationLag: seconds(4),
+      latency: 100,
+      ...options
+    })
+    // not on a disk: a run has thousands of transactions
+    const shared = fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir()
+    this.#folder = options.store === "SQLite" ? fs.mkdtempSync(`${shared}/world-`) : undefined
+    this.newLedger()
+  }
+
+  close(): void {
+    for (const actor of this.actors) actor.closeFiles()
+    if (this.#folder !== undefined) fs.rmSync(this.#folder, { recursive: true })
+  }
+
+  machine(name: string): Machine {
+    const known = this.#machines.get(name) ?? { boot: 1, bootedAt: this.time.now - seconds(1000), skew: 0 }
+    this.#machines.set(name, known)
+    return known
+  }
+
+  /** An empty ledger at another path; or, after {@link removeLedger}, at the same. */
+  newLedger(): number {
+    const id = `ledger-${this.ledgers.length}`
+    this.ledgers.push(this.#folder === undefined ? memoryLedger(id) : sqliteLedger(id, this.#folder))
+    return this.ledgers.length - 1
+  }
+
+  /** Somebody deletes the ledger's file; new actors find an empty one. */
+  removeLedger(): void {
+    this.ledgers.at(-1)?.remove()
+    this.newLedger()
+  }
+
+  actor(options: ActorOptions = {}): Actor {
+    const actor = new Actor(this, ++this.#pids, options)
+    this.actors.push(actor)
+    return actor
+  }
+
+  reboot(host: string): void {
+    for (const actor of this.actors) if (actor.host === host) actor.crash()
+    const machine = this.machine(host)
+    machine.boot += 1
+    machine.bootedAt = this.time.now
+  }
+
+  advance(millis: number): void {
+    this.time.until(() => false, millis)
+  }
+
+  /** Fails the test where it does not come about within `limit`. */
+  until(what: string, isCase: () => boolean, limit = minutes(20)): void {
+    if (!this.time.until(isCase, limit)) throw new Error(`${what}: not within ${limit / 1000} s\n${this.describe()}`)
+  }
+
+  /** The ledger as it is, without touching it. */
+  look(ledger = this.ledgers.length - 1): DeploymentCache.Look {
+    const actor = this.actors.find((actor) => actor.ledger === ledger)
+    if (actor === undefined) return { slots: [], tickets: [], upkeep: null, now: this.time.now }
+    return actor.ungated((cache) => cache.look(actor.poolId))
+  }
+
+  events(ledger = this.ledgers.length - 1): ReadonlyArray<Slot.PoolEvent> {
+    const actor = this.actors.find((actor) => actor.ledger === ledger)
+    return actor === undefined ? [] : actor.ungated((cache) => cache.events(actor.poolId))
+  }
+
+  describe(): string {
+    const at = (time: number | null) => time === null ? "-" : ((time - 1_000_000_000_000) / 1000).toFixed(1)
+    return [
+      `now ${at(this.time.now)}`,
+      ...this.actors.map((actor) => `${actor.name} ${actor.state}; last ${actor.calls.slice(-3).join(", ")}`),
+      ...Array.from(this.cloud.facts.values(), (fact) =>
+        `${fact.id} ${fact.name} ${this.cloud.statusOf(fact)} requested ${fact.power?.asleep === true ? "asleep" : "awake"}` +
+        ` tokens ${fact.tokens.filter((token) => token.deletedAt === undefined).map((token) => token.name).join(" + ")}` +
+        ` dirt ${Array.from(fact.variables.keys()).join(" ")}`),
+      ...this.ledgers.flatMap((_, ledger) => [
+        ...this.events(ledger).slice(-40).map((event) =>
+          `${ledger} ${at(event.at)} ${event.kind} s${event.slot} e${event.epoch} ${event.leaseId} ${event.detail}`
+        ),
+        ...this.look(ledger).slots.map((slot) =>
+          `slot ${slot.number} e${slot.epoch} g${slot.generation} ${slot.name} ${slot.power} busy ${at(slot.busyUntil)} ` +
+          `quarantine ${slot.quarantine?.reason ?? "-"} holder ${slot.holder?.label ?? "-"} ${slot.holder?.activity ?? ""}`
+        )
+      ])
+    ].join("\n")
+  }
+}
+
+export interface ActorOptions {
+  readonly host?: string
+  /** Which ledger [the newest]. */
+  readonly ledger?: number
+  readonly pool?: Partial<DeploymentPool.PoolOptions>
+}
+
+/** What happens at one of an actor's calls. */
+export interface Failpoint {
+  /** The how manieth call, from 1; or which. */
+  readonly at: number | string
+  readonly when: "before" | "after"
+  readonly then: "crash" | "pause"
+}
+
+/** A process. */
+export class Actor {
+  readonly name: string
+  readonly host: string
+  readonly ledger: number
+  readonly pool: typeof DeploymentPool.DeploymentPool.Service
+  readonly poolId: string
+  /** Every call that it made, in order. */
+  readonly calls: Array<string> = []
+  state: "running" | "paused" | "crashed" = "running"
+  failpoints: Array<Failpoint> = []
+  readonly owner: Slot.Owner
+  readonly world: World
+  readonly #clock: Clock.Clock
+  readonly #cache: Cache
+  readonly #files: Scope.CloseableScope
+  readonly #scope: Scope.CloseableScope
+  /** Of a paused process: first what it was about to send, then what its clock has woken in the meantime. */
+  #held: { readonly calls: Array<() => void>; readonly timers: Array<() => void> } = { calls: [], timers: [] }
+
+  constructor(world: World, pid: number, options: ActorOptions) {
+    this.world = world
+    this.host = options.host ?? "one"
+    this.name = `process ${pid}`
+    this.ledger = options.ledger ?? world.ledgers.length - 1
+    const machine = world.machine(this.host)
+    const boot = machine.boot
+    this.owner = { host: this.host, bootId: `${this.host}-${boot}`, pid, startedAt: "1" }
+    this.#clock = world.time.clock((resume) => this.#pass("timers", resume), () => machine.skew)
+    const host: Host.Host = {
+      owner: this.owner,
+      isGone: (other) =>
+        other.host === this.owner.host && other.bootId === this.owner.bootId &&
+        world.actors.some((actor) => actor.owner.pid === other.pid && actor.state === "crashed"),
+      uptime: () => world.time.now - machine.bootedAt
+    }
+    const build = <A, E>(effect: Effect.Effect<A, E>) => valueOf(world.time.run(effect, this.#clock, 0))
+    this.#files = build(Scope.make())
+    this.#scope = build(Scope.make())
+    this.#cache = build(Scope.extend(world.ledgers[this.ledger]!.open(host), this.#files))
+    const services = Context.empty().pipe(
+      Context.add(DeploymentCache.DeploymentCache, gatedCache(this.#cache, this.#gate)),
+      Context.add(DeploymentProvider.DeploymentProvider, world.cloud.provider(this.name, this.#gate)),
+      Context.add(AirflowApi.AirflowApi, world.cloud.airflowApi(this.name, this.#gate)),
+      Context.add(Scope.Scope, this.#scope)
+    )
+    this.pool = build(Effect.provide(
+      DeploymentPool.make({ make, max: 2, readyPolls: 1, maxHold: "10 minutes", ...world.options.pool, ...options.pool }),
+      services
+    ))
+    this.poolId = build(this.pool.rules).poolId
+  }
+
+  /** Answers at once, whatever state the process is in. */
+  ungated<A, E>(f: (cache: Cache) => Effect.Effect<A, E>): A {
+    return valueOf(this.world.time.run(f(this.#cache), this.#clock, 0))
+  }
+
+  /** Nothing of it is done any more; `kill -9`. */
+  crash(): void {
+    this.state = "crashed"
+    this.#held = { calls: [], timers: [] }
+  }
+
+  /** SIGSTOP, or a laptop that is closed. */
+  pause(): void {
+    if (this.state === "running") this.state = "paused"
+  }
+
+  resume(): void {
+    if (this.state !== "paused") return
+    this.state = "running"
+    const { calls, timers } = this.#held
+    this.#held = { calls: [], timers: [] }
+    for (const go of [...calls, ...timers]) go()
+    this.world.time.settle()
+  }
+
+  closeFiles(): void {
+    this.crash()
+    Effect.runSync(Scope.close(this.#files, Exit.void))
+  }
+
+  start<A, E>(effect: Effect.Effect<A, E, DeploymentPool.DeploymentPool>): Running<A, E> {
+    const quiet = Effect.provideService(effect, DeploymentPool.DeploymentPool, this.pool).pipe(
+      Effect.provide(Logger.remove(Logger.defaultLogger))
+    )
+    return new Running(this.world.time.fork(quiet, this.#clock))
+  }
+
+  /** Runs to its end. */
+  run<A, E>(effect: Effect.Effect<A, E, DeploymentPool.DeploymentPool>, limit = minutes(40)): A {
+    const running = this.start(effect)
+    this.world.until(`${this.name} has ended what it runs`, () => running.exit !== undefined, limit)
+    return valueOf(running.exit)
+  }
+
+  lease(label: string, request: Partial<DeploymentPool.LeaseRequest> = {}): LeaseOfTest {
+    return new LeaseOfTest(this, { label, ...request })
+  }
+
+  drain(timeout = minutes(60)): Upkeep.Report {
+    return this.run(Upkeep.drain({ timeout }), timeout + minutes(10))
+  }
+
+  reap(): Upkeep.Report {
+    return this.run(Upkeep.reap)
+  }
+
+  upkeep(options: Upkeep.UpkeepOptions = {}): Running<never, never> {
+    return this.start(Effect.scoped(Effect.zipRight(Upkeep.run(options), Effect.never)))
+  }
+
+  readonly #gate: Gate = (call, send) =>
+    Effect.suspend(() => {
+      if (this.state === "crashed") return Effect.never
+      this.calls.push(call)
+      this.#trip("before", this.calls.length, call)
+      const number = this.calls.length
+      return this.#passable.pipe(
+        Effect.zipRight(send),
+        Effect.exit,
+        Effect.tap(() => Effect.sync(() => this.#trip("after", number, call))),
+        Effect.zipLeft(this.#passable),
+        Effect.flatten
+      )
+    })
+
+  readonly #passable: Effect.Effect<void> = Effect.suspend(() =>
+    this.state === "running"
+      ? Effect.void
+      : Effect.async<void>((resume) => this.#pass("calls", () => resume(Effect.void)))
+  )
+
+  #pass(what: "calls" | "timers", go: () => void): void {
+    if (this.state === "running") go()
+    else if (this.state === "paused") this.#held[what].push(() => this.#pass(what, go))
+  }
+
+  #trip(when: Failpoint["when"], number: number, call: string): void {
+    const index = this.failpoints.findIndex((point) => point.when === when && (point.at === number || point.at === call))
+    if (index < 0) return
+    const [point] = this.failpoints.splice(index, 1)
+    if (point?.then === "crash") this.crash()
+    else this.pause()
+  }
+}
+
+/** Something that an actor does. */
+export class Running<A, E> {
+  exit: Exit.Exit<A, E> | undefined
+  readonly fiber: Fiber.RuntimeFiber<A, E>
+
+  constructor(fiber: Fiber.RuntimeFiber<A, E>) {
+    this.fiber = fiber
+    fiber.addObserver((exit) => void (this.exit = exit))
+  }
+
+  interrupt(): void {
+    this.fiber.unsafeInterruptAsFork(this.fiber.id())
+  }
+}
+
+/** A test: waits for a slot, uses it until it is told to end, and releases it. */
+export class LeaseOfTest {
+  slot: DeploymentPool.LeasedSlot | undefined
+  lost: Lease.LeaseLost | undefined
+  readonly actor: Actor
+  readonly running: Running<void, DeploymentPool.PoolError | Lease.LeaseLost>
+  readonly #ended = Deferred.unsafeMake<void>(fiberId)
+  #writes = 0
+
+  constructor(actor: Actor, request: DeploymentPool.LeaseRequest) {
+    this.actor = actor
+    this.running = actor.start(Effect.scoped(Effect.gen(this, function*() {
+      this.slot = yield* actor.pool.acquire(request)
+      this.#log("Began")
+      yield* Effect.raceFirst(Deferred.await(this.#ended), this.slot.lost).pipe(
+        Effect.tapError((lost) => Effect.sync(() => void (this.lost = lost))),
+        Effect.ensuring(Effect.sync(() => this.#log("Ended")))
+      )
+    })))
+  }
+
+  get isInUse(): boolean {
+    return this.slot !== undefined && this.running.exit === undefined
+  }
+
+  get error(): string | undefined {
+    const { exit } = this.running
+    return exit === undefined || Exit.isSuccess(exit) || exit.cause._tag !== "Fail" ? undefined : exit.cause.error._tag
+  }
+
+  /** Until the test may use its slot. */
+  ready(limit?: number): this {
+    this.actor.world.until(`${this.actor.name} has its lease`, () => {
+      if (this.running.exit !== undefined) throw new Error(`no lease: ${this.running.exit}\n${this.actor.world.describe()}`)
+      return this.slot !== undefined
+    }, limit)
+    return this
+  }
+
+  /** Writes into its Airflow; what becomes of it may be awaited. */
+  write(): Running<void, unknown> {
+    const airflow: Airflow.Airflow | undefined = this.slot?.airflow
+    if (airflow === undefined) throw new Error("there is no lease to write with")
+    const key = `${this.actor.name} e${this.slot?.epoch} ${++this.#writes}`
+    return this.actor.start(airflow.variables.put({ key, value: "" }))
+  }
+
+  /** Ends the test; its release begins. */
+  end(): this {
+    this.actor.start(Deferred.succeed(this.#ended, undefined))
+    return this
+  }
+
+  /** Until its release is over. */
+  released(limit?: number): this {
+    this.end()
+    this.actor.world.until(`${this.actor.name} has released`, () => this.running.exit !== undefined, limit)
+    return this
+  }
+
+  interrupt(): void {
+    this.running.interrupt()
+    this.actor.world.time.settle()
+  }
+
+  #log(_tag: UseEvent["_tag"]): void {
+    const { world } = this.actor
+    const slot = this.slot
+    if (slot === undefined) return
+    const place = PoolPolicy.parseDeploymentName(this.actor.pool.prefix, this.actor.poolId, slot.deployment.name)
+    world.uses.push({
+      _tag,
+      at: world.time.now,
+      ledger: this.actor.pool.cache.ledgerId,
+      slot: place?.slot ?? 0,
+      epoch: slot.epoch,
+      deployment: slot.deployment.id,
+      isFenced: slot.unfenced._tag === "None",
+      found: _tag === "Began" ? Array.from(world.cloud.facts.get(slot.deployment.id)?.variables.keys() ?? []) : []
+    })
+  }
+}
+
+export { sharedToken }
+
+// internal
+
+const fiberId = Effect.runSync(Effect.fiberId)
+
+const valueOf = <A, E>(exit: Exit.Exit<A, E> | undefined): A => {
+  if (exit === undefined) throw new Error("it has not ended")
+  if (Exit.isFailure(exit)) throw new Error(String(exit))
+  return exit.value
+}
+
+const memoryLedger = (id: string): Ledger => {
+  const store = DeploymentCache.makeMemoryStore(id)
+  let isHere = true
+  const here = <A>(call: Effect.Effect<A, DeploymentCache.CacheError>) =>
+    Effect.suspend(() =>
+      isHere ? call : new DeploymentCache.CacheError({ kind: "replaced", path: id, detail: "it was deleted" })
+    )
+  const watched: DeploymentCache.Store = {
+    path: id,
+    ledgerId: id,
+    modify: (...args) => here(store.modify(...args)),
+    beat: (...args) => here(store.beat(...args)),
+    modifyLock: (...args) => here(store.modifyLock(...args)),
+    look: store.look,
+    events: store.events
+  }
+  return { id, open: (host) => DeploymentCache.make(watched, host), remove: () => void (isHere = false) }
+}
+
+const sqliteLedger = (id: string, folder: string): Ledger => {
+  const path = `${folder}/${id}.db`
+  fs.writeFileSync(path, "")
+  return {
+    id,
+    open: (host) =>
+      Effect.map(
+        Layer.build(
+          SqliteDeploymentCache.layer({ path, host }).pipe(Layer.provide([synchronousFiles, Path.layer]))
+        ),
+        Context.get(DeploymentCache.DeploymentCache)
+      ),
+    remove: () => fs.rmSync(path)
+  }
+}
+
+/** What opening a ledger needs of the file system, without waiting for it. */
+const synchronousFiles = Layer.succeed(
+  FileSystem.FileSystem,
+  FileSystem.makeNoop({
+    makeDirectory: () => Effect.void,
+    access: () => Effect.void,
+    makeTempDirectory: () => Effect.succeed(""),
+    remove: () => Effect.void,
+    open: () => Effect.succeed({} as FileSystem.File),
+    realPath: (path) => Effect.succeed(path)
+  })
+)
+
+/** The same cache, asked through a gate. */
+const gatedCache = (cache: Cache, gate: Gate): Cache =>
+  DeploymentCache.DeploymentCache.of({
+    path: cache.path,
+    ledgerId: cache.ledgerId,
+    owner: cache.owner,
+    enqueue: (...args) => gate("enqueue", cache.enqueue(...args)),
+    step: (...args) => gate("step", cache.step(...args)),
+    withdraw: (...args) => gate("withdraw", cache.withdraw(...args)),
+    sweep: (...args) => gate("sweep", cache.sweep(...args)),
+    claim: (...args) => gate("claim", cache.claim(...args)),
+    // its beats stop with the clock of its process
+    keepAlive: cache.keepAlive,
+    beat: (...args) => gate("beat", cache.beat(...args)),
+    update: (...args) => gate("update", cache.update(...args)),
+    handOver: (...args) => gate("handOver", cache.handOver(...args)),
+    free: (...args) => gate("free", cache.free(...args)),
+    giveBack: (...args) => gate("giveBack", cache.giveBack(...args)),
+    observe: (...args) => gate("observe", cache.observe(...args)),
+    look: (...args) => gate("look", cache.look(...args)),
+    events: (...args) => gate("events", cache.events(...args)),
+    lock: cache.lock
+  })
