@@ -315,10 +315,15 @@ export const make = (
               if (yield* cache.withdraw(pool, key)) return
               const slot = (yield* cache.look(pool.poolId)).slots.find((slot) => slot.holder?.leaseId === leaseId)
               if (slot === undefined) return
-              yield* PrepareSlot.release(hold(slot, pool, needs, onStep), yield* Ref.get(prepared), {
-                usable: yield* Ref.get(usable),
-                clean: false
-              })
+              const outcome = { usable: yield* Ref.get(usable), clean: false }
+              yield* PrepareSlot.release(hold(slot, pool, needs, onStep), yield* Ref.get(prepared), outcome).pipe(
+                // the next holder need not wait for the deadline, unless something unfenced may still be on its way
+                Effect.onError(() =>
+                  slot.holder?.fenced === true
+                    ? Effect.ignore(cache.free(pool, slot.number, slot.epoch, outcome))
+                    : Effect.void
+                )
+              )
             }).pipe(
               Effect.catchIf(
                 (error) => error._tag === "CacheError" && error.kind === "replaced",

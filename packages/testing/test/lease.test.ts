@@ -1,7 +1,8 @@
+import { DeploymentPool, PoolPolicy } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources } from "airflow-resource"
-import { Cause, Deferred, Effect, Exit, Fiber, Option, Redacted } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Logger, Option, Redacted } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { inspect } from "node:util"
@@ -267,6 +268,53 @@ describe("a lease", () => {
       const audit = yield* (yield* Emulator.Emulator).audit
       assert.lengthOf(audit.deployments, 1)
     }).pipe(Effect.provide(emulated())), 60_000)
+
+  it.effect("that cannot hibernate says so, and leaves its slot to the next", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const told: Array<unknown> = []
+      const logger = Logger.replace(Logger.defaultLogger, Logger.make(({ message }) => void told.push(message)))
+      yield* emulator.faults.next({
+        match: { method: "POST", path: /\/hibernation-override$/ },
+        then: { _tag: "Status", status: 403, body: { message: "not today" } }
+      })
+      yield* Effect.provide(lease("cannot"), logger)
+      assert.include(told.join("\n"), "the release did not end well")
+      const next = yield* lease("next")
+      assert.deepInclude(next, { reused: "awake", epoch: 2 })
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({ delivery: "none" }))), 60_000)
+
+  it.effect("takes no deployment that only has the name of one of its own", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const { poolId } = yield* Effect.flatMap(DeploymentPool.DeploymentPool, ({ rules }) => rules)
+      const theirs = yield* Effect.promise(async () => {
+        const answer = await fetch(`${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}/deployments`, {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${Redacted.value(emulator.astroToken)}`,
+            "content-type": "application/json"
+          },
+          body: JSON.stringify({
+            name: PoolPolicy.deploymentName("airflow-resource", poolId, 1, 1),
+            description: "not the pool's",
+            workspaceId: emulator.workspaceId,
+            isDevelopmentMode: true,
+            astroRuntimeVersion: "13.1.0",
+            cloudProvider: "AWS",
+            region: "us-east-1"
+          })
+        })
+        return ((await answer.json()) as { readonly id: string }).id
+      })
+      const refused = yield* Effect.flip(lease("first"))
+      assert.deepInclude(refused, { _tag: "ProviderError", kind: "nameTaken" })
+      const next = yield* lease("next")
+      assert.notStrictEqual(next.deploymentId, theirs)
+      const { requests } = yield* emulator.audit
+      assert.deepStrictEqual(requests.filter(({ path }) => path.includes(theirs)), [])
+    }).pipe(Effect.provide(emulated({ delivery: "none" }))), 60_000)
 
   it.effect("adopts a deployment whose creation was not answered", () =>
     Effect.gen(function*() {
