@@ -47,5 +47,5 @@ export const schema: ReadonlyArray<string> = [
  */
 export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
   FROM (SELECT CAST(round(coalesce((SELECT wall + ? - uptime FROM clock WHERE boot_id = ?), ?)) AS INTEGER) AS now) AS time
-  WHERE pool = ? AND number = ? AND epoch = ? AND max_until > time.now
+  WHERE pool = ? AND number = ? AND epoch = ? AND deadline > time.now AND max_until > time.now
   RETURNING number`
