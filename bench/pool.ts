@@ -3,7 +3,7 @@
  * a hundred leases in one process; a slot whose process was killed; and the calls to Astro of a lease.
  * Believe the ratios and the counts, the milliseconds are those of this machine. `npm run bench:pool`, about three minutes.
  */
-import { AirflowApi, DeploymentCache, DeploymentPool, DeploymentProvider, Host, Upkeep } from "@airflow-resource/core"
+import { AirflowApi, DeploymentCache, DeploymentPool, DeploymentProvider, Upkeep } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
@@ -78,7 +78,7 @@ const reclaim = Effect.gen(function*() {
   const path = `${yield* folder}/cache.db`
   const holder = fileURLToPath(new URL("pool/holder.ts", import.meta.url))
   const times: Array<number> = []
-  const layer = Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path, host })))
+  const layer = SqliteDeploymentCache.layer({ path })
   for (let turn = 0; turn < 7; turn++) {
     const child = fork(holder, [path])
     yield* Effect.promise(() => new Promise((resolve) => child.once("message", resolve)))
@@ -111,7 +111,7 @@ const inMemory = (options: Partial<DeploymentPool.PoolOptions>) =>
 
 const memory = Effect.gen(function*() {
   const path = `${yield* folder}/cache.db`
-  const ledger = Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path, host })))
+  const ledger = SqliteDeploymentCache.layer({ path })
   const used = Effect.sync(() => {
     globalThis.gc?.()
     return process.memoryUsage()

@@ -1,6 +1,5 @@
 import { AstroApi, AstroProject } from "@airflow-resource/astro"
 import { AirflowApi, AirflowResource, DagDelivery, DeploymentPool } from "@airflow-resource/core"
-import * as Host from "@airflow-resource/core/Host"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
@@ -19,15 +18,12 @@ const Provider = Layer.unwrapEffect(Effect.gen(function*() {
 
 const Pool = DeploymentPool.layer({ make, max: 2 })
 
-const path = `${import.meta.dirname}/../Environment/CacheManager/program.db`
-const Ledger = Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path, host })))
-
 const Airflows = Layer.mergeAll(
   Pool.pipe(Layer.provide([AirflowApi.layer, Provider])),
   DagDelivery.layerNone,
   AstroProject.layer
 ).pipe(
-  Layer.provide(Ledger),
+  Layer.provide(SqliteDeploymentCache.layer({ path: `${import.meta.dirname}/../Environment/CacheManager/program.db` })),
   Layer.provide([FetchHttpClient.layer, NodeContext.layer])
 )
 

@@ -1,6 +1,5 @@
 // A process that claims and gives back slots of a ledger, in our way and in the bare one, and tells how long each took.
 import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
-import * as Host from "@airflow-resource/core/Host"
 import * as Lease from "@airflow-resource/core/Lease"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext } from "@effect/platform-node"
@@ -14,11 +13,7 @@ const [path = "", size = "1"] = process.argv.slice(2)
 const rules = { poolId: "bench", max: Number(size), ttl: 60_000, maxHold: 3_600_000, lockDelay: 35_000 }
 const needs = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
-const runtime = ManagedRuntime.make(
-  Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path, host }))).pipe(
-    Layer.provide(NodeContext.layer)
-  )
-)
+const runtime = ManagedRuntime.make(SqliteDeploymentCache.layer({ path }).pipe(Layer.provide(NodeContext.layer)))
 const cache = await runtime.runPromise(DeploymentCache.DeploymentCache)
 const bare = Bare.open(`${path}.bare`, Number(size))
 

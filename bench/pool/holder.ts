@@ -1,5 +1,5 @@
 // A process that holds the only slot until it is killed.
-import { AirflowApi, DeploymentPool, DeploymentProvider, Host } from "@airflow-resource/core"
+import { AirflowApi, DeploymentPool, DeploymentProvider } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
@@ -22,7 +22,7 @@ Effect.gen(function*() {
     }).pipe(
       Layer.provide(AirflowApi.layerMemory()),
       Layer.provide(DeploymentProvider.layerMemory()),
-      Layer.provide(Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path, host }))))
+      Layer.provide(SqliteDeploymentCache.layer({ path }))
     )
   ),
   Effect.provide(NodeContext.layer),

@@ -29,6 +29,18 @@ export const liveLayer = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, 
   Layer.scopedContext(live(Layer.build(layer)))
 
 /**
+ * Whether the clock at hand is the live one.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const isLive: Effect.Effect<boolean> = Effect.zipWith(
+  Effect.clock,
+  TestServices.provideLive(Effect.clock),
+  (atHand, live) => atHand === live
+)
+
+/**
  * The clock at hand, as a function that runs an effect under it wherever it is called.
  *
  * @since 0.1.0

@@ -409,7 +409,7 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
       name: deployment.name,
       deploymentId: deployment.id,
       make: deployment.make,
-      power: "unknown",
+      power: deployment.hibernationRequested ? "unknown" : "awake",
       clean: false,
       // whoever held it may have deleted a token a moment ago (counterexample 8)
       revokedAt: now,
@@ -421,12 +421,12 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
 
   for (const { deployment, generation, slot } of [...seen.own].sort((a, b) => b.generation - a.generation)) {
     const place = slotOf(slot) ?? emptySlot(slot)
-    if (isVacant(place) && generation >= place.generation) takeIn({ ...place, generation }, deployment)
+    if (isVacant(place, now) && generation >= place.generation) takeIn({ ...place, generation }, deployment)
   }
   for (const deployment of seen.adoptable) {
     const slots = [...added, ...repaired.filter((slot) => !added.some(({ number }) => number === slot.number))]
     if (isKnown(deployment.id) || slots.filter(isFilled).length >= rules.max) continue
-    takeIn({ ...(slots.find(isVacant) ?? nextSlot(slots)), adopted: true }, deployment)
+    takeIn({ ...(slots.find((slot) => isVacant(slot, now)) ?? nextSlot(slots)), adopted: true }, deployment)
   }
   const changed = [...repaired.filter((slot, index) => slot !== ledger.slots[index]), ...added]
   return {
@@ -564,7 +564,7 @@ const surplus = (slots: ReadonlyArray<Slot>, { max }: PoolRules) =>
     .slice(0, Math.max(0, slots.filter(isFilled).length - max))
 
 /** Nothing in it, nobody at it, and nothing on the way. */
-const isVacant = (slot: Slot) => !isFilled(slot) && slot.busyUntil === null
+const isVacant = (slot: Slot, now: number) => !isFilled(slot) && (slot.busyUntil ?? 0) <= now
 
 /** Twice as long after every failure, from half a minute to six hours. */
 const quarantined = (before: Quarantine | null, now: number, reason: string): Quarantine => {

@@ -14,7 +14,6 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as TestServices from "effect/TestServices"
 import * as nodeFs from "node:fs"
 import * as os from "node:os"
 import * as DeploymentCache from "./DeploymentCache.js"
@@ -28,6 +27,7 @@ import { classify, detached, toCacheError, transaction } from "./internal/sqlite
 import { LeaseId } from "./Lease.js"
 import type { Reading } from "./LedgerTime.js"
 import * as LedgerTime from "./LedgerTime.js"
+import * as PinnedClock from "./PinnedClock.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { PoolEvent, Slot, Ticket } from "./Slot.js"
 
@@ -35,7 +35,7 @@ import type { PoolEvent, Slot, Ticket } from "./Slot.js"
  * Opens the ledger, making the file and its folder where they are missing. Refuses, untouched, a file that is not ours, has
  * another schema, or is corrupted; and a file system that is not this machine's own.
  *
- * Given a host whose times are the machine's, leases are kept by a thread that goes on while the event loop is blocked.
+ * On real time leases are kept by a thread that goes on while the event loop is blocked.
  *
  * @since 0.1.0
  * @category layers
@@ -43,7 +43,7 @@ import type { PoolEvent, Slot, Ticket } from "./Slot.js"
 export const layer = (options: {
   /** Absolute, so that it never depends on the current folder. */
   readonly path: string
-  /** This process [one that knows nothing of others, on the Clock at hand]. */
+  /** Who uses it [this process; under a TestClock one that knows nothing of others]. */
   readonly host?: Host.Host | undefined
 }): Layer.Layer<
   DeploymentCache.DeploymentCache,
@@ -52,14 +52,17 @@ export const layer = (options: {
 > =>
   Layer.scoped(
     DeploymentCache.DeploymentCache,
-    Effect.flatMap(makeStore(options.path, options.host), (store) => DeploymentCache.make(store, options.host))
+    Effect.gen(function*() {
+      const host = options.host ?? ((yield* PinnedClock.isLive) ? yield* Host.live : Host.alone)
+      return yield* DeploymentCache.make(yield* makeStore(options.path, host), host)
+    })
   )
 
 // internal
 
 const makeStore = (
   path: string,
-  host: Host.Host = Host.alone
+  host: Host.Host
 ): Effect.Effect<DeploymentCache.Store, CacheError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function*() {
     const file = yield* files.locate(path)
@@ -215,8 +218,8 @@ const makeStore = (
 const isOfThisMachine = (host: Host.Host) =>
   Effect.gen(function*() {
     const uptime = host.uptime()
-    const isLive = (yield* Effect.clock) === (yield* TestServices.provideLive(Effect.clock))
-    return host !== Host.alone && isLive && (uptime === null || Math.abs(uptime - os.uptime() * 1000) < 1000)
+    return host !== Host.alone && (yield* PinnedClock.isLive) &&
+      (uptime === null || Math.abs(uptime - os.uptime() * 1000) < 1000)
   })
 
 /** Looks at an existing file without changing it. */

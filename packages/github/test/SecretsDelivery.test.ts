@@ -1,6 +1,7 @@
 import { DagDelivery, type Target } from "@airflow-resource/core/DagDelivery"
 import { DeploymentId } from "@airflow-resource/core/Deployment"
 import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
+import * as Host from "@airflow-resource/core/Host"
 import { LeaseLost } from "@airflow-resource/core/Lease"
 import { GithubRepository, GithubSecrets, SecretsDelivery } from "@airflow-resource/github"
 import { assert, describe, it } from "@effect/vitest"
@@ -111,6 +112,7 @@ describe("SecretsDelivery", () => {
     Layer.mock(DeploymentCache.DeploymentCache, {
       path: "mock",
       ledgerId: "mock",
+      owner: Host.alone.owner,
       lock: () => Effect.succeed({ epoch: 7, lost })
     })
   const loss = new LeaseLost({ held: "the lock", epoch: 7, reason: "it was silent past its deadline" })
@@ -141,6 +143,7 @@ describe("SecretsDelivery", () => {
         Layer.mock(DeploymentCache.DeploymentCache, {
           path: "mock",
           ledgerId: "mock",
+          owner: Host.alone.owner,
           lock: () =>
             Effect.fail(new DeploymentCache.CacheError({ kind, path: "cluster_cache.db", detail: "it broke" }))
         })

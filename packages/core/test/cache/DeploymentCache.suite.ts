@@ -459,7 +459,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             adoptable: []
           })
           const found = yield* slots(cache)
-          assert.deepStrictEqual(found.map(facts), [[1, "one", 1, "unknown", false], [2, "new", 3, "unknown", false]])
+          assert.deepStrictEqual(found.map(facts), [[1, "one", 1, "awake", false], [2, "new", 3, "unknown", false]])
           const { now } = yield* cache.look(rules.poolId)
           assert.deepStrictEqual(
             found.map(({ revokedAt }) => revokedAt),

@@ -84,12 +84,13 @@ export class Cloud {
   readonly facts = new Map<string, Fact>()
   readonly held: Array<Flight> = []
   readonly fates: Array<Fate> = []
-  readonly log: Array<CloudEvent> = []
+  readonly #log: (event: CloudEvent) => void
   readonly #time: VirtualTime
   readonly #options: CloudOptions
   #count = 0
 
-  constructor(time: VirtualTime, options: CloudOptions) {
+  constructor(time: VirtualTime, options: CloudOptions, log: (event: CloudEvent) => void) {
+    this.#log = log
     this.#time = time
     this.#options = options
   }
@@ -133,18 +134,18 @@ export class Cloud {
     const fact = this.facts.get(id)
     if (fact === undefined || fact.power?.asleep === asleep) return
     fact.power = { asleep, since: this.#time.now, from: this.statusOf(fact) }
-    this.log.push({ _tag: asleep ? "Hibernated" : "Woken", at: this.#time.now, deployment: id })
+    this.#log({ _tag: asleep ? "Hibernated" : "Woken", at: this.#time.now, deployment: id })
   }
 
   remove(id: string): void {
-    if (this.facts.delete(id)) this.log.push({ _tag: "Deleted", at: this.#time.now, deployment: id })
+    if (this.facts.delete(id)) this.#log({ _tag: "Deleted", at: this.#time.now, deployment: id })
   }
 
   /** `gate` is the sender's: it decides whether a request leaves and whether its answer is seen. */
   provider(sender: string, gate: Gate): typeof DeploymentProvider.DeploymentProvider.Service {
-    const ask = <A>(call: string, target: string, carryOut: () => A | ProviderError) =>
+    const ask = <A>(call: string, target: string, carryOut: () => Effect.Effect<A, ProviderError>) =>
       gate(call, this.#send(sender, call, target, carryOut, (kind) => refuse(kind, call)))
-    const find = <A>(id: string, call: string, f: (fact: Fact) => A) =>
+    const find = <A>(id: string, call: string, f: (fact: Fact) => Effect.Effect<A, ProviderError>) =>
       ask(call, id, () => {
         const fact = this.facts.get(id)
         return fact === undefined ? refuse("notFound", call) : f(fact)
@@ -152,8 +153,8 @@ export class Cloud {
     const now = () => this.#time.now
     return DeploymentProvider.DeploymentProvider.of({
       ready: Effect.succeed({ host: "world", organizationId: "organization", workspaceId: "workspace" }),
-      list: ask("list", "", () => Array.from(this.facts.values(), (fact) => this.view(fact))),
-      get: (id) => find(id, "get", (fact) => this.view(fact)),
+      list: ask("list", "", () => Effect.succeed(Array.from(this.facts.values(), (fact) => this.view(fact)))),
+      get: (id) => find(id, "get", (fact) => Effect.succeed(this.view(fact))),
       create: (wanted) =>
         ask("create", wanted.name, () => {
           if (Array.from(this.facts.values()).some(({ name }) => name === wanted.name)) {
@@ -169,25 +170,27 @@ export class Cloud {
             variables: new Map()
           }
           this.facts.set(id, fact)
-          this.log.push({ _tag: "Created", at: now(), deployment: id })
-          return this.view(fact)
+          this.#log({ _tag: "Created", at: now(), deployment: id })
+          return Effect.succeed(this.view(fact))
         }),
-      delete: (id) => ask("delete", id, () => this.remove(id)),
-      hibernate: (id) => find(id, "hibernate", () => this.setAsleep(id, true)),
-      wake: (id) => find(id, "wake", () => this.setAsleep(id, false)),
+      delete: (id) => ask("delete", id, () => Effect.succeed(this.remove(id))),
+      hibernate: (id) => find(id, "hibernate", () => Effect.succeed(this.setAsleep(id, true))),
+      wake: (id) => find(id, "wake", () => Effect.succeed(this.setAsleep(id, false))),
       createToken: (id, name) =>
         find(id, "createToken", (fact) => {
           const tokenId = `t${++this.#count}`
           const token: Token = { id: tokenId, name, createdAt: now(), value: `secret of ${tokenId}`, deletedAt: undefined }
           fact.tokens.push(token)
-          return { id: token.id, name, createdAt: token.createdAt, value: Redacted.make(token.value) }
+          return Effect.succeed({ ...token, value: Redacted.make(token.value) })
         }),
       listTokens: (id) =>
-        find(id, "listTokens", ({ tokens }) => tokens.filter(({ deletedAt }) => deletedAt === undefined)),
+        find(id, "listTokens", ({ tokens }) =>
+          Effect.succeed(tokens.filter(({ deletedAt }) => deletedAt === undefined))),
       deleteToken: (id, tokenId) =>
         ask("deleteToken", id, () => {
           const token = this.facts.get(id)?.tokens.find((token) => token.id === tokenId)
           if (token !== undefined) token.deletedAt ??= now()
+          return Effect.void
         })
     })
   }
@@ -207,7 +210,7 @@ export class Cloud {
               const isKnown = secret === sharedToken || (token !== undefined &&
                 (token.deletedAt === undefined || this.#time.now < token.deletedAt + this.#options.revocationLag))
               return isKnown
-                ? carryOut(fact, token === undefined ? secret : writerOf(token.name))
+                ? Effect.succeed(carryOut(fact, token === undefined ? secret : writerOf(token.name)))
                 : unavailable("unauthorized", call)
             }, (kind) => unavailable(kind === "timeout" ? "timeout" : "server", call))
           )
@@ -230,7 +233,7 @@ export class Cloud {
             put: ({ key }) =>
               ask("write", ({ variables }, writer) => {
                 variables.set(key, writer)
-                this.log.push({ _tag: "Wrote", at: this.#time.now, deployment: id, writer, key })
+                this.#log({ _tag: "Wrote", at: this.#time.now, deployment: id, writer, key })
               }),
             removeAll: (keys) => ask("remove variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
           }),
@@ -249,15 +252,12 @@ export class Cloud {
     sender: string,
     call: string,
     target: string,
-    carryOut: () => A | E,
-    failure: (kind: "timeout" | "server") => E
+    carryOut: () => Effect.Effect<A, E>,
+    failure: (kind: "timeout" | "server") => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.async<A, E>((resume) => {
-      const answer = (result: A | E) =>
-        void this.#time.at(
-          this.#time.now + this.#options.latency / 2,
-          () => resume(result instanceof Error ? Effect.fail(result as E) : Effect.succeed(result as A))
-        )
+      const answer = (result: Effect.Effect<A, E>) =>
+        void this.#time.at(this.#time.now + this.#options.latency / 2, () => resume(result))
       const arrive = (f: () => void) => void this.#time.at(this.#time.now + this.#options.latency / 2, f)
       const index = this.fates.findIndex(({ matches }) => matches({ sender, call, target }))
       const fate = index < 0 ? undefined : this.fates.splice(index, 1)[0]?.becomes
@@ -320,6 +320,8 @@ const fake = <A extends object>(name: string, members: Partial<A>): A =>
   new Proxy(members, {
     get: (known, member) => {
       if (member in known || typeof member === "symbol") return Reflect.get(known, member)
-      throw new Error(`the world's ${name} has no ${member}`)
+      return () => {
+        throw new Error(`the world's ${name} has no ${member}`)
+      }
     }
   }) as A

@@ -16,10 +16,10 @@ import {
 } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FileSystem, Path } from "@effect/platform"
-import { type Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Cause, type Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
-import type { CloudOptions, Gate } from "./Cloud.js"
+import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
 import { Cloud, sharedToken } from "./Cloud.js"
 import { VirtualTime } from "./VirtualTime.js"
 
@@ -27,6 +27,7 @@ export const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "u
 export const otherMake = { ...make, runtimeVersion: "12.7.1" }
 export const seconds = (count: number) => count * 1000
 export const minutes = (count: number) => count * 60_000
+export const hours = (count: number) => count * 3_600_000
 
 export type StoreKind = "memory" | "SQLite"
 
@@ -41,6 +42,9 @@ interface Ledger {
   readonly id: string
   readonly open: (host: Host.Host) => Effect.Effect<Cache, DeploymentCache.CacheError, Scope.Scope>
   readonly remove: () => void
+  isRemoved: boolean
+  /** How every use of it fails at the moment. */
+  failure: DeploymentCache.CacheError["kind"] | undefined
 }
 
 type Cache = typeof DeploymentCache.DeploymentCache.Service
@@ -70,8 +74,11 @@ export class World {
   readonly cloud: Cloud
   readonly actors: Array<Actor> = []
   readonly ledgers: Array<Ledger> = []
-  readonly uses: Array<UseEvent> = []
+  /** What happened, in order: nobody of the world reads it. */
+  readonly log: Array<CloudEvent | UseEvent> = []
   readonly options: WorldOptions
+  /** Told of every process that dies, while everything is as it was then. */
+  onCrash: (actor: Actor) => void = () => undefined
   readonly #machines = new Map<string, Machine>()
   readonly #folder: string | undefined
   #pids = 0
@@ -86,7 +93,7 @@ export class World {
       revocationLag: seconds(4),
       latency: 100,
       ...options
-    })
+    }, (event) => this.log.push(event))
     // not on a disk: a run has thousands of transactions
     const shared = fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir()
     this.#folder = options.store === "SQLite" ? fs.mkdtempSync(`${shared}/world-`) : undefined
@@ -113,7 +120,11 @@ export class World {
 
   /** Somebody deletes the ledger's file; new actors find an empty one. */
   removeLedger(): void {
-    this.ledgers.at(-1)?.remove()
+    const last = this.ledgers.at(-1)
+    if (last !== undefined) {
+      last.isRemoved = true
+      last.remove()
+    }
     this.newLedger()
   }
 
@@ -141,14 +152,18 @@ export class World {
 
   /** The ledger as it is, without touching it. */
   look(ledger = this.ledgers.length - 1): DeploymentCache.Look {
-    const actor = this.actors.find((actor) => actor.ledger === ledger)
+    const actor = this.#readerOf(ledger)
     if (actor === undefined) return { slots: [], tickets: [], upkeep: null, now: this.time.now }
     return actor.ungated((cache) => cache.look(actor.poolId))
   }
 
   events(ledger = this.ledgers.length - 1): ReadonlyArray<Slot.PoolEvent> {
-    const actor = this.actors.find((actor) => actor.ledger === ledger)
+    const actor = this.#readerOf(ledger)
     return actor === undefined ? [] : actor.ungated((cache) => cache.events(actor.poolId))
+  }
+
+  #readerOf(ledger: number): Actor | undefined {
+    return this.ledgers[ledger]?.isRemoved === true ? undefined : this.actors.find((actor) => actor.ledger === ledger)
   }
 
   describe(): string {
@@ -197,6 +212,8 @@ export class Actor {
   readonly poolId: string
   /** Every call that it made, in order. */
   readonly calls: Array<string> = []
+  /** Those that it is at now. */
+  readonly pending = new Set<{ readonly call: string; phase: "before" | "sent" | "answered" }>()
   state: "running" | "paused" | "crashed" = "running"
   failpoints: Array<Failpoint> = []
   readonly owner: Slot.Owner
@@ -229,7 +246,7 @@ export class Actor {
     this.#scope = build(Scope.make())
     this.#cache = build(Scope.extend(world.ledgers[this.ledger]!.open(host), this.#files))
     const services = Context.empty().pipe(
-      Context.add(DeploymentCache.DeploymentCache, gatedCache(this.#cache, this.#gate)),
+      Context.add(DeploymentCache.DeploymentCache, gatedCache(this.#cache, this.#gate, () => failureOf(world.ledgers[this.ledger]))),
       Context.add(DeploymentProvider.DeploymentProvider, world.cloud.provider(this.name, this.#gate)),
       Context.add(AirflowApi.AirflowApi, world.cloud.airflowApi(this.name, this.#gate)),
       Context.add(Scope.Scope, this.#scope)
@@ -248,7 +265,9 @@ export class Actor {
 
   /** Nothing of it is done any more; `kill -9`. */
   crash(): void {
+    if (this.state === "crashed") return
     this.state = "crashed"
+    this.world.onCrash(this)
     this.#held = { calls: [], timers: [] }
   }
 
@@ -267,7 +286,7 @@ export class Actor {
   }
 
   closeFiles(): void {
-    this.crash()
+    this.state = "crashed"
     Effect.runSync(Scope.close(this.#files, Exit.void))
   }
 
@@ -293,8 +312,16 @@ export class Actor {
     return this.run(Upkeep.drain({ timeout }), timeout + minutes(10))
   }
 
+  startDrain(): Running<unknown, unknown> {
+    return this.start(Upkeep.drain({ timeout: "5 minutes" }))
+  }
+
   reap(): Upkeep.Report {
     return this.run(Upkeep.reap)
+  }
+
+  startReap(): Running<unknown, unknown> {
+    return this.start(Upkeep.reap)
   }
 
   upkeep(options: Upkeep.UpkeepOptions = {}): Running<never, never> {
@@ -304,15 +331,23 @@ export class Actor {
   readonly #gate: Gate = (call, send) =>
     Effect.suspend(() => {
       if (this.state === "crashed") return Effect.never
-      this.calls.push(call)
-      this.#trip("before", this.calls.length, call)
-      const number = this.calls.length
+      const number = this.calls.push(call)
+      const at: SetValue<Actor["pending"]> = { call, phase: "before" }
+      this.pending.add(at)
+      const enter = (phase: typeof at.phase) =>
+        Effect.sync(() => {
+          at.phase = phase
+          if (phase === "answered") this.#trip("after", number, call)
+        })
+      this.#trip("before", number, call)
       return this.#passable.pipe(
+        Effect.zipRight(enter("sent")),
         Effect.zipRight(send),
         Effect.exit,
-        Effect.tap(() => Effect.sync(() => this.#trip("after", number, call))),
+        Effect.zipLeft(enter("answered")),
         Effect.zipLeft(this.#passable),
-        Effect.flatten
+        Effect.flatten,
+        Effect.ensuring(Effect.sync(() => this.pending.delete(at)))
       )
     })
 
@@ -355,6 +390,7 @@ export class Running<A, E> {
 export class LeaseOfTest {
   slot: DeploymentPool.LeasedSlot | undefined
   lost: Lease.LeaseLost | undefined
+  readonly key: string | undefined
   readonly actor: Actor
   readonly running: Running<void, DeploymentPool.PoolError | Lease.LeaseLost>
   readonly #ended = Deferred.unsafeMake<void>(fiberId)
@@ -362,6 +398,7 @@ export class LeaseOfTest {
 
   constructor(actor: Actor, request: DeploymentPool.LeaseRequest) {
     this.actor = actor
+    this.key = request.key
     this.running = actor.start(Effect.scoped(Effect.gen(this, function*() {
       this.slot = yield* actor.pool.acquire(request)
       this.#log("Began")
@@ -376,6 +413,10 @@ export class LeaseOfTest {
     return this.slot !== undefined && this.running.exit === undefined
   }
 
+  get isFenced(): boolean {
+    return this.slot?.unfenced._tag === "None"
+  }
+
   get error(): string | undefined {
     const { exit } = this.running
     return exit === undefined || Exit.isSuccess(exit) || exit.cause._tag !== "Fail" ? undefined : exit.cause.error._tag
@@ -384,7 +425,7 @@ export class LeaseOfTest {
   /** Until the test may use its slot. */
   ready(limit?: number): this {
     this.actor.world.until(`${this.actor.name} has its lease`, () => {
-      if (this.running.exit !== undefined) throw new Error(`no lease: ${this.running.exit}\n${this.actor.world.describe()}`)
+      if (this.running.exit !== undefined) throw new Error(`no lease: ${describeExit(this.running.exit)}\n${this.actor.world.describe()}`)
       return this.slot !== undefined
     }, limit)
     return this
@@ -421,14 +462,14 @@ export class LeaseOfTest {
     const slot = this.slot
     if (slot === undefined) return
     const place = PoolPolicy.parseDeploymentName(this.actor.pool.prefix, this.actor.poolId, slot.deployment.name)
-    world.uses.push({
+    world.log.push({
       _tag,
       at: world.time.now,
       ledger: this.actor.pool.cache.ledgerId,
       slot: place?.slot ?? 0,
       epoch: slot.epoch,
       deployment: slot.deployment.id,
-      isFenced: slot.unfenced._tag === "None",
+      isFenced: this.isFenced,
       found: _tag === "Began" ? Array.from(world.cloud.facts.get(slot.deployment.id)?.variables.keys() ?? []) : []
     })
   }
@@ -436,22 +477,31 @@ export class LeaseOfTest {
 
 export { sharedToken }
 
+type SetValue<S> = S extends Set<infer A> ? A : never
+
 // internal
 
 const fiberId = Effect.runSync(Effect.fiberId)
 
+const describeExit = (exit: Exit.Exit<unknown, unknown>) =>
+  Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "it has ended"
+
 const valueOf = <A, E>(exit: Exit.Exit<A, E> | undefined): A => {
   if (exit === undefined) throw new Error("it has not ended")
-  if (Exit.isFailure(exit)) throw new Error(String(exit))
+  if (Exit.isFailure(exit)) throw new Error(describeExit(exit))
   return exit.value
+}
+
+const failureOf = (ledger: Ledger | undefined) => {
+  const kind = ledger?.isRemoved === true ? "replaced" : ledger?.failure
+  return kind && new DeploymentCache.CacheError({ kind, path: ledger?.id ?? "", detail: "the world wants it so" })
 }
 
 const memoryLedger = (id: string): Ledger => {
   const store = DeploymentCache.makeMemoryStore(id)
-  let isHere = true
   const here = <A>(call: Effect.Effect<A, DeploymentCache.CacheError>) =>
     Effect.suspend(() =>
-      isHere ? call : new DeploymentCache.CacheError({ kind: "replaced", path: id, detail: "it was deleted" })
+      failureOf(ledger) ?? call
     )
   const watched: DeploymentCache.Store = {
     path: id,
@@ -462,7 +512,14 @@ const memoryLedger = (id: string): Ledger => {
     look: store.look,
     events: store.events
   }
-  return { id, open: (host) => DeploymentCache.make(watched, host), remove: () => void (isHere = false) }
+  const ledger: Ledger = {
+    id,
+    isRemoved: false,
+    failure: undefined,
+    open: (host) => DeploymentCache.make(watched, host),
+    remove: () => undefined
+  }
+  return ledger
 }
 
 const sqliteLedger = (id: string, folder: string): Ledger => {
@@ -477,6 +534,8 @@ const sqliteLedger = (id: string, folder: string): Ledger => {
         ),
         Context.get(DeploymentCache.DeploymentCache)
       ),
+    isRemoved: false,
+    failure: undefined,
     remove: () => fs.rmSync(path)
   }
 }
@@ -495,25 +554,32 @@ const synchronousFiles = Layer.succeed(
 )
 
 /** The same cache, asked through a gate. */
-const gatedCache = (cache: Cache, gate: Gate): Cache =>
-  DeploymentCache.DeploymentCache.of({
+const gatedCache = (
+  cache: Cache,
+  gate: Gate,
+  failure: () => DeploymentCache.CacheError | undefined
+): Cache => {
+  const ask = <A, E>(call: string, send: Effect.Effect<A, E>) =>
+    gate(call, Effect.suspend((): Effect.Effect<A, E | DeploymentCache.CacheError> => failure() ?? send))
+  return DeploymentCache.DeploymentCache.of({
     path: cache.path,
     ledgerId: cache.ledgerId,
     owner: cache.owner,
-    enqueue: (...args) => gate("enqueue", cache.enqueue(...args)),
-    step: (...args) => gate("step", cache.step(...args)),
-    withdraw: (...args) => gate("withdraw", cache.withdraw(...args)),
-    sweep: (...args) => gate("sweep", cache.sweep(...args)),
-    claim: (...args) => gate("claim", cache.claim(...args)),
+    enqueue: (...args) => ask("enqueue", cache.enqueue(...args)),
+    step: (...args) => ask("step", cache.step(...args)),
+    withdraw: (...args) => ask("withdraw", cache.withdraw(...args)),
+    sweep: (...args) => ask("sweep", cache.sweep(...args)),
+    claim: (...args) => ask("claim", cache.claim(...args)),
     // its beats stop with the clock of its process
     keepAlive: cache.keepAlive,
-    beat: (...args) => gate("beat", cache.beat(...args)),
-    update: (...args) => gate("update", cache.update(...args)),
-    handOver: (...args) => gate("handOver", cache.handOver(...args)),
-    free: (...args) => gate("free", cache.free(...args)),
-    giveBack: (...args) => gate("giveBack", cache.giveBack(...args)),
-    observe: (...args) => gate("observe", cache.observe(...args)),
-    look: (...args) => gate("look", cache.look(...args)),
-    events: (...args) => gate("events", cache.events(...args)),
+    beat: (...args) => ask("beat", cache.beat(...args)),
+    update: (...args) => ask("update", cache.update(...args)),
+    handOver: (...args) => ask("handOver", cache.handOver(...args)),
+    free: (...args) => ask("free", cache.free(...args)),
+    giveBack: (...args) => ask("giveBack", cache.giveBack(...args)),
+    observe: (...args) => ask("observe", cache.observe(...args)),
+    look: (...args) => ask("look", cache.look(...args)),
+    events: (...args) => ask("events", cache.events(...args)),
     lock: cache.lock
   })
+}

@@ -1,0 +1,315 @@
+/** Many processes do anything at any time, and anything may go wrong: what must hold, holds. */
+import { assert, describe, it } from "@effect/vitest"
+import * as fc from "fast-check"
+import { Rows } from "./crashMatrix.js"
+import { Checker, finale } from "./invariants.js"
+import type { Actor, Failpoint, LeaseOfTest, Running, StoreKind } from "./World.js"
+import { hours, make, minutes, otherMake, seconds, World } from "./World.js"
+
+const isChaos = process.env.AIRFLOW_RESOURCE_CHAOS === "1"
+const runs = Number(process.env.AIRFLOW_RESOURCE_RUNS ?? (isChaos ? 10_000 : 500))
+
+/** What a run is about. */
+class Real {
+  readonly world: World
+  readonly checker: Checker
+  readonly rows: Rows
+  readonly leases: Array<LeaseOfTest> = []
+  readonly background: Array<Running<unknown, unknown>> = []
+  /** Of paused processes: which epochs they held, and whether they were about to hibernate. */
+  readonly pausedWith = new Map<Actor, { readonly held: ReadonlyArray<readonly [number, number]>; readonly sends: boolean }>()
+  #labels = 0
+
+  constructor(store: StoreKind, seed: number, rows: Rows) {
+    this.world = new World({ store, seed, createTakes: seconds(30) })
+    this.checker = new Checker(this.world)
+    this.rows = rows
+    this.world.onCrash = (actor) => rows.onCrash(this.world, actor)
+    this.start("one")
+    this.start("one")
+    this.start("two")
+  }
+
+  start(host: string, ledger?: number): void {
+    if (this.alive().length < 6) this.world.actor({ host, ...(ledger === undefined ? {} : { ledger }) })
+  }
+
+  alive(): ReadonlyArray<Actor> {
+    return this.world.actors.filter(({ state }) => state !== "crashed")
+  }
+
+  running(): ReadonlyArray<Actor> {
+    return this.world.actors.filter(({ state }) => state === "running")
+  }
+
+  label(): string {
+    return `lease ${++this.#labels}`
+  }
+
+  /** Notes who is paused by now, and with what. */
+  note(): void {
+    for (const actor of this.world.actors) {
+      if (actor.state !== "paused" || this.pausedWith.has(actor)) continue
+      const held = this.world.look(actor.ledger).slots.flatMap(({ epoch, holder, number }) =>
+        holder?.owner.pid === actor.owner.pid ? [[number, epoch] as const] : []
+      )
+      const sends = Array.from(actor.pending).some(({ call, phase }) => call === "hibernate" && phase === "before")
+      this.pausedWith.set(actor, { held, sends })
+    }
+  }
+
+  resume(actor: Actor): void {
+    const was = this.pausedWith.get(actor)
+    this.pausedWith.delete(actor)
+    const { slots } = this.world.look(actor.ledger)
+    const hasMovedOn = was?.held.some(([number, epoch]) =>
+      slots.some((slot) => slot.number === number && slot.epoch > epoch && slot.holder !== null)
+    )
+    if (hasMovedOn === true) this.rows.hit(21, ...(was?.sends === true ? [22] : []))
+    actor.resume()
+  }
+}
+
+type Model = Record<string, never>
+
+/** A command that can always be given: what it refers to is taken from what there is. */
+class Command implements fc.Command<Model, Real> {
+  readonly #text: string
+  readonly #run: (real: Real) => void
+
+  constructor(text: string, run: (real: Real) => void) {
+    this.#text = text
+    this.#run = run
+  }
+  check(): boolean {
+    return true
+  }
+  run(_: Model, real: Real): void {
+    this.#run(real)
+    real.world.time.settle()
+    real.note()
+    real.checker.check()
+  }
+  toString(): string {
+    return this.#text
+  }
+}
+
+const pick = <A>(from: ReadonlyArray<A>, index: number): A | undefined => from[index % Math.max(1, from.length)]
+const index = fc.nat(20)
+const command = <A>(name: string, arbitrary: fc.Arbitrary<A>, run: (real: Real, argument: A) => void) =>
+  arbitrary.map((argument) => new Command(`${name}(${JSON.stringify(argument)})`, (real) => run(real, argument)))
+
+const ledgerCalls = ["enqueue", "step", "update", "handOver", "free", "beat", "claim", "look", "giveBack", "withdraw"]
+const cloudCalls = ["createToken", "listTokens", "deleteToken", "create", "delete", "wake", "hibernate", "list", "get"]
+const airflowCalls = ["airflow list variables", "airflow remove variables", "airflow pauseAll", "airflow write"]
+const anyCall = fc.oneof(
+  fc.constantFrom(...cloudCalls),
+  fc.constantFrom(...ledgerCalls, ...airflowCalls)
+)
+const failpoint = fc.record({
+  actor: index,
+  at: fc.oneof({ weight: 3, arbitrary: anyCall }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 60 }) }),
+  when: fc.constantFrom("before" as const, "after" as const)
+})
+interface ChosenFailpoint {
+  readonly actor: number
+  readonly at: string | number
+  readonly when: Failpoint["when"]
+}
+const setFailpoint = (then: Failpoint["then"]) => (real: Real, { actor, at, when }: ChosenFailpoint) => {
+  const victim = pick(real.running(), actor)
+  victim?.failpoints.push({ at: typeof at === "number" ? victim.calls.length + at : at, when, then })
+}
+
+const lease = command(
+  "lease",
+  fc.record({ actor: index, isOther: fc.nat(5), sameKey: fc.nat(9) }),
+  (real, { actor, isOther, sameKey }) => {
+    const { ledger } = pick(real.running(), actor) ?? { ledger: 0 }
+    if (real.world.look(ledger).slots.some(({ holder }) => holder?.activity === "hibernating")) real.rows.hit(17)
+    const label = real.label()
+    const before = real.leases.at(-1)
+    const one = pick(real.running(), actor)?.lease(label, {
+      key: sameKey === 0 && before !== undefined ? before.key : label,
+      make: isOther === 0 ? otherMake : make
+    })
+    if (one !== undefined) real.leases.push(one)
+  }
+)
+const usable = (real: Real) =>
+  real.leases.filter(({ actor, slot }) => slot !== undefined && actor.state !== "crashed")
+
+const commands = [
+  { weight: 8, arbitrary: lease },
+  {
+    weight: 5,
+    // also by one that has lost its lease
+    arbitrary: command("write", index, (real, index) => void pick(usable(real), index)?.write())
+  },
+  {
+    weight: 4,
+    arbitrary: command("end", index, (real, index) => void pick(usable(real).filter(({ isInUse }) => isInUse), index)?.end())
+  },
+  {
+    weight: 1,
+    arbitrary: command("interrupt", index, (real, index) =>
+      pick(real.leases.filter(({ running }) => running.exit === undefined), index)?.interrupt())
+  },
+  { weight: 4, arbitrary: command("crash at", failpoint, setFailpoint("crash")) },
+  { weight: 2, arbitrary: command("pause at", failpoint, setFailpoint("pause")) },
+  { weight: 1, arbitrary: command("crash", index, (real, index) => pick(real.alive(), index)?.crash()) },
+  { weight: 1, arbitrary: command("pause", index, (real, index) => pick(real.running(), index)?.pause()) },
+  {
+    weight: 2,
+    arbitrary: command("resume", index, (real, index) => {
+      const actor = pick(real.alive().filter(({ state }) => state === "paused"), index)
+      if (actor !== undefined) real.resume(actor)
+    })
+  },
+  { weight: 4, arbitrary: command("start", fc.constantFrom("one", "two"), (real, host) => real.start(host)) },
+  {
+    weight: 12,
+    arbitrary: command(
+      "advance",
+      fc.oneof(
+        { weight: 5, arbitrary: fc.integer({ min: 1, max: seconds(5) }) },
+        { weight: 5, arbitrary: fc.integer({ min: seconds(5), max: seconds(60) }) },
+        { weight: 2, arbitrary: fc.constantFrom(seconds(61), seconds(100), minutes(4)) },
+        { weight: 1, arbitrary: fc.constant(minutes(11)) }
+      ),
+      (real, millis) => real.world.advance(millis)
+    )
+  },
+  {
+    weight: 1,
+    arbitrary: command(
+      "wall clock",
+      fc.record({ host: fc.constantFrom("one", "two"), by: fc.constantFrom(-hours(1), hours(1)) }),
+      (real, { by, host }) => {
+        real.world.machine(host).skew += by
+        real.rows.hit(28)
+      }
+    )
+  },
+  {
+    weight: 3,
+    arbitrary: command(
+      "fate",
+      fc.record({
+        call: fc.constantFrom(...cloudCalls, ...airflowCalls),
+        becomes: fc.oneof(
+          fc.constantFrom("answer lost" as const, "lost" as const, "refused" as const),
+          fc.record({ landsIn: fc.integer({ min: 1, max: seconds(34) }) })
+        )
+      }),
+      (real, { becomes, call }) => void real.world.cloud.fates.push({ matches: (request) => request.call === call, becomes })
+    )
+  },
+  {
+    weight: 1,
+    arbitrary: command(
+      "click",
+      fc.record({ deployment: index, what: fc.constantFrom("hibernate", "wake", "delete") }),
+      (real, { deployment, what }) => {
+        const id = pick(Array.from(real.world.cloud.facts.keys()), deployment)
+        if (id === undefined) return
+        real.rows.hit(what === "delete" ? 29 : 30)
+        if (what === "delete") real.world.cloud.remove(id)
+        else real.world.cloud.setAsleep(id, what === "hibernate")
+      }
+    )
+  },
+  {
+    weight: 1,
+    arbitrary: command(
+      "ledger fails",
+      fc.record({ kind: fc.constantFrom("busy" as const, "io" as const), millis: fc.constantFrom(seconds(10), seconds(70)) }),
+      ({ rows, world }, { kind, millis }) => {
+        const ledger = world.ledgers.at(-1)!
+        ledger.failure = kind
+        world.advance(millis)
+        ledger.failure = undefined
+        rows.hit(kind === "busy" ? 24 : 25)
+      }
+    )
+  },
+  {
+    weight: 2,
+    arbitrary: command("upkeep", index, (real, index) => {
+      const upkeep = pick(real.running(), index)?.upkeep({ hibernateAfter: "30 seconds" })
+      if (upkeep !== undefined) real.background.push(upkeep)
+    })
+  },
+  {
+    weight: 1,
+    arbitrary: command("end upkeep", index, (real, index) => pick(real.background, index)?.interrupt())
+  },
+  { weight: 1, arbitrary: command("reap", index, (real, index) => pick(real.running(), index)?.startReap()) },
+  { weight: 1, arbitrary: command("drain", index, (real, index) => pick(real.running(), index)?.startDrain()) },
+  {
+    weight: 1,
+    arbitrary: command("reboot", fc.constantFrom("one", "two"), (real, host) => {
+      real.world.reboot(host)
+      real.rows.hit(27)
+      real.start(host)
+    })
+  }
+]
+
+/** Rarer, since not everything can be said of a cloud that two ledgers share. */
+const withLedgers = [
+  ...commands,
+  {
+    weight: 2,
+    arbitrary: command("second ledger", fc.constantFrom("one", "two"), (real, host) => {
+      if (real.world.ledgers.length === 1) real.world.newLedger()
+      real.start(host, real.world.ledgers.length - 1)
+    })
+  },
+  {
+    weight: 1,
+    arbitrary: command("delete the ledger", fc.constant(0), (real) => {
+      if (real.world.ledgers.length > 2) return
+      real.world.removeLedger()
+      real.rows.hit(26)
+      real.start("one")
+    })
+  }
+]
+
+const lives = (weighted: typeof commands, maxCommands: number) =>
+  fc.commands(weighted.flatMap(({ arbitrary, weight }) => Array.from({ length: weight }, () => arbitrary)), {
+    maxCommands,
+    size: "max"
+  })
+
+describe("whatever happens", () => {
+  const rows = new Rows()
+  const cases: ReadonlyArray<readonly [StoreKind, string, typeof commands, number]> = [
+    ["memory", "one ledger", commands, 0.7],
+    ["memory", "two ledgers", withLedgers, 0.2],
+    ["SQLite", "one ledger", commands, 0.06],
+    ["SQLite", "two ledgers", withLedgers, 0.04]
+  ]
+  for (const [store, ledgers, weighted, share] of cases) {
+    it(`over ${store}, ${ledgers}`, () => {
+      fc.assert(
+        fc.property(fc.nat(), lives(weighted, 200), (seed, commands) => {
+          const real = new Real(store, seed, rows)
+          try {
+            fc.modelRun(() => ({ model: {}, real }), commands)
+            finale(real.world, real.checker)
+          } finally {
+            real.world.close()
+          }
+        }),
+        { numRuns: Math.ceil(runs * share), seed: 1, endOnFailure: false, interruptAfterTimeLimit: isChaos ? 3_600_000 : 300_000 }
+      )
+    }, 3_600_000)
+  }
+
+  it("every row of the crash matrix has come about", () => {
+    assert.deepStrictEqual(rows.missing(isChaos ? 100 : 1), [])
+  })
+})
