@@ -21,6 +21,7 @@ const read = (name) =>
 const packages = read("tsconfig.json").projectReferences.map((reference) => path.relative(root, reference.path))
 const tools = read("tsconfig.tools.json")
 const files = [...packages.flatMap((folder) => read(path.join(folder, "tsconfig.json")).fileNames), ...tools.fileNames]
+  .filter((name) => name.endsWith(".ts"))
 
 // A check that stopped to check would pass for ever: this file must be found fault with.
 const planted = path.join(root, "scripts/planted.ts")

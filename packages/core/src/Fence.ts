@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -45,6 +44,8 @@ export interface Fence {
   readonly tokenId: Option.Option<string>
   /** Why the token is not the holder's own, where it is not. */
   readonly unfenced: Option.Option<string>
+  /** When the holder's own token was made, in milliseconds of the cloud's clock. */
+  readonly mintedAt: Option.Option<number>
 }
 
 /**
@@ -89,7 +90,12 @@ export const mint = (
         reason: "its deadline passed while its token was made"
       })
     }
-    return { token: own.value, tokenId: Option.some(own.id), unfenced: Option.none() }
+    return {
+      token: own.value,
+      tokenId: Option.some(own.id),
+      unfenced: Option.none(),
+      mintedAt: Option.some(own.createdAt)
+    }
   })
 
 /**
@@ -102,7 +108,7 @@ export const mint = (
 export const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean, ProviderError> =>
   Effect.gen(function*() {
     const own = yield* slot.provider.createToken(id, tokenName(slot))
-    const contested = yield* isContested(slot, yield* tokensOf(slot, id))
+    const contested = isContested(slot, own, yield* tokensOf(slot, id))
     if (contested) yield* slot.provider.deleteToken(id, own.id)
     return contested
   })
@@ -140,15 +146,12 @@ const isOfLedger = (slot: HeldSlot) => (token: DeploymentToken) => token.name.st
 const goUnfenced = (slot: HeldSlot, token: Redacted.Redacted, why: string) =>
   Effect.as(
     Effect.zipRight(write(slot, { fenced: false }), step(slot, `going on unfenced: ${why}`)),
-    { token, tokenId: Option.none<string>(), unfenced: Option.some(why) }
+    { token, tokenId: Option.none<string>(), unfenced: Option.some(why), mintedAt: Option.none<number>() }
   )
 
-/** Whether another ledger's lease may live on the deployment of these tokens. */
-const isContested = (slot: HeldSlot, tokens: ReadonlyArray<DeploymentToken>) =>
-  Effect.map(
-    Clock.currentTimeMillis,
-    (now) => tokens.some((token) => !isOfLedger(slot)(token) && token.createdAt + slot.rules.maxHold > now)
-  )
+/** Whether another ledger's lease may live on the deployment of these tokens: by the cloud's time, which the own token has. */
+const isContested = (slot: HeldSlot, own: DeploymentToken, tokens: ReadonlyArray<DeploymentToken>) =>
+  tokens.some((token) => !isOfLedger(slot)(token) && token.createdAt + slot.rules.maxHold > own.createdAt)
 
 const tokensOf = (slot: HeldSlot, id: DeploymentId) =>
   Effect.map(slot.provider.listTokens(id), (tokens) => tokens.filter((token) => token.name.startsWith(mark)))
@@ -157,7 +160,7 @@ const tokensOf = (slot: HeldSlot, id: DeploymentId) =>
 const sweep = (slot: HeldSlot, deployment: Deployment, own: DeploymentToken) =>
   Effect.gen(function*() {
     const tokens = yield* tokensOf(slot, deployment.id)
-    if (yield* isContested(slot, tokens)) return yield* new SlotContested({ name: deployment.name })
+    if (isContested(slot, own, tokens)) return yield* new SlotContested({ name: deployment.name })
     const older = tokens.filter((token) => token.id !== own.id && token.name.startsWith(poolPrefix(slot)))
     yield* remove(slot, deployment.id, older.map((token) => token.id))
   })

@@ -116,9 +116,8 @@ export const prepare = (
   why: Option.Option<string> = Option.none()
 ): Effect.Effect<PreparedSlot, PrepareError> =>
   Effect.gen(function*() {
-    const startedAt = yield* DateTime.now
     const filled = yield* fill(slot, granted, why)
-    return yield* equip(slot, startedAt, filled).pipe(
+    return yield* equip(slot, filled).pipe(
       Effect.catchIf(
         // a new one that is dirty would be followed by another; one that was adopted is not ours to delete
         (error): error is SlotNotClean =>
@@ -127,7 +126,7 @@ export const prepare = (
           Effect.gen(function*() {
             const dirty = yield* write(slot, {})
             const why = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
-            return yield* equip(slot, startedAt, yield* replace(slot, dirty, filled.deployment, why))
+            return yield* equip(slot, yield* replace(slot, dirty, filled.deployment, why))
           })
       )
     )
@@ -349,7 +348,6 @@ type Filled = Pick<PreparedSlot, "deployment" | "reused">
 /** From a deployment to one that may be used: its own token, awake, ready, empty. */
 const equip = (
   slot: HeldSlot,
-  startedAt: DateTime.Utc,
   { deployment: found, reused }: Filled
 ): Effect.Effect<PreparedSlot, PrepareError> =>
   Effect.gen(function*() {
@@ -361,7 +359,10 @@ const equip = (
     const airflow = yield* AirflowReadiness.awaitConnected(endpoint.baseUrl, slot.airflowApi.connect(endpoint), {
       timeout: slot.options.readyTimeout,
       stablePolls: slot.options.readyPolls,
-      ...(reused === "awake" ? {} : { since: startedAt })
+      // by the cloud's clock, for this machine's may be wrong
+      ...(reused === "awake" || Option.isNone(fence.mintedAt)
+        ? {}
+        : { since: DateTime.unsafeMake(fence.mintedAt.value) })
     })
     yield* proveClean(slot, deployment, airflow)
     return { ...fence, deployment, reused, airflow }
