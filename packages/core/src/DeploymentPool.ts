@@ -26,6 +26,7 @@ import { DeploymentProvider } from "./DeploymentProvider.js"
 import * as DeploymentWatch from "./DeploymentWatch.js"
 import type * as Fence from "./Fence.js"
 import type { HeldSlot, PrepareOptions } from "./HeldSlot.js"
+import { write } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
 import { LeaseId, LeaseLost } from "./Lease.js"
 import * as PinnedClock from "./PinnedClock.js"
@@ -379,6 +380,7 @@ export const make = (
             if (Option.isNone(ready)) return Option.none()
             yield* Ref.set(prepared, ready)
             yield* Ref.set(usable, true)
+            yield* write(hold(slot, pool, needs, onStep), { activity: "in use" })
             yield* Effect.forkIn(
               Effect.intoDeferred(watchOver(slot, ready.value.deployment), lost),
               watching

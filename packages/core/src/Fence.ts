@@ -99,8 +99,9 @@ export const mint = (
   })
 
 /**
- * Whether another ledger leases a deployment that is about to be deleted: as everywhere, the own token is made before others are
- * looked for (counterexample 9).
+ * Whether another ledger leases a deployment that is about to be deleted, or put to sleep by a holder that has no token yet: as
+ * everywhere, the own token is made before others are looked for (counterexample 9). `false` where it is gone, and where no
+ * token may be made: then there are none to see.
  *
  * @since 0.1.0
  * @category combinators
@@ -111,7 +112,7 @@ export const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean
     const contested = isContested(slot, own, yield* tokensOf(slot, id))
     if (contested) yield* slot.provider.deleteToken(id, own.id)
     return contested
-  })
+  }).pipe(Effect.catchIf(({ kind }) => kind === "forbidden" || kind === "notFound", () => Effect.succeed(false)))
 
 /**
  * Deletes the tokens of this ledger that are still on a deployment which nobody is going to use now; `own` where their names need

@@ -699,10 +699,22 @@ const grantSlot = (ledger: Ledger, rules: PoolRules, now: number, ticket: Ticket
 const grant = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
   waiting(ledger).reduce<Change<void>>((change, ticket) => {
     const slot = candidates(change.ledger, rules, now, ticket.needs)[0]
-    if (slot === undefined) return change
+    if (slot === undefined || (!sameMake(slot.make, ticket.needs) && isServedSoon(change.ledger, ticket))) return change
     const granted = grantSlot(change.ledger, rules, now, ticket, slot)
     return { ...granted, events: [...change.events, ...granted.events] }
   }, unchanged(ledger, undefined))
+
+/**
+ * Upkeep hands over what it has in hand, emptied, and that is sooner than anything that has to be made. It serves the last of those
+ * who wait for the make: the first ones get what there is.
+ */
+const isServedSoon = ({ slots, tickets }: Ledger, { needs, seq }: Ticket): boolean => {
+  const behind = tickets.filter((other) =>
+    other.state === "waiting" && other.seq >= seq && sameMake(other.needs, needs)
+  )
+  const inHand = slots.filter(({ holder, make }) => holder?.kind === "upkeep" && sameMake(make, needs))
+  return behind.length <= inHand.length
+}
 
 const statusOf = (ledger: Ledger, rules: PoolRules, now: number, key: string): TicketStatus => {
   const ticket = ledger.tickets.find((ticket) => ticket.key === key)

@@ -154,7 +154,10 @@ export const release = (
       )
       if (yield* slot.cache.handOver(slot.rules, slot.number, slot.epoch)) return
     }
-    yield* sleep(slot, Option.flatMap(prepared, ({ tokenId }) => tokenId))
+    // without a token of its own nobody has looked yet whether another ledger's lease is at work there (counterexample 9)
+    const { deploymentId } = yield* write(slot, {})
+    const isForeign = Option.isNone(prepared) && deploymentId !== null && (yield* Fence.isInUse(slot, deploymentId))
+    if (!isForeign) yield* sleep(slot, Option.flatMap(prepared, ({ tokenId }) => tokenId))
     yield* slot.cache.free(slot.rules, slot.number, slot.epoch, outcome)
   })
 
@@ -289,13 +292,7 @@ const fill = (slot: HeldSlot, granted: Slot, why: Option.Option<string>) =>
       ? why
       : Option.some(`which is ${PoolPolicy.describeMake(deployment.make)}`)
     if (Option.isSome(unfit) && !granted.adopted) {
-      // a token that may make none cannot tell
-      const inUse = Effect.catchIf(
-        Fence.isInUse(slot, deployment.id),
-        ({ kind }) => kind === "forbidden",
-        () => Effect.succeed(false)
-      )
-      if (yield* inUse) return yield* new Fence.SlotContested({ name: deployment.name })
+      if (yield* Fence.isInUse(slot, deployment.id)) return yield* new Fence.SlotContested({ name: deployment.name })
       return yield* replace(slot, granted, deployment, unfit.value)
     }
     if (deployment.isAwake) return { deployment, reused: "awake" as const }

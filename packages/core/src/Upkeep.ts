@@ -150,7 +150,7 @@ export const run = (options: UpkeepOptions = {}): Effect.Effect<void, never, Dep
     yield* Effect.scoped(onDuty).pipe(
       Effect.tapError((error) => Effect.logWarning(`upkeep is off duty: ${error.message}`)),
       Effect.retry({ schedule: Schedule.spaced(every), while: ({ retryable }) => retryable }),
-      Effect.catchAll(() => Effect.logWarning("upkeep does not come back: that needs a person first")),
+      Effect.catchAll(() => Effect.logWarning("upkeep has ended: that does not get better by itself")),
       pool.pinned,
       Effect.interruptible,
       Effect.forkScoped

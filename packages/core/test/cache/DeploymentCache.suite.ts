@@ -392,9 +392,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.deepInclude(held.holder, { kind: "upkeep", ticket: null, owner: upkeep.owner })
           assert.isTrue(Option.isNone(yield* claim(cache, a.number)))
           assert.isTrue(yield* upkeep.beat(rules, held.number, held.epoch))
-          yield* granted(cache, "b")
-          const c = yield* waits(cache, "c")
-          assert.include(c.reason, "to upkeep")
+          assert.include((yield* waits(cache, "b")).reason, "to upkeep")
           yield* TestClock.adjust("60 seconds")
           assert.isFalse(yield* upkeep.beat(rules, held.number, held.epoch))
         }))
@@ -409,6 +407,24 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* TestClock.adjust("10 seconds")
           assert.isTrue(Option.isNone(yield* claim(cache, a.number)))
           assert.strictEqual((yield* cache.look(rules.poolId)).slots[0]?.holder?.ticket, "c", "claiming has granted it")
+        }))
+
+      test("hands over what it has in hand to the last who waits for it, and the others get what has to be made", (cache) =>
+        Effect.gen(function*() {
+          const a = yield* granted(cache, "a")
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
+          yield* cache.free(rules, a.number, a.epoch, dirty)
+          const held = Option.getOrThrow(yield* claim(cache, a.number))
+          yield* waits(cache, "b")
+          yield* granted(cache, "other make", { make: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } })
+          yield* waits(cache, "c", { rules: { ...rules, max: 3 } })
+          assert.strictEqual(
+            (yield* granted(cache, "b", { rules: { ...rules, max: 3 } })).number,
+            3,
+            "the first of two"
+          )
+          assert.isTrue(yield* cache.handOver(rules, held.number, held.epoch))
+          assert.strictEqual((yield* granted(cache, "c")).number, a.number)
         }))
 
       test("gives back what another ledger leases, with no ticket to put back", (cache) =>
