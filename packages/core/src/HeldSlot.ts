@@ -96,11 +96,13 @@ export const request = <A>(
   facts: (answer: A) => PoolPolicy.SlotPatch
 ): Effect.Effect<A, ProviderError | CacheError | LeaseLost> =>
   Effect.uninterruptible(Effect.gen(function*() {
+    // one before it that was not answered may still land: the answer to this one does not take that back
+    const { busyUntil } = yield* write(slot, {})
     yield* step(slot, activity, { busyFor: Duration.toMillis(slot.options.longestRequest), power: "unknown" })
     return yield* call.pipe(
-      Effect.tap((answer) => write(slot, { ...facts(answer), busyFor: null })),
+      Effect.tap((answer) => write(slot, { ...facts(answer), busyUntil })),
       Effect.tapError((error) =>
-        error._tag === "ProviderError" && !error.ambiguous ? write(slot, { busyFor: null }) : Effect.void
+        error._tag === "ProviderError" && !error.ambiguous ? write(slot, { busyUntil }) : Effect.void
       )
     )
   }))

@@ -122,9 +122,11 @@ export interface Claimant {
  * @since 0.1.0
  * @category models
  */
-export interface SlotPatch extends Partial<Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power">> {
-  /** A cloud request may land for so long from now on, in milliseconds; `null`: none is under way. */
-  readonly busyFor?: number | null
+export interface SlotPatch
+  extends Partial<Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power" | "busyUntil">>
+{
+  /** A cloud request may land for so long from now on, in milliseconds. */
+  readonly busyFor?: number
   /** A token is deleted now. */
   readonly revoked?: true
   readonly fenced?: boolean
@@ -268,7 +270,7 @@ export const update = (
   const updated: Slot = {
     ...slot,
     ...facts,
-    ...(busyFor === undefined ? {} : { busyUntil: busyFor === null ? null : now + busyFor }),
+    ...(busyFor === undefined ? {} : { busyUntil: now + busyFor }),
     ...(revoked === true ? { revokedAt: now } : {}),
     ...(isRefilled
       ? { uses: slot.holder.kind === "lease" ? 1 : 0, filledAt: facts.name === null ? null : now, adopted: false }

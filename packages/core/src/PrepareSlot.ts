@@ -382,7 +382,7 @@ const create = (
   Effect.gen(function*() {
     const name = PoolPolicy.deploymentName(slot.prefix, slot.rules.poolId, slot.number, granted.generation)
     if (granted.generation > 1) yield* removeOlder(slot, granted.generation, yield* slot.provider.list)
-    yield* write(slot, { name, make: slot.needs })
+    const { busyUntil } = yield* write(slot, { name, make: slot.needs })
     const accepted = request(
       slot,
       "creating",
@@ -398,7 +398,7 @@ const create = (
         if (!error.ambiguous) yield* write(slot, vacated(granted))
         return yield* error
       }))
-    yield* write(slot, { deploymentId: deployment.id, make: deployment.make, busyFor: null })
+    yield* write(slot, { deploymentId: deployment.id, make: deployment.make, busyUntil })
     if (deployment.hibernationRequested) yield* wake(slot, deployment)
     return { deployment, reused: deployment.hibernationRequested ? "woken" : "created" }
   })

@@ -285,6 +285,31 @@ describe("a lease", () => {
       yield* assertTidy
     }).pipe(Effect.provide(emulated({ delivery: "none" }))), 60_000)
 
+  it.effect(
+    "does not begin while a request that its predecessor had to repeat may still land (2)",
+    () =>
+      Effect.gen(function*() {
+        const emulator = yield* Emulator.Emulator
+        const lands = yield* Deferred.make<void>()
+        yield* AirflowResource.use({ testName: "first" }, () =>
+          emulator.faults.next({
+            match: { method: "POST", path: /\/hibernation-override$/ },
+            then: { _tag: "Late", after: Deferred.await(lands) }
+          }))
+        const told: Array<string> = []
+        const onProgress = ({ activity }: { readonly activity: string }) =>
+          Effect.zipRight(Effect.sync(() => void told.push(activity)), Deferred.succeed(lands, undefined))
+        const next = yield* AirflowResource.use(
+          { testName: "next", onProgress },
+          (resource) => Effect.succeed(resource)
+        )
+        assert.include(told[0], "slot 1 may still be changing")
+        assert.deepInclude(next, { reused: "woken", epoch: 2 })
+        yield* assertTidy
+      }).pipe(Effect.provide(emulated({ delivery: "none", pool: { max: 1, longestRequest: "3 seconds" } }))),
+    60_000
+  )
+
   it.effect("takes no deployment that only has the name of one of its own", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.Emulator

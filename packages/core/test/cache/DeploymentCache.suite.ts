@@ -519,7 +519,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
               deploymentId: Deployment.DeploymentId.make(`d${number}`),
               make: needs,
               power: "awake",
-              busyFor: number === b.number ? 10_000 : null
+              ...(number === b.number ? { busyFor: 10_000 } : {})
             }))
           yield* cache.free(rules, a.number, a.epoch, dirty)
           yield* cache.free(rules, b.number, b.epoch, dirty)

@@ -1,0 +1,279 @@
+/**
+ * The one place that starts programs. Whatever happens to the one who waits, nothing of what was started is left running.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as ChildProcess from "node:child_process"
+import * as PinnedClock from "./PinnedClock.js"
+
+/**
+ * A program to run, and its limits.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Command {
+  /** A path, or a name that is looked up in `env.PATH`. */
+  readonly command: string
+  /** Anyone on the machine can read them: nothing secret. */
+  readonly args: ReadonlyArray<string>
+  /** All that the program sees of an environment; nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  /** What it reads. Default: nothing, so that a question ends at once. */
+  readonly stdin?: string | undefined
+  readonly timeout: Duration.DurationInput
+  /** How long it may take to end after SIGTERM, before SIGKILL. Default: two seconds. */
+  readonly grace?: Duration.DurationInput | undefined
+  /** How many bytes of each stream are kept. Default: one MiB. */
+  readonly maxOutput?: number | undefined
+  /** What helps where the program is not there. */
+  readonly remedy?: string | undefined
+}
+
+/**
+ * How a program ended, and what it said. Its output may hold secrets.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ended {
+  /** `null`: a signal ended it. */
+  readonly exitCode: number | null
+  readonly signal: string | null
+  readonly stdout: string
+  readonly stderr: string
+  /** There was more output than is kept; what is kept is its start. */
+  readonly isCut: boolean
+}
+
+/**
+ * A program did not run to its end. Neither arguments nor environment nor output are in it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ProcessError extends Schema.TaggedError<ProcessError>("@airflow-resource/core/ProcessError")(
+  "ProcessError",
+  {
+    kind: Schema.Literal("notFound", "cannotStart", "timedOut"),
+    /** The program's name, without its arguments. */
+    command: Schema.String,
+    detail: Schema.String,
+    remedy: Schema.String
+  }
+) {
+  override get message(): string {
+    return `Could not run ${this.command}: ${this.detail}. ${this.remedy}`
+  }
+  get retryable(): boolean {
+    return this.kind === "timedOut"
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class ProcessRunner extends Context.Tag("@airflow-resource/core/ProcessRunner")<
+  ProcessRunner,
+  {
+    /**
+     * Runs a program to its end, whatever its exit code. A timeout and an interruption end its whole process group, first by SIGTERM,
+     * then by SIGKILL; what it leaves behind in its group ends with it.
+     */
+    readonly run: (command: Command) => Effect.Effect<Ended, ProcessError>
+  }
+>() {}
+
+/**
+ * Programs of this machine, on Node. What still runs when this process exits is killed.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
+  ProcessRunner,
+  Effect.gen(function*() {
+    const pin = yield* PinnedClock.pin
+    // nobody needs Node who starts no programs
+    const [{ spawn }, { existsSync }] = yield* Effect.promise(() =>
+      Promise.all([import("node:child_process"), import("node:fs")])
+    )
+    const { process } = globalThis
+    const groups = new Set<number>()
+    const killAll = () => groups.forEach((group) => signal(group, "SIGKILL"))
+    yield* Effect.acquireRelease(
+      Effect.sync(() => process.on("exit", killAll)),
+      () => Effect.sync(() => process.off("exit", killAll))
+    )
+
+    const start = (spec: Command): Effect.Effect<Running, ProcessError> =>
+      Effect.gen(function*() {
+        const exited = yield* Deferred.make<Pick<Ended, "exitCode" | "signal">>()
+        const closed = yield* Deferred.make<void>()
+        return yield* Effect.async<Running, ProcessError>((resume) => {
+          const fail = (code: string | undefined) => resume(notStarted(spec, code, existsSync(spec.cwd)))
+          try {
+            const child = spawn(spec.command, spec.args, {
+              cwd: spec.cwd,
+              env: spec.env,
+              detached: true,
+              stdio: [spec.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"]
+            })
+            const { pid: group } = child
+            child.once("error", (error: NodeJS.ErrnoException) => fail(error.code))
+            if (group === undefined) return
+            groups.add(group)
+            const limit = spec.maxOutput ?? 1024 * 1024
+            const [stdout, stderr] = [keeping(child.stdout, limit), keeping(child.stderr, limit)]
+            child.once("exit", (exitCode, name) => {
+              // first: once the group is empty, its number may be given to another
+              signal(group, "SIGKILL")
+              groups.delete(group)
+              Deferred.unsafeDone(exited, Effect.succeed({ exitCode, signal: name }))
+            })
+            child.once("close", () => Deferred.unsafeDone(closed, Effect.void))
+            // a program need not read what it is told
+            child.stdin?.on("error", () => {})
+            child.stdin?.end(spec.stdin)
+            resume(Effect.succeed({ child, group, exited, closed, stdout, stderr }))
+          } catch (error) {
+            fail((error as NodeJS.ErrnoException).code)
+          }
+        })
+      })
+
+    const finish = ({ child, closed, exited, stderr, stdout }: Running) =>
+      Effect.gen(function*() {
+        const how = yield* Deferred.await(exited)
+        // one that left the group may hold the pipes for ever
+        yield* Effect.timeoutOption(Deferred.await(closed), "1 seconds")
+        child.stdout?.destroy()
+        child.stderr?.destroy()
+        return { ...how, stdout: stdout.text(), stderr: stderr.text(), isCut: stdout.isCut() || stderr.isCut() }
+      })
+
+    const stop = (spec: Command) => ({ child, exited, group }: Running) =>
+      Effect.gen(function*() {
+        if (yield* Deferred.isDone(exited)) return
+        const end = (time: Duration.DurationInput) =>
+          Deferred.await(exited).pipe(Effect.interruptible, Effect.timeoutOption(time))
+        signal(group, "SIGTERM")
+        if (Option.isSome(yield* end(spec.grace ?? "2 seconds"))) return
+        signal(group, "SIGKILL")
+        yield* end("2 seconds")
+        child.stdout?.destroy()
+        child.stderr?.destroy()
+      })
+
+    return ProcessRunner.of({
+      run: (spec) =>
+        pin(Effect.acquireUseRelease(
+          start(spec),
+          (running) =>
+            Effect.timeoutFail(finish(running), {
+              duration: spec.timeout,
+              onTimeout: () =>
+                failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`)
+            }),
+          stop(spec)
+        ))
+    })
+  })
+)
+
+/**
+ * No program is started: `answer` says how each of them ends, and dies where nobody foresaw it.
+ *
+ * @example
+ * ```ts
+ * import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+ * import * as Effect from "effect/Effect"
+ *
+ * export const runner = ProcessRunner.layerTest(({ args }) =>
+ *   args[0] === "version"
+ *     ? Effect.succeed({ exitCode: 0, signal: null, stdout: "1.0.0\n", stderr: "", isCut: false })
+ *     : Effect.dieMessage(`${args[0]} is not stubbed`)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTest = (
+  answer: (command: Command) => Effect.Effect<Ended, ProcessError>
+): Layer.Layer<ProcessRunner> => Layer.succeed(ProcessRunner, { run: answer })
+
+// internal
+
+interface Running {
+  readonly child: ChildProcess.ChildProcess
+  readonly group: number
+  readonly exited: Deferred.Deferred<Pick<Ended, "exitCode" | "signal">>
+  readonly closed: Deferred.Deferred<void>
+  readonly stdout: Kept
+  readonly stderr: Kept
+}
+
+interface Kept {
+  readonly text: () => string
+  readonly isCut: () => boolean
+}
+
+/** Reads everything, so that the program never waits for us, and keeps the start. */
+const keeping = (stream: NodeJS.ReadableStream | null, limit: number): Kept => {
+  const chunks: Array<Uint8Array> = []
+  let kept = 0
+  let isCut = false
+  stream?.on("data", (chunk: Uint8Array) => {
+    const part = chunk.subarray(0, limit - kept)
+    if (part.length < chunk.length) isCut = true
+    if (part.length > 0) chunks.push(part)
+    kept += part.length
+  })
+  return { text: () => Buffer.concat(chunks).toString("utf8"), isCut: () => isCut }
+}
+
+/** To everyone in the group; it may be gone already. */
+const signal = (group: number, name: "SIGTERM" | "SIGKILL") => {
+  try {
+    globalThis.process.kill(-group, name)
+  } catch {
+    // nobody is left
+  }
+}
+
+const failure = (
+  spec: Command,
+  kind: ProcessError["kind"],
+  detail: string,
+  remedy = "Try it by hand, or again later."
+) => new ProcessError({ kind, command: nameOf(spec.command), detail, remedy })
+
+const nameOf = (command: string) => command.split("/").at(-1) ?? command
+
+/** Only the code of Node's error: its text has the arguments. */
+const notStarted = (spec: Command, code: string | undefined, hasFolder: boolean): ProcessError => {
+  if (!hasFolder) {
+    return failure(spec, "cannotStart", `the folder ${spec.cwd} is not there`, "Make the folder, or choose another.")
+  }
+  if (code === "ENOENT") {
+    return failure(
+      spec,
+      "notFound",
+      "there is no such program",
+      spec.remedy ?? "Install it, or put its folder on the PATH."
+    )
+  }
+  return code === "EACCES"
+    ? failure(spec, "cannotStart", "it may not be executed", "Check the file's rights.")
+    : failure(spec, "cannotStart", `the system refused to start it (${code ?? "unknown"})`)
+}
