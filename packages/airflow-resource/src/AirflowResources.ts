@@ -13,6 +13,7 @@ import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import * as Host from "@airflow-resource/core/Host"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
 import type { RepositoryInvalid } from "@airflow-resource/github/GithubRepository"
 import * as GithubRepository from "@airflow-resource/github/GithubRepository"
@@ -46,6 +47,23 @@ export type LayerError = ConfigurationError | CacheError | RepositoryInvalid
 export type Services = Requirements | DeploymentCache
 
 /**
+ * The pool and its ledger alone, on real time whoever builds them: for upkeep, and for those who only look.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerPool = (
+  settings: Settings.Settings,
+  options?: Partial<DeploymentPool.PoolOptions>
+): Layer.Layer<DeploymentPool.DeploymentPool | DeploymentCache, CacheError> =>
+  PinnedClock.liveLayer(
+    poolOf(settings, options).pipe(
+      Layer.provideMerge(ledgerOf(settings)),
+      Layer.provide([Http.layer, NodeContext.layer])
+    )
+  )
+
+/**
  * The layers that settings describe, on real time whoever builds them.
  *
  * @since 0.1.0
@@ -56,21 +74,11 @@ export const layer = (
   options?: Partial<DeploymentPool.PoolOptions>
 ): Layer.Layer<Services, CacheError | RepositoryInvalid> =>
   PinnedClock.liveLayer(
-    Layer.unwrapEffect(
-      Effect.map(Host.live, (host) =>
-        Layer.mergeAll(
-          DeploymentPool.layer({
-            ...settings.pool,
-            make: settings.make,
-            apiToken: Option.getOrUndefined(settings.pool.apiToken),
-            accessToken: settings.astro.token,
-            password: Option.getOrUndefined(settings.pool.password),
-            ...options
-          }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer])),
-          Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
-          AstroProject.layer
-        ).pipe(Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache, host }))))
-    ).pipe(Layer.provide([Http.layer, NodeContext.layer]))
+    Layer.mergeAll(
+      poolOf(settings, options),
+      Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
+      AstroProject.layer
+    ).pipe(Layer.provideMerge(ledgerOf(settings)), Layer.provide([Http.layer, NodeContext.layer]))
   )
 
 /**
@@ -97,6 +105,25 @@ export const layerFromEnv: Layer.Layer<Services, LayerError | Emulator.EmulatorE
     if ((yield* Settings.provider(from)) === "emulator") return layerEmulator()
     return layer(yield* Settings.load(from))
   })
+).pipe(Layer.provide(NodeContext.layer))
+
+/**
+ * Upkeep of the pool that is at hand, as the environment describes it, for as long as the layer lives: it empties deployments ahead
+ * of the next lease, and puts them to sleep `AIRFLOW_RESOURCE_HIBERNATE_AFTER` their last one.
+ *
+ * @example
+ * ```ts
+ * import { AirflowResources } from "airflow-resource"
+ * import { Layer } from "effect"
+ *
+ * export const layer = AirflowResources.layerUpkeep.pipe(Layer.provideMerge(AirflowResources.layerFromEnv))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerUpkeep: Layer.Layer<never, ConfigurationError, DeploymentPool.DeploymentPool> = Layer.unwrapEffect(
+  Effect.map(Effect.suspend(() => Settings.upkeep(process.cwd())), Upkeep.layer)
 ).pipe(Layer.provide(NodeContext.layer))
 
 /**
@@ -156,9 +183,10 @@ export const settingsOf = (
     fence: "auto",
     acquireTimeout: Duration.minutes(15),
     maxHold: Duration.minutes(60),
+    adopt: false,
+    hibernateAfter: Duration.zero,
     reset: { keep: {}, defaultPoolSlots: 128 },
     apiToken: Option.none(),
-    cache: Option.none(),
     username: "airflow",
     password: Option.none()
   },
@@ -181,6 +209,19 @@ export const settingsOf = (
 })
 
 // internal
+
+const poolOf = (settings: Settings.Settings, options: Partial<DeploymentPool.PoolOptions> = {}) =>
+  DeploymentPool.layer({
+    ...settings.pool,
+    make: settings.make,
+    apiToken: Option.getOrUndefined(settings.pool.apiToken),
+    accessToken: settings.astro.token,
+    password: Option.getOrUndefined(settings.pool.password),
+    ...options
+  }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer]))
+
+const ledgerOf = ({ cache }: Settings.Settings) =>
+  Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path: cache, host })))
 
 const layerSecrets = (github: NonNullable<Option.Option.Value<Settings.Settings["github"]>>) =>
   Layer.unwrapScoped(Effect.gen(function*() {

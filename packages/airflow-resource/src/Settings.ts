@@ -6,6 +6,7 @@
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as AirflowReset from "@airflow-resource/core/AirflowReset"
 import type { Make } from "@airflow-resource/core/Deployment"
+import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as GithubConfig from "@airflow-resource/github/GithubConfig"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -19,6 +20,8 @@ import * as Option from "effect/Option"
 import type { ConfigurationError } from "./ConfigurationError.js"
 import { fromConfigError } from "./ConfigurationError.js"
 import * as ProjectRoot from "./ProjectRoot.js"
+
+const hibernateAfter = Config.withDefault(Config.duration("AIRFLOW_RESOURCE_HIBERNATE_AFTER"), 0)
 
 /**
  * Settings of the pool and of the user that every lease gets.
@@ -38,6 +41,8 @@ export const pool = Config.all({
   fence: Config.withDefault(Config.literal("auto", "on")("AIRFLOW_RESOURCE_FENCE"), "auto"),
   acquireTimeout: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT"), "15 minutes"),
   maxHold: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_MAX_HOLD"), "60 minutes"),
+  adopt: Config.withDefault(Config.boolean("AIRFLOW_RESOURCE_ADOPT"), false),
+  hibernateAfter,
   reset: Config.all({
     keep: Config.withDefault(
       Config.mapOrFail(
@@ -60,7 +65,6 @@ export const pool = Config.all({
   }),
   /** A token that all leases share, in place of their own. */
   apiToken: Config.option(Config.redacted("ASTRO_API_TOKEN")),
-  cache: Config.option(Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE")),
   username: Config.withDefault(Config.nonEmptyString("AIRFLOW_USERNAME"), "airflow"),
   password: Config.option(Config.redacted("AIRFLOW_PASSWORD"))
 })
@@ -93,6 +97,10 @@ export const variables: Readonly<Record<string, string>> = {
   AIRFLOW_RESOURCE_FENCE: "whether a lease without a token of its own goes on (`auto`) or fails (`on`); default auto",
   AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "how long getting a lease may take, such as `15 minutes`",
   AIRFLOW_RESOURCE_MAX_HOLD: "how long a lease may last, such as `60 minutes`",
+  AIRFLOW_RESOURCE_ADOPT:
+    "whether the pool may use the workspace's other hibernating development deployments (`true`) or not (`false`); default false",
+  AIRFLOW_RESOURCE_HIBERNATE_AFTER:
+    "how long upkeep leaves a deployment awake that nobody uses, such as `10 minutes`; default 0 seconds",
   AIRFLOW_RESOURCE_KEEP: "what a reset leaves, such as `variables:shared_*, connections:warehouse, pools:etl`",
   AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS: "how many slots a reset gives `default_pool`; default 128",
   AIRFLOW_RESOURCE_CACHE:
@@ -118,13 +126,41 @@ export const provider = (
   )
 
 /**
- * Reads the environment, and a `.env` in the project's root where there is one; the process environment wins.
+ * Where the ledger is, whatever else is set.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const cache = (
+  from: string
+): Effect.Effect<string, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  read(from, (root) =>
+    Effect.gen(function*() {
+      const path = yield* Path.Path
+      return path.resolve(Option.getOrElse(root, () => from), yield* cacheFile(root))
+    }))
+
+/**
+ * When upkeep does what.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const upkeep = (
+  from: string
+): Effect.Effect<Upkeep.UpkeepOptions, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  read(from, () => Config.all({ hibernateAfter }))
+
+/**
+ * Reads the environment, and a `.env` in the project's root where there is one; the process environment wins. With
+ * `delivers: false` what only delivery needs may be missing.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const load = (
-  from: string
+  from: string,
+  { delivers = true }: { readonly delivers?: boolean } = {}
 ): Effect.Effect<Settings, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
   read(from, (root) =>
     Effect.gen(function*() {
@@ -137,15 +173,21 @@ export const load = (
         pool,
         astro: AstroConfig.config,
         make: AstroConfig.make,
-        github: delivery === "none" ? Config.succeed(Option.none()) : Config.map(GithubConfig.config, Option.some),
-        // without a root there is no place to look for the ledger by default
-        ...(Option.isNone(root) ? { cache: Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE") } : {})
+        github: delivery === "none" || !delivers
+          ? Config.succeed(Option.none())
+          : Config.map(GithubConfig.config, Option.some),
+        cache: cacheFile(root)
       })
-      const cache = Option.getOrElse(settings.pool.cache, () => "Environment/CacheManager/cluster_cache.db")
-      return { ...settings, cache: path.resolve(Option.getOrElse(root, () => from), cache) }
+      return { ...settings, cache: path.resolve(Option.getOrElse(root, () => from), settings.cache) }
     }))
 
 // internal
+
+/** Without a root there is no place to look for the ledger by default. */
+const cacheFile = (root: Option.Option<string>) => {
+  const given = Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE")
+  return Option.isNone(root) ? given : Config.withDefault(given, "Environment/CacheManager/cluster_cache.db")
+}
 
 const read = <A, R>(
   from: string,

@@ -12,7 +12,8 @@ export {
   DeploymentPool,
   Lease,
   PinnedClock,
-  TaskLog
+  TaskLog,
+  Upkeep
 } from "@airflow-resource/core"
 export * as AirflowResources from "./AirflowResources.js"
 export * as ConfigurationError from "./ConfigurationError.js"

@@ -109,6 +109,35 @@ describe("Settings", () => {
       assert.include(error.message, "\"shared_*\" is not like variables:NAME")
     }))
 
+  it.effect("reads whether to adopt and when to hibernate, and says how that is written", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* inProject(complete, Settings.load)
+      assert.isFalse(pool.adopt)
+      assert.strictEqual(Duration.toMillis(pool.hibernateAfter), 0)
+      const given = { AIRFLOW_RESOURCE_ADOPT: "true", AIRFLOW_RESOURCE_HIBERNATE_AFTER: "10 minutes" }
+      const { pool: set } = yield* inProject({ ...complete, ...given }, Settings.load)
+      assert.isTrue(set.adopt)
+      assert.strictEqual(Duration.toMinutes(set.hibernateAfter), 10)
+      // upkeep is a layer of its own, beside whatever pool
+      assert.deepStrictEqual(yield* inProject(given, Settings.upkeep), { hibernateAfter: set.hibernateAfter })
+      const wrong = { AIRFLOW_RESOURCE_ADOPT: "maybe", AIRFLOW_RESOURCE_HIBERNATE_AFTER: "soon" }
+      const error = yield* inProject({ ...complete, ...wrong }, (folder) => Effect.flip(Settings.load(folder)))
+      assert.sameMembers(error.problems.map(({ variable }) => variable), Object.keys(wrong))
+      assert.include(error.message, "`true`")
+      assert.include(error.message, "`10 minutes`")
+    }))
+
+  it.effect("finds the ledger whatever else is missing, and asks nothing of GitHub of those who do not deliver", () =>
+    inProject({}, (folder) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* Settings.cache(folder), `${folder}/Environment/CacheManager/cluster_cache.db`)
+        const error = yield* Effect.flip(Settings.load(folder, { delivers: false }))
+        assert.sameMembers(
+          error.problems.map(({ variable }) => variable),
+          Object.keys(complete).filter((name) => name.startsWith("ASTRO_"))
+        )
+      })))
+
   it.effect("says what a delivery or a provider that is not there could be instead", () =>
     inProject(
       { ...complete, AIRFLOW_RESOURCE_DELIVERY: "pigeon", AIRFLOW_RESOURCE_PROVIDER: "cloud" },

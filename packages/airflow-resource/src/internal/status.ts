@@ -1,0 +1,121 @@
+/** The pool as its ledger has it: for machines, and for people. */
+import type { Look } from "@airflow-resource/core/DeploymentCache"
+import type { Host } from "@airflow-resource/core/Host"
+import * as PoolPolicy from "@airflow-resource/core/PoolPolicy"
+import * as DateTime from "effect/DateTime"
+import { ago, oneLine, table } from "./text.js"
+
+export type Status = ReturnType<typeof of>
+
+export const of = ({ now, slots, tickets, upkeep }: Look, rules: PoolPolicy.PoolRules, host: Host, cache: string) => {
+  const time = (millis: number) => DateTime.formatIso(DateTime.unsafeMake(millis))
+  const coming = (millis: number | null) => millis !== null && millis > now ? time(millis) : null
+  const ledger = { slots, tickets, upkeep }
+  return {
+    cache,
+    pool: rules.poolId,
+    max: rules.max,
+    at: time(now),
+    upkeep: upkeep !== null && upkeep.deadline > now && !host.isGone(upkeep.owner)
+      ? { pid: upkeep.owner.pid, host: upkeep.owner.host }
+      : null,
+    slots: [...slots].sort((a, b) => a.number - b.number).map((slot) => ({
+      slot: slot.number,
+      deployment: slot.name,
+      deploymentId: slot.deploymentId,
+      make: slot.make,
+      power: slot.power,
+      clean: slot.holder === null && slot.clean,
+      adopted: slot.adopted,
+      uses: slot.uses,
+      filledAt: slot.filledAt === null ? null : time(slot.filledAt),
+      busyUntil: coming(slot.busyUntil),
+      quarantine: slot.quarantine === null ? null : {
+        reason: oneLine(slot.quarantine.reason),
+        failures: slot.quarantine.failures,
+        until: coming(slot.quarantine.until)
+      },
+      holder: slot.holder === null ? null : {
+        kind: slot.holder.kind,
+        label: oneLine(slot.holder.label),
+        activity: oneLine(slot.holder.activity),
+        since: time(slot.holder.since),
+        fenced: slot.holder.fenced,
+        pid: slot.holder.owner.pid,
+        host: slot.holder.owner.host,
+        isAlive: PoolPolicy.holds(slot, slot.epoch, now) && !host.isGone(slot.holder.owner)
+      }
+    })),
+    queue: tickets.filter(({ state }) => state === "waiting").sort((a, b) => a.seq - b.seq).map((ticket, index) => {
+      // what the ticket would be told now; nothing is written
+      const told = PoolPolicy.step(ledger, { ...rules, isGone: host.isGone }, now, ticket.key).value
+      return {
+        place: index + 1,
+        label: oneLine(ticket.label),
+        needs: ticket.needs,
+        since: time(ticket.enqueuedAt),
+        pid: ticket.owner.pid,
+        host: ticket.owner.host,
+        reason: told._tag === "Waiting" ? oneLine(told.reason) : "its turn has come"
+      }
+    })
+  }
+}
+
+export const render = (status: Status): string => {
+  const since = (time: string) =>
+    ago(DateTime.toEpochMillis(DateTime.unsafeMake(status.at)) - DateTime.toEpochMillis(DateTime.unsafeMake(time)))
+  const clock = (time: string) => `${time.slice(11, 19)} UTC`
+  const stateOf = ({ adopted, busyUntil, clean, deployment, holder, power, quarantine }: Status["slots"][number]) =>
+    [
+      holder === null
+        ? power === "awake" && clean ? "free, clean" : "free"
+        : `${holder.kind === "lease" ? "leased to" : "held by"} ${holder.label} for ${
+          since(holder.since)
+        } (process ${holder.pid} on ${holder.host}): ${holder.activity}`,
+      ...(holder?.isAlive === false ? ["ITS PROCESS HAS ENDED: reap it"] : []),
+      ...(holder?.fenced === false ? ["UNFENCED"] : []),
+      ...(quarantine === null ? [] : [
+        `${
+          quarantine.until === null ? "failed" : `quarantine until ${clock(quarantine.until)}, failed`
+        } ${quarantine.failures}×: ${quarantine.reason}`
+      ]),
+      ...(busyUntil === null ? [] : [`may still be changing until ${clock(busyUntil)}`]),
+      ...(adopted ? ["adopted"] : []),
+      ...(deployment === null ? ["empty"] : [])
+    ].join("; ")
+  return [
+    `cache   ${status.cache}`,
+    `pool    ${status.pool}, ${
+      status.slots.filter(({ deployment }) => deployment !== null).length
+    } of at most ${status.max} deployments`,
+    `upkeep  ${
+      status.upkeep === null ? "not on duty" : `on duty (process ${status.upkeep.pid} on ${status.upkeep.host})`
+    }`,
+    ...(status.slots.length === 0 ? [] : [
+      "",
+      table([
+        ["slot", "deployment", "make", "power", "state"],
+        ...status.slots.map((slot) => [
+          String(slot.slot),
+          slot.deployment ?? "-",
+          slot.make === null ? "-" : PoolPolicy.describeMake(slot.make),
+          slot.power,
+          stateOf(slot)
+        ])
+      ])
+    ]),
+    ...(status.queue.length === 0 ? [] : [
+      "",
+      table([
+        ["place", "test", "waits", "for"],
+        ...status.queue.map(({ host, label, pid, place, reason, since: asked }) => [
+          String(place),
+          `${label} (process ${pid} on ${host})`,
+          since(asked),
+          reason
+        ])
+      ])
+    ])
+  ].join("\n")
+}

@@ -1,0 +1,324 @@
+import { AstroProject } from "@airflow-resource/astro"
+import { DagDelivery } from "@airflow-resource/core"
+import { Emulator } from "@airflow-resource/emulator"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
+import Database from "better-sqlite3"
+import { Context, Deferred, Effect, Fiber, Layer, Redacted, Schedule } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import * as fs from "node:fs"
+import { createRequire } from "node:module"
+import { fileURLToPath, pathToFileURL } from "node:url"
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const tsx = [
+  "--conditions=@airflow-resource/source",
+  `--import=${pathToFileURL(createRequire(import.meta.url).resolve("tsx"))}`
+]
+
+/** A process of this repository's sources, killed with the test. */
+const start = (program: string, args: ReadonlyArray<string>, env: Record<string, string>, cwd: string) =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn(process.execPath, [...tsx, here(program), ...args], {
+          cwd,
+          env: { PATH: process.env["PATH"], NODE_NO_WARNINGS: "1", ...env },
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+      ),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const said = { stdout: "", stderr: "" }
+    child.stdout.on("data", (chunk) => said.stdout += chunk)
+    child.stderr.on("data", (chunk) => said.stderr += chunk)
+    const exited = once(child, "close")
+    /** until it has said that, 60 seconds at most. */
+    const says = (where: keyof typeof said, text: string) =>
+      Effect.sync(() => said[where]).pipe(
+        Effect.repeat({ until: (all) => all.includes(text), schedule: Schedule.spaced("20 millis") }),
+        Effect.zipRight(Effect.sync(() => said[where].trim())),
+        Effect.timeoutFail({ duration: "60 seconds", onTimeout: () => ({ _tag: "NotSaid", ...said }) })
+      )
+    return {
+      child,
+      says,
+      ended: Effect.map(Effect.promise(() => exited), ([code]) => ({ ...said, code: code as number }))
+    }
+  })
+
+const canary = "canary-5d2c7f"
+
+/** An Astro, a project whose ledger is there, a command, and leases of this process. */
+const world = (options: Emulator.Options = {}, max = 1) =>
+  Effect.gen(function*() {
+    const emulator = yield* Emulator.make({ speed: 200, ...options })
+    const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+    const cwd = yield* Effect.promise(() => fs.promises.realpath(folder))
+    yield* Effect.promise(() => fs.promises.mkdir(`${cwd}/.git`))
+    const env = {
+      ASTRO_API_URL: emulator.astroApiUrl,
+      ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
+      ASTRO_WORKSPACE_ID: emulator.workspaceId,
+      ASTRO_CLOUD_PROVIDER: "aws",
+      ASTRO_REGION: "us-east-1",
+      AIRFLOW_PASSWORD: canary,
+      AIRFLOW_RESOURCE_MAX: String(max)
+    }
+    const path = `${cwd}/Environment/CacheManager/cluster_cache.db`
+    const settings = AirflowResources.settingsOf(emulator, { cache: path, delivery: "none" })
+    const services = yield* Layer.build(
+      Layer.mergeAll(
+        AirflowResources.layerPool(settings, { max, revocationWait: "25 millis", reset: { settle: "50 millis" } }),
+        DagDelivery.layerNone,
+        AstroProject.layer
+      ).pipe(Layer.provide(NodeContext.layer))
+    ).pipe(Effect.cached)
+    const begin = (...args: ReadonlyArray<string>) => start("../src/main.ts", args, env, cwd)
+    const run = (...args: ReadonlyArray<string>) =>
+      Effect.gen(function*() {
+        const ended = yield* (yield* begin(...args)).ended
+        for (const secret of [Redacted.value(emulator.astroToken), canary]) {
+          assert.notInclude(ended.stdout + ended.stderr, secret)
+        }
+        // a message, not a stack
+        assert.notMatch(ended.stderr, /^\s+at /m)
+        return ended
+      })
+    /** A lease of this process that lasts until it is ended. */
+    const hold = (testName: string) =>
+      Effect.gen(function*() {
+        const [has, gate] = [yield* Deferred.make<string>(), yield* Deferred.make<void>()]
+        const fiber = yield* AirflowResource.use(
+          { testName },
+          ({ deploymentName }) => Effect.zipRight(Deferred.succeed(has, deploymentName), Deferred.await(gate))
+        ).pipe(Effect.provide(yield* services), Effect.fork)
+        return {
+          has: Effect.raceFirst(Deferred.await(has), Effect.zipRight(Fiber.join(fiber), Effect.never)),
+          end: Effect.zipRight(Deferred.succeed(gate, undefined), Fiber.join(fiber))
+        }
+      })
+    const look = Effect.flatMap(services, (all) => Context.get(all, DeploymentPool.DeploymentPool).look)
+    return { emulator, env, cwd, path, begin, run, hold, look }
+  })
+
+const asJson = (text: string) => JSON.parse(text)
+
+describe.concurrent("airflow-resource status", () => {
+  it.scopedLive("shows who holds what and who waits, to people and to machines", () =>
+    Effect.gen(function*() {
+      const { hold, look, path, run } = yield* world({ tokenRights: "operator" })
+      const empty = yield* run("status")
+      assert.deepInclude(empty, { code: 0, stderr: "" })
+      assert.match(
+        empty.stdout,
+        new RegExp(`^cache   ${path}\npool    [0-9a-f]{12}, 0 of at most 1 deployments\nupkeep  not on duty\n$`)
+      )
+
+      const one = yield* hold("one\n\u001b[2J")
+      const name = yield* one.has
+      const two = yield* hold("two")
+      yield* Effect.repeat(look, {
+        until: ({ tickets }) => tickets.some(({ state }) => state === "waiting"),
+        schedule: Schedule.spaced("20 millis")
+      })
+
+      const shown = yield* run("status")
+      assert.strictEqual(shown.code, 0)
+      assert.match(
+        shown.stdout,
+        new RegExp(
+          `1     ${name}  13.1.0 on aws us-east-1  awake  leased to one \\[2J for .*process ${process.pid} on .*; UNFENCED`
+        )
+      )
+      assert.match(
+        shown.stdout,
+        /1      two \(process \d+ on .*\) +[\dms ]+ +all 1 deployments are leased: slot 1 to one/
+      )
+
+      const status = asJson((yield* run("status", "--json")).stdout)
+      assert.deepInclude(status, { cache: path, max: 1, upkeep: null })
+      assert.lengthOf(status.slots, 1)
+      assert.deepInclude(status.slots[0], {
+        slot: 1,
+        deployment: name,
+        power: "awake",
+        quarantine: null,
+        busyUntil: null
+      })
+      assert.deepInclude(status.slots[0].holder, { kind: "lease", fenced: false, isAlive: true, pid: process.pid })
+      assert.deepInclude(status.queue[0], { place: 1, label: "two" })
+
+      yield* one.end
+      yield* two.end
+      const [slot] = asJson((yield* run("status", "--json")).stdout).slots
+      assert.deepInclude(slot, { power: "asleep", holder: null })
+    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+
+  it.scopedLive("names everything that is missing, and asks nothing of GitHub", () =>
+    Effect.gen(function*() {
+      const { cwd } = yield* world()
+      const { code, stderr, stdout } = yield* (yield* start("../src/main.ts", ["status"], {}, cwd)).ended
+      assert.deepEqual([code, stdout], [1, ""])
+      for (const name of ["ASTRO_ACCESS_TOKEN", "ASTRO_WORKSPACE_ID", "ASTRO_REGION"]) assert.include(stderr, name)
+      assert.notMatch(stderr, /GITHUB|AIRFLOW_REPO|^\s+at /m)
+    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+
+  it.scopedLive(
+    "says that an emulator cannot be asked from outside, and what is wrong usage",
+    () =>
+      Effect.gen(function*() {
+        const { cwd, run } = yield* world()
+        const emulated = { AIRFLOW_RESOURCE_PROVIDER: "emulator" }
+        const asked = yield* (yield* start("../src/main.ts", ["reap"], emulated, cwd)).ended
+        assert.strictEqual(asked.code, 1)
+        assert.include(asked.stderr, "lives only within the process")
+        for (const args of [["rest"], ["drain", "--timeout", "soon"]]) {
+          const { code, stdout } = yield* run(...args)
+          assert.deepEqual([code, stdout], [2, ""], args.join(" "))
+        }
+        assert.include((yield* run("--help")).stdout, "cache reset")
+      }).pipe(Effect.provide(NodeContext.layer)),
+    180_000
+  )
+})
+
+describe.concurrent("airflow-resource reap", () => {
+  it.scopedLive("puts to sleep what a killed process has left", () =>
+    Effect.gen(function*() {
+      const { cwd, emulator, env, run } = yield* world()
+      const { child, says } = yield* start("stuck.ts", [], { ...env, AIRFLOW_RESOURCE_DELIVERY: "none" }, cwd)
+      const name = yield* says("stdout", "\n")
+      const alive = yield* run("reap", "--json")
+      assert.strictEqual(alive.code, 0)
+      assert.deepInclude(asJson(alive.stdout), { actions: [], awake: [] })
+      child.kill("SIGKILL")
+      yield* Effect.promise(() => once(child, "close"))
+      const slots = asJson((yield* run("status", "--json")).stdout).slots
+      assert.isFalse(slots[0].holder.isAlive)
+      assert.deepInclude(yield* run("reap"), { code: 0, stdout: `slot 1: ${name} put to sleep\n` })
+      const { awake, tokens } = yield* emulator.audit
+      assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
+    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+})
+
+describe.concurrent("airflow-resource drain", () => {
+  it.scopedLive("waits, says for whom, and what is left when it may wait no longer", () =>
+    Effect.gen(function*() {
+      const { begin, emulator, hold, run } = yield* world()
+      const holding = yield* hold("holds")
+      yield* holding.has
+      const late = yield* run("drain", "--timeout", "1 second")
+      assert.strictEqual(late.code, 3)
+      assert.match(late.stderr, /waiting for slot 1: holds/)
+      assert.match(late.stderr, /still held: slot 1: holds/)
+
+      const interrupted = yield* begin("drain")
+      yield* interrupted.says("stderr", "waiting for slot 1")
+      interrupted.child.kill("SIGINT")
+      assert.strictEqual((yield* interrupted.ended).code, 130)
+
+      const drained = yield* begin("drain", "--json")
+      yield* drained.says("stderr", "waiting for slot 1")
+      yield* holding.end
+      const { code, stdout } = yield* drained.ended
+      assert.strictEqual(code, 0)
+      assert.deepInclude(asJson(stdout), { held: [], awake: [] })
+      const { awake, tokens } = yield* emulator.audit
+      assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
+    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+})
+
+describe.concurrent("airflow-resource cache reset", () => {
+  const files = (path: string) => ["", "-wal", "-shm"].filter((end) => fs.existsSync(`${path}${end}`))
+
+  it.scopedLive("refuses while somebody holds a deployment, or has the file open", () =>
+    Effect.gen(function*() {
+      const { hold, path, run } = yield* world()
+      const holding = yield* hold("holds")
+      const name = yield* holding.has
+      const refused = yield* run("cache", "reset")
+      assert.strictEqual(refused.code, 1)
+      assert.include(refused.stderr, `slot 1: holds (process ${process.pid} on `)
+      yield* holding.end
+      // this process still has it open
+      const open = yield* run("cache", "reset")
+      assert.strictEqual(open.code, 1)
+      assert.include(open.stderr, "another process has it open")
+      assert.include((yield* run("status")).stdout, name)
+      assert.include(files(path), "")
+    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+
+  it.scopedLive(
+    "removes what a killed process held, and the next one finds the deployment again",
+    () =>
+      Effect.gen(function*() {
+        const { cwd, emulator, env, path, run } = yield* world()
+        assert.deepInclude(asJson((yield* run("cache", "reset", "--json")).stdout), { cache: path, removed: false })
+        const { child, says } = yield* start("stuck.ts", [], { ...env, AIRFLOW_RESOURCE_DELIVERY: "none" }, cwd)
+        const name = yield* says("stdout", "\n")
+        child.kill("SIGKILL")
+        yield* Effect.promise(() => once(child, "close"))
+        assert.include(files(path), "-wal")
+        const removed = yield* run("cache", "reset")
+        assert.deepInclude(removed, { code: 0, stderr: "" })
+        assert.include(removed.stdout, `Removed ${path}`)
+        assert.deepEqual(files(path), [])
+        yield* run("reap")
+        assert.deepEqual(
+          asJson((yield* run("status", "--json")).stdout).slots.map(({ deployment }: { deployment: string }) =>
+            deployment
+          ),
+          [name]
+        )
+        assert.lengthOf((yield* emulator.audit).deployments, 1)
+      }).pipe(Effect.provide(NodeContext.layer)),
+    180_000
+  )
+
+  it.scopedLive("removes a file of an older schema, and no file of anybody else", () =>
+    Effect.gen(function*() {
+      const { path, run } = yield* world()
+      fs.mkdirSync(path.replace(/\/[^/]+$/, ""), { recursive: true })
+      const make = (applicationId: number, statements: string) => {
+        const db = new Database(path)
+        db.exec(
+          `PRAGMA journal_mode = WAL; PRAGMA application_id = ${applicationId}; PRAGMA user_version = 1; ${statements}`
+        )
+        db.close()
+      }
+      const owner = { host: "elsewhere", bootId: "b", pid: 7, startedAt: "1" }
+      const row = (deadline: number) =>
+        JSON.stringify({ number: 2, holder: { kind: "lease", label: "old", owner, deadline } })
+      const older = (deadline: number) =>
+        make(
+          0x41524c31,
+          `CREATE TABLE slots (pool TEXT, number INTEGER, epoch INTEGER, deadline INTEGER, max_until INTEGER, row TEXT);
+          INSERT INTO slots VALUES ('p', 2, 1, ${deadline}, ${deadline}, '${row(deadline)}')`
+        )
+      older(9_999_999_999_999)
+      const held = yield* run("cache", "reset")
+      assert.strictEqual(held.code, 1)
+      assert.include(held.stderr, "slot 2: old (process 7 on elsewhere)")
+      assert.include((yield* run("status")).stderr, "airflow-resource cache reset")
+      fs.rmSync(path)
+      older(1)
+      assert.strictEqual((yield* run("cache", "reset")).code, 0)
+      assert.deepEqual(files(path), [])
+
+      make(0, "CREATE TABLE deployments (id TEXT)")
+      const before = fs.readFileSync(path)
+      const foreign = yield* run("cache", "reset")
+      assert.strictEqual(foreign.code, 1)
+      assert.include(foreign.stderr, "an SQLite file of something else")
+      assert.isTrue(before.equals(fs.readFileSync(path)))
+      fs.writeFileSync(path, "not a database, but long enough to be looked at ".repeat(20))
+      const text = yield* run("cache", "reset")
+      assert.strictEqual(text.code, 1)
+      assert.include(text.stderr, "Nothing was touched")
+      assert.deepEqual(files(path), [""])
+    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+})

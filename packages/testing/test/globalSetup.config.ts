@@ -1,0 +1,12 @@
+import { mergeConfig } from "vitest/config"
+import shared from "../../../vitest.shared.js"
+
+export default mergeConfig(shared, {
+  test: {
+    name: "global set-up",
+    root: import.meta.dirname,
+    include: ["globalSetup.fixture.ts"],
+    // `@airflow-resource/testing/globalSetup` for those who have it installed
+    globalSetup: ["../src/globalSetup.ts"]
+  }
+})

@@ -1,0 +1,99 @@
+import { Emulator } from "@airflow-resource/emulator"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { createRequire } from "node:module"
+import * as path from "node:path"
+
+const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs")
+
+/** A run of the fixture; `onText` is given everything that it has printed so far. */
+const run = (
+  tests: string,
+  env: Record<string, string>,
+  onText: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => {}
+) =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn(process.execPath, [vitest, "run", "--config", "test/globalSetup.config.ts", "-t", tests], {
+          cwd: path.join(import.meta.dirname, ".."),
+          env: { PATH: process.env["PATH"], NO_COLOR: "1", NODE_NO_WARNINGS: "1", ...env }
+        })
+      ),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    let text = ""
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk) => {
+        text += chunk
+        onText(text, (signal) => child.kill(signal))
+      })
+    }
+    const [code, signal] = yield* Effect.promise(() => once(child, "close")).pipe(Effect.timeout("150 seconds"))
+    return { text, code: code as number | null, signal: signal as string | null }
+  })
+
+const world = Effect.gen(function*() {
+  const emulator = yield* Emulator.make({ speed: 200 })
+  const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+  return {
+    audit: emulator.audit,
+    env: {
+      ASTRO_API_URL: emulator.astroApiUrl,
+      ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
+      ASTRO_WORKSPACE_ID: emulator.workspaceId,
+      ASTRO_CLOUD_PROVIDER: "aws",
+      ASTRO_REGION: "us-east-1",
+      AIRFLOW_RESOURCE_DELIVERY: "none",
+      AIRFLOW_RESOURCE_HIBERNATE_AFTER: "1 hour",
+      AIRFLOW_RESOURCE_MAX: "1",
+      AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
+    }
+  }
+})
+
+it.scopedLive(
+  "tests leave their deployments awake to each other, and the run leaves none awake",
+  () =>
+    Effect.gen(function*() {
+      const { audit, env } = yield* world
+      const { code, text } = yield* run("leases", env)
+      assert.strictEqual(code, 0, text)
+      assert.notInclude(text, "upkeep")
+      const { awake, deployments, tokens } = yield* audit
+      assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
+      assert.lengthOf(deployments, 1)
+    }).pipe(Effect.provide(NodeContext.layer)),
+  330_000
+)
+
+it.scopedLive("a run that is ended by a signal leaves nothing awake that nobody holds", () =>
+  Effect.gen(function*() {
+    const { audit, env } = yield* world
+    const { code, signal, text } = yield* run("leases$|hangs", env, (text, kill) => {
+      if (text.includes("it hangs")) kill("SIGTERM")
+    })
+    assert.isTrue(code === 143 || signal === "SIGTERM", text)
+    const { awake, deployments, tokens } = yield* audit
+    assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
+    assert.lengthOf(deployments, 1)
+  }).pipe(Effect.provide(NodeContext.layer)), 330_000)
+
+it.scopedLive("an environment that is not complete is one line, and fails nothing", () =>
+  Effect.gen(function*() {
+    const { env } = yield* world
+    const { code, text } = yield* run("needs nothing", { AIRFLOW_RESOURCE_CACHE: env.AIRFLOW_RESOURCE_CACHE })
+    assert.strictEqual(code, 0, text)
+    const lines = text.split("\n").filter((line) => line.includes("airflow-resource"))
+    assert.deepStrictEqual(lines, [
+      "airflow-resource: no upkeep in this run: ASTRO_ACCESS_TOKEN is missing, ASTRO_WORKSPACE_ID is missing, " +
+      "ASTRO_CLOUD_PROVIDER is missing, ASTRO_REGION is missing"
+    ])
+    const emulated = yield* run("needs nothing", { AIRFLOW_RESOURCE_PROVIDER: "emulator" })
+    assert.strictEqual(emulated.code, 0, emulated.text)
+    assert.notInclude(emulated.text, "airflow-resource")
+  }).pipe(Effect.provide(NodeContext.layer)), 330_000)
