@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { CacheError } from "./CacheError.js"
 import * as Heartbeat from "./Heartbeat.js"
 import * as Host from "./Host.js"
 import * as schedules from "./internal/schedules.js"
@@ -22,38 +22,6 @@ import * as LedgerTime from "./LedgerTime.js"
 import * as PinnedClock from "./PinnedClock.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { LockHolder, Owner, PoolEvent, Slot, Ticket } from "./Slot.js"
-
-/**
- * The ledger cannot be used. `busy` and `io` may get better; the others need a person.
- *
- * @since 0.1.0
- * @category errors
- */
-export class CacheError extends Schema.TaggedError<CacheError>("@airflow-resource/core/CacheError")("CacheError", {
-  kind: Schema.Literal("notWritable", "foreign", "newer", "older", "corrupt", "network", "replaced", "busy", "io"),
-  path: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `The cache ${this.path} cannot be used: ${this.detail}. ${remedies[this.kind]}`
-  }
-  get retryable(): boolean {
-    return this.kind === "busy"
-  }
-}
-
-const remedies: Record<CacheError["kind"], string> = {
-  notWritable: "Make the folder writable, or name another file in AIRFLOW_RESOURCE_CACHE.",
-  foreign: "Nothing was touched. Name another file in AIRFLOW_RESOURCE_CACHE, or move that one away.",
-  newer: "Nothing was touched. Update airflow-resource, or name another file in AIRFLOW_RESOURCE_CACHE.",
-  older:
-    "Nothing was touched. `airflow-resource cache reset` makes a new one, which finds the pool's deployments again.",
-  network: "SQLite needs a local disk: name another file in AIRFLOW_RESOURCE_CACHE.",
-  replaced: "What it held is lost. Run again; the new file finds the pool's deployments again.",
-  corrupt: "Nothing was touched. Move the file away: a new ledger finds the pool's deployments again.",
-  busy: "Another process keeps its write lock. Is one stopped or in a debugger?",
-  io: "Is the disk full, or the file gone?"
-}
 
 /**
  * A scoped lock on a name.

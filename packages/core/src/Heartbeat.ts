@@ -6,7 +6,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { CacheError } from "./DeploymentCache.js"
+import type { CacheError } from "./CacheError.js"
 import { LeaseLost } from "./Lease.js"
 
 /**

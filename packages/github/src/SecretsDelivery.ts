@@ -4,9 +4,9 @@
  *
  * @since 0.1.0
  */
+import type { CacheError } from "@airflow-resource/core/CacheError"
 import type { Target } from "@airflow-resource/core/DagDelivery"
 import { DagDelivery, DeliveryError } from "@airflow-resource/core/DagDelivery"
-import type { CacheError } from "@airflow-resource/core/DeploymentCache"
 import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import type { LeaseLost } from "@airflow-resource/core/Lease"
 import type * as ConfigError from "effect/ConfigError"

@@ -1,3 +1,4 @@
+import { CacheError } from "@airflow-resource/core/CacheError"
 import { DagDelivery, type Target } from "@airflow-resource/core/DagDelivery"
 import { DeploymentId } from "@airflow-resource/core/Deployment"
 import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
@@ -144,8 +145,7 @@ describe("SecretsDelivery", () => {
           path: "mock",
           ledgerId: "mock",
           owner: Host.alone.owner,
-          lock: () =>
-            Effect.fail(new DeploymentCache.CacheError({ kind, path: "cluster_cache.db", detail: "it broke" }))
+          lock: () => Effect.fail(new CacheError({ kind, path: "cluster_cache.db", detail: "it broke" }))
         })
       for (const [kind, expected] of [["io", "cache"], ["busy", "busy"]] as const) {
         const { deliver } = yield* setup(cacheError(kind))

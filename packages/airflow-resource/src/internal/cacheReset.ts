@@ -1,5 +1,5 @@
 /** Removes a ledger that nobody uses, whatever its schema: the next process makes a new one, which finds the pool's deployments again. */
-import { CacheError } from "@airflow-resource/core/DeploymentCache"
+import { CacheError } from "@airflow-resource/core/CacheError"
 import * as Host from "@airflow-resource/core/Host"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"

@@ -1,4 +1,4 @@
-import { DeploymentCache, type Host } from "@airflow-resource/core"
+import { CacheError, DeploymentCache, type Host } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -148,7 +148,7 @@ describe("the SQLite file", () => {
       unknown: 0
     }
     for (const type of Object.values(local)) assert.isUndefined(networkFileSystem(type))
-    const refused = new DeploymentCache.CacheError({ kind: "network", path: "/net/c.db", detail: "/net is on NFS" })
+    const refused = new CacheError.CacheError({ kind: "network", path: "/net/c.db", detail: "/net is on NFS" })
     assert.include(
       refused.message,
       "/net is on NFS. SQLite needs a local disk: name another file in AIRFLOW_RESOURCE_CACHE"
@@ -158,7 +158,7 @@ describe("the SQLite file", () => {
   describe("that is gone while it is open is noticed by a waiter and by a holder", () => {
     const noticed = (path: string, cache: DeploymentCache.DeploymentCache["Type"]) =>
       Effect.gen(function*() {
-        const attempts: ReadonlyArray<Effect.Effect<unknown, DeploymentCache.CacheError>> = [
+        const attempts: ReadonlyArray<Effect.Effect<unknown, CacheError.CacheError>> = [
           cache.step(rules, "a"),
           cache.beat(rules, 1, 1),
           cache.look(rules.poolId)

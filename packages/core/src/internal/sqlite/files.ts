@@ -3,7 +3,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as nodeFs from "node:fs"
-import { CacheError } from "../../DeploymentCache.js"
+import { CacheError } from "../../CacheError.js"
 import { networkFileSystem } from "./networkFileSystems.js"
 
 /** Makes folder and file where they are missing, for this user alone, and answers the file's own path: links lead to one ledger. */

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { CacheError } from "../../DeploymentCache.js"
+import { CacheError } from "../../CacheError.js"
 
 /** `withTransaction` begins deferred: what it reads may be stale when it writes. */
 export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IMMEDIATE") =>
