@@ -19,7 +19,7 @@ import type { DeliveryError } from "./DagDelivery.js"
 import { DagDelivery } from "./DagDelivery.js"
 import type { DeploymentId, Make } from "./Deployment.js"
 import type { DeploymentCache } from "./DeploymentCache.js"
-import type { PoolError, Progress } from "./DeploymentPool.js"
+import type { LeasedSlot, PoolError, Progress } from "./DeploymentPool.js"
 import { DeploymentPool } from "./DeploymentPool.js"
 import type { LeaseId, LeaseLost } from "./Lease.js"
 import type { ProjectError } from "./ProjectDirectory.js"
@@ -127,7 +127,9 @@ export const acquire = (
   options: AcquireOptions
 ): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
-    const resource = yield* lease(options)
+    const { confirm, resource, scope } = yield* lease(options)
+    // a process that was stopped may come to its end before it hears that its lease is lost
+    yield* Scope.addFinalizerExit(scope, (exit) => Exit.isSuccess(exit) ? Effect.orDie(confirm) : Effect.void)
     yield* Effect.withFiberRuntime<void, never, Scope.Scope>((fiber) =>
       resource.lost.pipe(
         Effect.catchAll((lost) =>
@@ -164,7 +166,10 @@ export const use = <A, E, R>(
   body: (resource: AirflowResource) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | AcquireError | LeaseLost, Requirements | Exclude<R, Scope.Scope>> =>
   Effect.scoped(
-    Effect.flatMap(lease(options), (resource) => Effect.raceFirst(Effect.scoped(body(resource)), resource.lost))
+    Effect.flatMap(
+      lease(options),
+      ({ confirm, resource }) => Effect.zipLeft(Effect.raceFirst(Effect.scoped(body(resource)), resource.lost), confirm)
+    )
   )
 
 // internal
@@ -175,23 +180,28 @@ export const use = <A, E, R>(
  */
 const lease = (
   options: AcquireOptions
-): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
+): Effect.Effect<Leased & { readonly scope: Scope.Scope }, AcquireError, Requirements | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { pinned, scope: pool } = yield* DeploymentPool
       const scope = yield* Scope.fork(pool, ExecutionStrategy.sequential)
       yield* Effect.addFinalizer((exit) => pinned(Scope.close(scope, exit)))
-      return yield* restore(assemble(options)).pipe(
+      const leased = yield* restore(assemble(options)).pipe(
         Scope.extend(scope),
         pinned,
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
       )
+      return { ...leased, scope }
     })
   )
 
+interface Leased extends Pick<LeasedSlot, "confirm"> {
+  readonly resource: AirflowResource
+}
+
 const assemble = (
   options: AcquireOptions
-): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
+): Effect.Effect<Leased, AcquireError, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const delivery = yield* DagDelivery
@@ -227,7 +237,7 @@ const assemble = (
     yield* onStep("ready")
     const readyAt = yield* DateTime.now
 
-    return printable({
+    const resource = printable({
       resourceId: slot.leaseId,
       type: "airflow_resource",
       testName: options.testName,
@@ -262,6 +272,7 @@ const assemble = (
       projectDirectory: project.path,
       lost: Effect.raceFirst(slot.lost, delivered.lost)
     })
+    return { resource, confirm: slot.confirm }
   })
 
 /** A failed assertion prints what it compares: the facts, and not the services behind them with all that they hold. */

@@ -26,6 +26,7 @@ import type { Account, ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
 import * as DeploymentWatch from "./DeploymentWatch.js"
 import type * as Fence from "./Fence.js"
+import * as Heartbeat from "./Heartbeat.js"
 import type { HeldSlot, PrepareOptions } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
@@ -116,6 +117,8 @@ export interface LeasedSlot extends PrepareSlot.PreparedSlot {
   readonly epoch: number
   /** Never succeeds; fails when the lease is lost. */
   readonly lost: Effect.Effect<never, LeaseLost>
+  /** Asks the ledger: fails where the lease was lost, also if nobody has heard of it yet. */
+  readonly confirm: Effect.Effect<void, LeaseLost>
 }
 
 /**
@@ -290,6 +293,16 @@ export const make = (
         return yield* new LeaseLost({ held: `slot ${slot.number}`, epoch: slot.epoch, reason: yield* reason })
       })
 
+    const confirm = ({ epoch, number }: Slot) =>
+      Effect.gen(function*() {
+        const loss = yield* Effect.match(Effect.flatMap(rules, (pool) => cache.beat(pool, number, epoch)), {
+          onSuccess: (isHeld) => isHeld ? undefined : "silent" as const,
+          // a ledger that cannot be reached is no loss
+          onFailure: ({ kind }) => kind === "replaced" ? kind : undefined
+        })
+        if (loss !== undefined) return yield* Heartbeat.lossOf({ name: `slot ${number}`, epoch }, loss)
+      })
+
     const acquire = (request: LeaseRequest): Effect.Effect<LeasedSlot, PoolError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
@@ -391,7 +404,8 @@ export const make = (
               leaseId,
               poolId: pool.poolId,
               epoch: slot.epoch,
-              lost: Deferred.await(lost)
+              lost: Deferred.await(lost),
+              confirm: pin(confirm(slot))
             })
           })
 

@@ -423,7 +423,12 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
 
   for (const { deployment, generation, slot } of [...seen.own].sort((a, b) => b.generation - a.generation)) {
     const place = slotOf(slot) ?? emptySlot(slot)
-    if (isVacant(place, now) && generation >= place.generation) takeIn({ ...place, generation }, deployment)
+    // what another ledger has put in the place of what this one knows, which is an older one from now on
+    const isReplaced = place.holder === null && (place.busyUntil ?? 0) <= now && !place.adopted &&
+      generation > place.generation
+    if (isReplaced || (isVacant(place, now) && generation >= place.generation)) {
+      takeIn({ ...place, generation }, deployment)
+    }
   }
   for (const deployment of seen.adoptable) {
     const slots = [...added, ...repaired.filter((slot) => !added.some(({ number }) => number === slot.number))]

@@ -437,6 +437,19 @@ describe("a lease", () => {
       assert.strictEqual(error.kind, "unknownRegion")
     }).pipe(Effect.provide(emulated())), 60_000)
 
+  it.effect("that was lost before anybody heard of it does not end well", () =>
+    Effect.gen(function*() {
+      const { cache, rules } = yield* DeploymentPool.DeploymentPool
+      // as if this process had been stopped past its deadline, and the slot been given to somebody else
+      const lose = ({ epoch }: AirflowResource.AirflowResource) =>
+        Effect.flatMap(rules, (pool) => cache.free(pool, 1, epoch, { clean: false, usable: "unknown" }))
+      const used = yield* Effect.flip(AirflowResource.use({ testName: "used" }, lose))
+      assert.strictEqual(used._tag, "LeaseLost")
+      const scoped = yield* Effect.exit(Effect.scoped(Effect.flatMap(AirflowResource.acquire({ testName: "x" }), lose)))
+      assert(Exit.isFailure(scoped))
+      assert.include(Cause.pretty(scoped.cause), "LeaseLost")
+    }).pipe(Effect.provide(emulated({ delivery: "none", pool: { max: 1 } }))), 60_000)
+
   it.effect(
     "that is lost fails its body, and interrupts a scoped test, which then names it",
     () =>
