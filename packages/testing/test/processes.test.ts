@@ -4,8 +4,8 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Redacted, Schema } from "effect"
 import { execFile, spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import * as Processes from "./chaos/processes.js"
 
 const Hold = Schema.parseJson(Schema.Struct({
   deploymentId: Schema.String,
@@ -18,27 +18,14 @@ const Held = Schema.parseJson(Schema.Struct({ deploymentId: Schema.String, epoch
 
 const canary = "canary-3f9c1e"
 
-/** Everything that a process needs to lease from this emulator, by one ledger. */
 const environment = (emulator: Emulator.Service, folder: string, max: number) => ({
-  PATH: process.env["PATH"] ?? "",
-  ASTRO_API_URL: emulator.astroApiUrl,
-  ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-  ASTRO_WORKSPACE_ID: emulator.workspaceId,
-  ASTRO_CLOUD_PROVIDER: "aws",
-  ASTRO_REGION: "us-east-1",
+  ...Processes.environment(emulator, folder, max),
   AIRFLOW_PASSWORD: canary,
-  AIRFLOW_RESOURCE_DELIVERY: "none",
-  AIRFLOW_RESOURCE_MAX: String(max),
   // less than the 60 seconds after which a silent holder loses its slot anyway
-  AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "50 seconds",
-  AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
+  AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "50 seconds"
 })
 
-const program = (name: string) => [
-  "--conditions=@airflow-resource/source",
-  "--import=tsx",
-  fileURLToPath(new URL(name, import.meta.url))
-]
+const program = (name: string) => Processes.program(`../${name}`)
 
 it.scopedLive(
   "processes that share a ledger never hold a deployment at once, and leave nothing behind",

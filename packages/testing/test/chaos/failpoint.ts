@@ -1,0 +1,73 @@
+// A process that ends, by its own hand, right before or after a named call of the ledger or of the provider.
+import * as AstroApi from "@airflow-resource/astro/AstroApi"
+import * as AstroProject from "@airflow-resource/astro/AstroProject"
+import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+import * as DagDelivery from "@airflow-resource/core/DagDelivery"
+import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
+import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
+import { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
+import * as Host from "@airflow-resource/core/Host"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { NodeContext } from "@effect/platform-node"
+import type { Settings } from "airflow-resource"
+import { Http } from "airflow-resource"
+import { Effect, Layer, Option } from "effect"
+
+/** `provider.createToken:after:1`: the first time, once it is answered. */
+const parse = (failpoint: string) => {
+  const [call = "", when, count] = failpoint.split(":")
+  return { call, isBefore: when === "before", count: Number(count) }
+}
+
+/** The same service, deadly. */
+const armed = <S extends object>(name: string, failpoint: string, service: S): S => {
+  const { call, count, isBefore } = parse(failpoint)
+  let left = count
+  const die = Effect.sync(() => {
+    left -= 1
+    if (left === 0) process.kill(process.pid, "SIGKILL")
+  })
+  const arm = (effect: Effect.Effect<unknown, unknown>) =>
+    isBefore ? Effect.zipRight(die, effect) : Effect.zipLeft(effect, die)
+  return new Proxy(service, {
+    get: (target, key) => {
+      const member: unknown = Reflect.get(target, key)
+      if (`${name}.${String(key)}` !== call) return member
+      return Effect.isEffect(member)
+        ? arm(member as Effect.Effect<unknown, unknown>)
+        : (...args: ReadonlyArray<unknown>) =>
+          arm((member as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>)(...args))
+    }
+  })
+}
+
+/** `AirflowResources.layer` puts them together, too, and leaves no seam between them. */
+export const layer = (
+  settings: Settings.Settings,
+  options: Partial<DeploymentPool.PoolOptions>,
+  failpoint: string
+) =>
+  Layer.unwrapEffect(
+    Effect.map(Host.live, (host) => {
+      const cache = Layer.effect(
+        DeploymentCache,
+        Effect.map(DeploymentCache, (service) => armed("cache", failpoint, service))
+      ).pipe(Layer.provide(SqliteDeploymentCache.layer({ path: settings.cache, host })))
+      const provider = Layer.effect(
+        DeploymentProvider,
+        Effect.map(DeploymentProvider, (service) => armed("provider", failpoint, service))
+      ).pipe(Layer.provide(AstroApi.layer(settings.astro)))
+      return Layer.mergeAll(
+        DeploymentPool.layer({
+          ...settings.pool,
+          make: settings.make,
+          apiToken: Option.getOrUndefined(settings.pool.apiToken),
+          accessToken: settings.astro.token,
+          password: Option.getOrUndefined(settings.pool.password),
+          ...options
+        }).pipe(Layer.provide([provider, AirflowApi.layer])),
+        DagDelivery.layerNone,
+        AstroProject.layer
+      ).pipe(Layer.provideMerge(cache))
+    })
+  ).pipe(Layer.provide([Http.layer, NodeContext.layer]))

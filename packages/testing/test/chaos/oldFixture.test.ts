@@ -1,0 +1,91 @@
+import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { createInterface } from "node:readline"
+import type { Hold } from "./checker.js"
+import * as Checker from "./checker.js"
+import { deployments, rules } from "./pools.js"
+import { program } from "./processes.js"
+
+const processes = 4
+
+interface Claimer {
+  /** What it says next. */
+  readonly line: Effect.Effect<unknown>
+  readonly go: Effect.Effect<void>
+  readonly end: Effect.Effect<void>
+}
+
+const start = (kind: "old" | "ours", path: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const claims = String(deployments.length / processes)
+      const child = spawn(process.execPath, [...program("claimer.ts"), kind, path, claims], {
+        stdio: ["pipe", "pipe", "inherit"]
+      })
+      return { child, exited: once(child, "exit") }
+    }),
+    ({ child, exited }) =>
+      Effect.promise(() => {
+        child.kill("SIGKILL")
+        return exited
+      })
+  ).pipe(Effect.map(({ child }): Claimer => {
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+    return {
+      line: Effect.promise(() => lines.next().then(({ value }) => JSON.parse(String(value)) as unknown)),
+      go: Effect.sync(() => void child.stdin.write("go\n")),
+      end: Effect.sync(() => void child.stdin.end())
+    }
+  }))
+
+/** As many claims as there are deployments, at once, by several processes; all are kept until the last one has got its own. */
+const claimAtOnce = (kind: "old" | "ours", path: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const claimers = yield* Effect.replicateEffect(start(kind, path), processes)
+    const each = <A>(f: (claimer: Claimer) => Effect.Effect<A>) =>
+      Effect.forEach(claimers, f, { concurrency: "unbounded" })
+    yield* each(({ line }) => line)
+    yield* each(({ go }) => go)
+    yield* each(({ line }) => line)
+    const holds = yield* each(({ end, line }) => Effect.zipRight(end, line))
+    return (holds as ReadonlyArray<ReadonlyArray<Hold>>).flat()
+  }))
+
+const folder = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+
+it.scopedLive(
+  "the original's way of claiming gives a deployment to several at once, and the checker finds it",
+  () =>
+    Effect.gen(function*() {
+      const round = Effect.gen(function*() {
+        const holds = yield* claimAtOnce("old", `${yield* folder}/old.db`)
+        assert.lengthOf(holds, deployments.length)
+        const claimed = new Set(holds.map(({ deploymentId }) => deploymentId))
+        yield* Effect.logInfo(`${holds.length - claimed.size} of ${holds.length} claims were duplicates`)
+        return Checker.doubleHolds(holds)
+      })
+      // a new second, which is all that it tells claims apart by, may begin in between
+      const found = yield* Effect.repeat(round, { until: (found) => found.length > 0, times: 4 })
+      assert.isAbove(found.length, 0)
+    }).pipe(Effect.provide(NodeContext.layer)),
+  240_000
+)
+
+it.scopedLive("ours gives each to one", () =>
+  Effect.gen(function*() {
+    const path = `${yield* folder}/ours.db`
+    const holds = yield* claimAtOnce("ours", path)
+    assert.deepStrictEqual(Checker.doubleHolds(holds), [])
+    assert.deepStrictEqual(holds.map(({ deploymentId }) => deploymentId).sort(), [...deployments].sort())
+    const events = yield* Effect.provide(
+      Effect.flatMap(DeploymentCache, (cache) => cache.events(rules.poolId)),
+      SqliteDeploymentCache.layer({ path })
+    )
+    assert.deepStrictEqual([...Checker.grants(events), ...Checker.inversions(events)], [])
+  }).pipe(Effect.provide(NodeContext.layer)), 120_000)

@@ -1,0 +1,15 @@
+import type { Make } from "@airflow-resource/core/Deployment"
+import type { PoolRules } from "@airflow-resource/core/PoolPolicy"
+
+/** Sixteen deployments that nobody has used yet. */
+export const deployments: ReadonlyArray<string> = Array.from({ length: 16 }, (_, index) => `dep${index}`)
+
+export const make: Make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" }
+
+export const rules: PoolRules = {
+  poolId: "pool",
+  max: deployments.length,
+  ttl: 60_000,
+  maxHold: 600_000,
+  lockDelay: 1_000
+}
