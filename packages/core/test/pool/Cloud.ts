@@ -24,6 +24,8 @@ export interface CloudOptions {
   readonly revocationLag: number
   /** There and back. */
   readonly latency: number
+  /** How far the clock in its Airflows is ahead. */
+  readonly ahead: number
 }
 
 /** Who wrote something, by the name of the token. */
@@ -125,7 +127,9 @@ export class Cloud {
   }
 
   tokens(): ReadonlyArray<Token> {
-    return Array.from(this.facts.values()).flatMap(({ tokens }) => tokens.filter((token) => token.deletedAt === undefined))
+    return Array.from(this.facts.values()).flatMap(({ tokens }) =>
+      tokens.filter((token) => token.deletedAt === undefined)
+    )
   }
 
   // what a user clicks, or a request does when it arrives
@@ -179,13 +183,22 @@ export class Cloud {
       createToken: (id, name) =>
         find(id, "createToken", (fact) => {
           const tokenId = `t${++this.#count}`
-          const token: Token = { id: tokenId, name, createdAt: now(), value: `secret of ${tokenId}`, deletedAt: undefined }
+          const token: Token = {
+            id: tokenId,
+            name,
+            createdAt: now(),
+            value: `secret of ${tokenId}`,
+            deletedAt: undefined
+          }
           fact.tokens.push(token)
           return Effect.succeed({ ...token, value: Redacted.make(token.value) })
         }),
       listTokens: (id) =>
-        find(id, "listTokens", ({ tokens }) =>
-          Effect.succeed(tokens.filter(({ deletedAt }) => deletedAt === undefined))),
+        find(
+          id,
+          "listTokens",
+          ({ tokens }) => Effect.succeed(tokens.filter(({ deletedAt }) => deletedAt === undefined))
+        ),
       deleteToken: (id, tokenId) =>
         ask("deleteToken", id, () => {
           const token = this.facts.get(id)?.tokens.find((token) => token.id === tokenId)
@@ -219,7 +232,10 @@ export class Cloud {
           health: ask("health", () => ({
             metadatabase: "healthy",
             // it beats whenever it is up
-            scheduler: { status: "healthy", heartbeat: Option.some(DateTime.unsafeMake(this.#time.now)) },
+            scheduler: {
+              status: "healthy",
+              heartbeat: Option.some(DateTime.unsafeMake(this.#time.now + this.#options.ahead))
+            },
             triggerer: Option.none(),
             dagProcessor: Option.none()
           })),
@@ -228,14 +244,14 @@ export class Cloud {
           runs: () => Effect.succeed([]),
           pauseAll: ask("pauseAll", () => undefined),
           variables: fake<Airflow.Airflow["variables"]>("variables", {
-            list: ask("list variables", ({ variables }) =>
-              Array.from(variables.keys(), (key) => ({ key, value: "" }))),
+            list: ask("list variables", ({ variables }) => Array.from(variables.keys(), (key) => ({ key, value: "" }))),
             put: ({ key }) =>
               ask("write", ({ variables }, writer) => {
                 variables.set(key, writer)
                 this.#log({ _tag: "Wrote", at: this.#time.now, deployment: id, writer, key })
               }),
-            removeAll: (keys) => ask("remove variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
+            removeAll: (keys) =>
+              ask("remove variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
           }),
           connections: fake<Airflow.Airflow["connections"]>("connections", { list: Effect.succeed([]) }),
           pools: fake<Airflow.Airflow["pools"]>("pools", {
@@ -252,6 +268,7 @@ export class Cloud {
     sender: string,
     call: string,
     target: string,
+    /** Done when it is called; what it returns is the answer. */
     carryOut: () => Effect.Effect<A, E>,
     failure: (kind: "timeout" | "server") => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
@@ -264,7 +281,7 @@ export class Cloud {
       if (fate === undefined) return arrive(() => answer(carryOut()))
       if (fate === "answer lost") {
         return arrive(() => {
-          carryOut()
+          void carryOut()
           answer(failure("timeout"))
         })
       }

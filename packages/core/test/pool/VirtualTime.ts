@@ -2,7 +2,7 @@
  * Time of the simulated world, and everything that waits for it. Effect's TestClock waits a real millisecond for every sleep; one run
  * here has thousands. So the world has a clock and a scheduler of its own and runs as one synchronous program: same seed, same run.
  */
-import { Clock, type Duration, Effect, Exit, Fiber, Random, Scheduler } from "effect"
+import { Clock, type Duration, Effect, type Exit, type Fiber, Random, Scheduler } from "effect"
 import { createHash } from "node:crypto"
 
 interface Timer {

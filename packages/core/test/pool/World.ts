@@ -5,6 +5,7 @@
 import {
   type Airflow,
   AirflowApi,
+  CacheError,
   DeploymentCache,
   DeploymentPool,
   DeploymentProvider,
@@ -16,7 +17,7 @@ import {
 } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FileSystem, Path } from "@effect/platform"
-import { Cause, type Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Cause, type Clock, Context, Deferred, Effect, Exit, type Fiber, Layer, Logger, Scope } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
@@ -40,15 +41,16 @@ export interface WorldOptions extends Partial<CloudOptions> {
 /** A ledger, and whether it is still where its path leads. */
 interface Ledger {
   readonly id: string
-  readonly open: (host: Host.Host) => Effect.Effect<Cache, DeploymentCache.CacheError, Scope.Scope>
+  readonly open: (host: Host.Host) => Effect.Effect<Cache, CacheError.CacheError, Scope.Scope>
   readonly remove: () => void
   isRemoved: boolean
   /** How every use of it fails at the moment. */
-  failure: DeploymentCache.CacheError["kind"] | undefined
+  failure: CacheError.CacheError["kind"] | undefined
 }
 
 type Cache = typeof DeploymentCache.DeploymentCache.Service
 
+/** A ledger in a file has one machine; containers on it know nothing of each other's processes. */
 interface Machine {
   boot: number
   bootedAt: number
@@ -79,19 +81,21 @@ export class World {
   readonly options: WorldOptions
   /** Told of every process that dies, while everything is as it was then. */
   onCrash: (actor: Actor) => void = () => undefined
-  readonly #machines = new Map<string, Machine>()
+  readonly machine: Machine
   readonly #folder: string | undefined
   #pids = 0
 
   constructor(options: WorldOptions) {
     this.options = options
     this.time = new VirtualTime(options.seed ?? 1)
+    this.machine = { boot: 1, bootedAt: this.time.now - seconds(1000), skew: 0 }
     this.cloud = new Cloud(this.time, {
       createTakes: seconds(60),
       wakeTakes: seconds(20),
       hibernateTakes: seconds(10),
       revocationLag: seconds(4),
       latency: 100,
+      ahead: 0,
       ...options
     }, (event) => this.log.push(event))
     // not on a disk: a run has thousands of transactions
@@ -103,12 +107,6 @@ export class World {
   close(): void {
     for (const actor of this.actors) actor.closeFiles()
     if (this.#folder !== undefined) fs.rmSync(this.#folder, { recursive: true })
-  }
-
-  machine(name: string): Machine {
-    const known = this.#machines.get(name) ?? { boot: 1, bootedAt: this.time.now - seconds(1000), skew: 0 }
-    this.#machines.set(name, known)
-    return known
   }
 
   /** An empty ledger at another path; or, after {@link removeLedger}, at the same. */
@@ -134,11 +132,10 @@ export class World {
     return actor
   }
 
-  reboot(host: string): void {
-    for (const actor of this.actors) if (actor.host === host) actor.crash()
-    const machine = this.machine(host)
-    machine.boot += 1
-    machine.bootedAt = this.time.now
+  reboot(): void {
+    for (const actor of this.actors) actor.crash()
+    this.machine.boot += 1
+    this.machine.bootedAt = this.time.now
   }
 
   advance(millis: number): void {
@@ -171,17 +168,28 @@ export class World {
     return [
       `now ${at(this.time.now)}`,
       ...this.actors.map((actor) => `${actor.name} ${actor.state}; last ${actor.calls.slice(-3).join(", ")}`),
-      ...Array.from(this.cloud.facts.values(), (fact) =>
-        `${fact.id} ${fact.name} ${this.cloud.statusOf(fact)} requested ${fact.power?.asleep === true ? "asleep" : "awake"}` +
-        ` tokens ${fact.tokens.filter((token) => token.deletedAt === undefined).map((token) => token.name).join(" + ")}` +
-        ` dirt ${Array.from(fact.variables.keys()).join(" ")}`),
+      ...Array.from(
+        this.cloud.facts.values(),
+        (fact) =>
+          `${fact.id} ${fact.name} ${this.cloud.statusOf(fact)} requested ${
+            fact.power?.asleep === true ? "asleep" : "awake"
+          }` +
+          ` tokens ${
+            fact.tokens.filter((token) => token.deletedAt === undefined).map((token) => token.name).join(" + ")
+          }` +
+          ` dirt ${Array.from(fact.variables.keys()).join(" ")}`
+      ),
       ...this.ledgers.flatMap((_, ledger) => [
         ...this.events(ledger).slice(-40).map((event) =>
           `${ledger} ${at(event.at)} ${event.kind} s${event.slot} e${event.epoch} ${event.leaseId} ${event.detail}`
         ),
         ...this.look(ledger).slots.map((slot) =>
-          `slot ${slot.number} e${slot.epoch} g${slot.generation} ${slot.name} ${slot.power} busy ${at(slot.busyUntil)} ` +
-          `quarantine ${slot.quarantine?.reason ?? "-"} holder ${slot.holder?.label ?? "-"} ${slot.holder?.activity ?? ""}`
+          `slot ${slot.number} e${slot.epoch} g${slot.generation} ${slot.name} ${slot.power} busy ${
+            at(slot.busyUntil)
+          } ` +
+          `quarantine ${slot.quarantine?.reason ?? "-"} holder ${slot.holder?.label ?? "-"} ${
+            slot.holder?.activity ?? ""
+          }`
         )
       ])
     ].join("\n")
@@ -189,6 +197,7 @@ export class World {
 }
 
 export interface ActorOptions {
+  /** The container ["one"]. */
   readonly host?: string
   /** Which ledger [the newest]. */
   readonly ledger?: number
@@ -230,9 +239,8 @@ export class Actor {
     this.host = options.host ?? "one"
     this.name = `process ${pid}`
     this.ledger = options.ledger ?? world.ledgers.length - 1
-    const machine = world.machine(this.host)
-    const boot = machine.boot
-    this.owner = { host: this.host, bootId: `${this.host}-${boot}`, pid, startedAt: "1" }
+    const { machine } = world
+    this.owner = { host: this.host, bootId: `boot-${machine.boot} ${this.host}`, pid, startedAt: "1" }
     this.#clock = world.time.clock((resume) => this.#pass("timers", resume), () => machine.skew)
     const host: Host.Host = {
       owner: this.owner,
@@ -246,13 +254,23 @@ export class Actor {
     this.#scope = build(Scope.make())
     this.#cache = build(Scope.extend(world.ledgers[this.ledger]!.open(host), this.#files))
     const services = Context.empty().pipe(
-      Context.add(DeploymentCache.DeploymentCache, gatedCache(this.#cache, this.#gate, () => failureOf(world.ledgers[this.ledger]))),
+      Context.add(
+        DeploymentCache.DeploymentCache,
+        gatedCache(this.#cache, this.#gate, () => failureOf(world.ledgers[this.ledger]))
+      ),
       Context.add(DeploymentProvider.DeploymentProvider, world.cloud.provider(this.name, this.#gate)),
       Context.add(AirflowApi.AirflowApi, world.cloud.airflowApi(this.name, this.#gate)),
       Context.add(Scope.Scope, this.#scope)
     )
     this.pool = build(Effect.provide(
-      DeploymentPool.make({ make, max: 2, readyPolls: 1, maxHold: "10 minutes", ...world.options.pool, ...options.pool }),
+      DeploymentPool.make({
+        make,
+        max: 2,
+        readyPolls: 1,
+        maxHold: "10 minutes",
+        ...world.options.pool,
+        ...options.pool
+      }),
       services
     ))
     this.poolId = build(this.pool.rules).poolId
@@ -363,7 +381,9 @@ export class Actor {
   }
 
   #trip(when: Failpoint["when"], number: number, call: string): void {
-    const index = this.failpoints.findIndex((point) => point.when === when && (point.at === number || point.at === call))
+    const index = this.failpoints.findIndex((point) =>
+      point.when === when && (point.at === number || point.at === call)
+    )
     if (index < 0) return
     const [point] = this.failpoints.splice(index, 1)
     if (point?.then === "crash") this.crash()
@@ -425,7 +445,9 @@ export class LeaseOfTest {
   /** Until the test may use its slot. */
   ready(limit?: number): this {
     this.actor.world.until(`${this.actor.name} has its lease`, () => {
-      if (this.running.exit !== undefined) throw new Error(`no lease: ${describeExit(this.running.exit)}\n${this.actor.world.describe()}`)
+      if (this.running.exit !== undefined) {
+        throw new Error(`no lease: ${describeExit(this.running.exit)}\n${this.actor.world.describe()}`)
+      }
       return this.slot !== undefined
     }, limit)
     return this
@@ -494,15 +516,12 @@ const valueOf = <A, E>(exit: Exit.Exit<A, E> | undefined): A => {
 
 const failureOf = (ledger: Ledger | undefined) => {
   const kind = ledger?.isRemoved === true ? "replaced" : ledger?.failure
-  return kind && new DeploymentCache.CacheError({ kind, path: ledger?.id ?? "", detail: "the world wants it so" })
+  return kind && new CacheError.CacheError({ kind, path: ledger?.id ?? "", detail: "the world wants it so" })
 }
 
 const memoryLedger = (id: string): Ledger => {
   const store = DeploymentCache.makeMemoryStore(id)
-  const here = <A>(call: Effect.Effect<A, DeploymentCache.CacheError>) =>
-    Effect.suspend(() =>
-      failureOf(ledger) ?? call
-    )
+  const here = <A>(call: Effect.Effect<A, CacheError.CacheError>) => Effect.suspend(() => failureOf(ledger) ?? call)
   const watched: DeploymentCache.Store = {
     path: id,
     ledgerId: id,
@@ -557,10 +576,10 @@ const synchronousFiles = Layer.succeed(
 const gatedCache = (
   cache: Cache,
   gate: Gate,
-  failure: () => DeploymentCache.CacheError | undefined
+  failure: () => CacheError.CacheError | undefined
 ): Cache => {
   const ask = <A, E>(call: string, send: Effect.Effect<A, E>) =>
-    gate(call, Effect.suspend((): Effect.Effect<A, E | DeploymentCache.CacheError> => failure() ?? send))
+    gate(call, Effect.suspend((): Effect.Effect<A, E | CacheError.CacheError> => failure() ?? send))
   return DeploymentCache.DeploymentCache.of({
     path: cache.path,
     ledgerId: cache.ledgerId,

@@ -97,7 +97,7 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
     const a = world.actor()
     a.failpoints = [{ at: "wake", when: "before", then: "pause" }]
     a.lease("a")
-    world.advance(seconds(5))
+    world.advance(seconds(25))
     world.cloud.fates.push({ matches: ({ call }) => call === "wake", becomes: { landsIn: seconds(34) } })
     a.resume()
     a.crash()
@@ -195,26 +195,30 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
     assert.isFalse(world.look().slots[0]?.clean)
   })
 
-  test("8: a deleted token that is still accepted writes before the last verification, never after it", one, (world, checker) => {
-    filled(world)
-    const a = world.actor()
-    const [b, c] = [world.actor({ host: "two" }), world.actor({ host: "two" })]
-    const first = a.lease("a").ready()
-    a.failpoints = [{ at: "airflow write", when: "before", then: "pause" }]
-    const write = first.write()
-    // it deletes the token and dies before it has an answer; the next one finds none
-    b.failpoints = [{ at: "deleteToken", when: "after", then: "crash" }]
-    b.lease("b")
-    world.until("it has died", () => b.state === "crashed")
-    const second = c.lease("c")
-    world.advance(seconds(3.5))
-    a.resume()
-    world.until("the write is through", () => write.exit !== undefined)
-    assert.strictEqual(write.exit?._tag, "Success", "it was still accepted")
-    second.ready()
-    checker.check()
-    second.released()
-  })
+  test(
+    "8: a deleted token that is still accepted writes before the last verification, never after it",
+    one,
+    (world, checker) => {
+      filled(world)
+      const a = world.actor()
+      const [b, c] = [world.actor({ host: "two" }), world.actor({ host: "two" })]
+      const first = a.lease("a").ready()
+      a.failpoints = [{ at: "airflow write", when: "before", then: "pause" }]
+      const write = first.write()
+      // it deletes the token and dies before it has an answer; the next one finds none
+      b.failpoints = [{ at: "deleteToken", when: "after", then: "crash" }]
+      b.lease("b")
+      world.until("it has died", () => b.state === "crashed")
+      const second = c.lease("c")
+      world.advance(seconds(3.5))
+      a.resume()
+      world.until("the write is through", () => write.exit !== undefined)
+      assert.strictEqual(write.exit?._tag, "Success", "it was still accepted")
+      second.ready()
+      checker.check()
+      second.released()
+    }
+  )
 
   test("8: that a token is deleted is in the ledger before the request is sent", one, (world) => {
     filled(world)
@@ -332,21 +336,25 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       second.released()
     })
 
-    test("by one that dies before its deletion: the older one goes before the next is created", one, (world, checker) => {
-      filled(world)
-      const [a, b] = [world.actor(), world.actor()]
-      a.failpoints = [{ at: "delete", when: "before", then: "crash" }]
-      a.lease("a", { make: otherMake })
-      world.until("it has died", () => a.state === "crashed")
-      b.failpoints = [{ at: "create", when: "before", then: "pause" }]
-      const second = b.lease("b", { make: otherMake })
-      world.until("it is about to create", () => b.state === "paused")
-      assert.lengthOf(deploymentsOf(world), 0)
-      b.resume()
-      second.ready()
-      checker.check()
-      second.released()
-    })
+    test(
+      "by one that dies before its deletion: the older one goes before the next is created",
+      one,
+      (world, checker) => {
+        filled(world)
+        const [a, b] = [world.actor(), world.actor()]
+        a.failpoints = [{ at: "delete", when: "before", then: "crash" }]
+        a.lease("a", { make: otherMake })
+        world.until("it has died", () => a.state === "crashed")
+        b.failpoints = [{ at: "create", when: "before", then: "pause" }]
+        const second = b.lease("b", { make: otherMake })
+        world.until("it is about to create", () => b.state === "paused")
+        assert.lengthOf(deploymentsOf(world), 0)
+        b.resume()
+        second.ready()
+        checker.check()
+        second.released()
+      }
+    )
 
     test("under a name that no earlier one had", one, (world) => {
       filled(world)

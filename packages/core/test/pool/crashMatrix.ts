@@ -59,7 +59,9 @@ export class Rows {
   onCrash(world: World, actor: Actor): void {
     const { slots, tickets } = world.look(actor.ledger)
     const isOwn = ({ owner }: { readonly owner: { readonly pid: number } }) => owner.pid === actor.owner.pid
-    const held = slots.flatMap((slot) => slot.holder !== null && isOwn(slot.holder) ? [{ slot, holder: slot.holder }] : [])
+    const held = slots.flatMap((slot) =>
+      slot.holder !== null && isOwn(slot.holder) ? [{ slot, holder: slot.holder }] : []
+    )
     const isUpkeep = held.some(({ holder }) => holder.kind === "upkeep")
     for (const { call, phase } of actor.pending) {
       const isSent = phase !== "before"
@@ -68,7 +70,9 @@ export class Rows {
       if (call === "createToken" && isSent) this.hit(4)
       if (call === "free" || call === "handOver") this.hit(isSent ? 7 : isUpkeep ? 11 : 8)
       if (call === "create") {
-        const isThere = held.some(({ slot }) => Array.from(world.cloud.facts.values()).some(({ name }) => name === slot.name))
+        const isThere = held.some(({ slot }) =>
+          Array.from(world.cloud.facts.values()).some(({ name }) => name === slot.name)
+        )
         this.hit(!isSent ? 12 : isThere ? 13 : 14)
       }
       if (call === "wake" && isSent) this.hit(15)
@@ -81,7 +85,7 @@ export class Rows {
       if (holder.activity === "resetting") this.hit(10)
       if (slot.name === null && slot.generation > 1) this.hit(19)
       if (holder.kind === "lease" && ["pausing DAGs", "hibernating"].includes(holder.activity)) this.hit(32)
-      if (holder.kind === "lease" && holder.activity.startsWith("verifying")) {
+      if (holder.kind === "lease" && holder.activity === "in use") {
         const others = world.actors.filter((other) => other !== actor && other.host === actor.host)
         this.hit(others.some(({ state }) => state !== "crashed") ? 5 : 6)
       }

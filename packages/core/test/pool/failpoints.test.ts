@@ -1,6 +1,6 @@
 /** A process dies before or after any one of its calls, and another one repairs what it has left. */
-import { assert, describe, it } from "@effect/vitest"
 import { type Deployment, Upkeep } from "@airflow-resource/core"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Checker, finale } from "./invariants.js"
 import type { Actor, Failpoint, StoreKind } from "./World.js"
@@ -38,10 +38,12 @@ const live = (world: World, actor: Actor): void => {
   write(second.lease)
   second.released()
   // upkeep resets, and hibernates later
-  const upkeep = actor.start(Upkeep.run({ hibernateAfter: "1 minute" }).pipe(
-    // for as long as the test wants it
-    (run) => Effect.scoped(Effect.zipRight(run, Effect.never))
-  ))
+  const upkeep = actor.start(
+    Upkeep.run({ hibernateAfter: "1 minute" }).pipe(
+      // for as long as the test wants it
+      (run) => Effect.scoped(Effect.zipRight(run, Effect.never))
+    )
+  )
   world.advance(seconds(5))
   const third = lease("wakes")
   third.ready()
@@ -94,14 +96,13 @@ const dies = (store: StoreKind, failpoint: Failpoint, host: string): void => {
 
 describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
   const calls = callsOf(store)
-  // all that are different, and under chaos every single one: the n-th call, how often it was made before
+  // a part: each of the cases has another share; under chaos every single one
   const every = isChaos ? 1 : store === "memory" ? 2 : 29
   describe.each([["one", "on the same host"], ["two", "on another host"]] as const)("repaired %s", (host, where) => {
     it.each(["before", "after"] as const)(`a process that dies %s a call is followed by one ${where}`, (when) => {
       const failed: Array<string> = []
       let ran = 0
       for (let at = 1; at <= calls.length; at++) {
-        // another share of them in each of the cases
         if ((at + (when === "after" ? 1 : 0) + (host === "two" ? every >> 1 : 0)) % every !== 0) continue
         ran++
         try {

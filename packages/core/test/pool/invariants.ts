@@ -131,7 +131,7 @@ class LedgerReader {
 
 /** Whatever has happened: all are dead, and one fresh process puts everything to sleep, and can use every slot. */
 export const finale = (world: World, checker: Checker, max = 2): void => {
-  for (const flight of [...world.cloud.held]) flight.land()
+  while (world.cloud.held.length > 0) world.cloud.held[0]?.land()
   world.cloud.fates.length = 0
   for (const actor of world.actors) actor.crash()
   world.advance(seconds(36))

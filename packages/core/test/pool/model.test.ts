@@ -17,11 +17,14 @@ class Real {
   readonly leases: Array<LeaseOfTest> = []
   readonly background: Array<Running<unknown, unknown>> = []
   /** Of paused processes: which epochs they held, and whether they were about to hibernate. */
-  readonly pausedWith = new Map<Actor, { readonly held: ReadonlyArray<readonly [number, number]>; readonly sends: boolean }>()
+  readonly pausedWith = new Map<
+    Actor,
+    { readonly held: ReadonlyArray<readonly [number, number]>; readonly sends: boolean }
+  >()
   #labels = 0
 
   constructor(store: StoreKind, seed: number, rows: Rows) {
-    this.world = new World({ store, seed, createTakes: seconds(30) })
+    this.world = new World({ store, seed, createTakes: seconds(30), pool: { acquireTimeout: "5 minutes" } })
     this.checker = new Checker(this.world)
     this.rows = rows
     this.world.onCrash = (actor) => rows.onCrash(this.world, actor)
@@ -137,8 +140,7 @@ const lease = command(
     if (one !== undefined) real.leases.push(one)
   }
 )
-const usable = (real: Real) =>
-  real.leases.filter(({ actor, slot }) => slot !== undefined && actor.state !== "crashed")
+const usable = (real: Real) => real.leases.filter(({ actor, slot }) => slot !== undefined && actor.state !== "crashed")
 
 const commands = [
   { weight: 8, arbitrary: lease },
@@ -149,12 +151,19 @@ const commands = [
   },
   {
     weight: 4,
-    arbitrary: command("end", index, (real, index) => void pick(usable(real).filter(({ isInUse }) => isInUse), index)?.end())
+    arbitrary: command(
+      "end",
+      index,
+      (real, index) => void pick(usable(real).filter(({ isInUse }) => isInUse), index)?.end()
+    )
   },
   {
     weight: 1,
-    arbitrary: command("interrupt", index, (real, index) =>
-      pick(real.leases.filter(({ running }) => running.exit === undefined), index)?.interrupt())
+    arbitrary: command(
+      "interrupt",
+      index,
+      (real, index) => pick(real.leases.filter(({ running }) => running.exit === undefined), index)?.interrupt()
+    )
   },
   { weight: 4, arbitrary: command("crash at", failpoint, setFailpoint("crash")) },
   { weight: 2, arbitrary: command("pause at", failpoint, setFailpoint("pause")) },
@@ -183,14 +192,10 @@ const commands = [
   },
   {
     weight: 1,
-    arbitrary: command(
-      "wall clock",
-      fc.record({ host: fc.constantFrom("one", "two"), by: fc.constantFrom(-hours(1), hours(1)) }),
-      (real, { by, host }) => {
-        real.world.machine(host).skew += by
-        real.rows.hit(28)
-      }
-    )
+    arbitrary: command("wall clock", fc.constantFrom(-hours(1), hours(1)), (real, by) => {
+      real.world.machine.skew += by
+      real.rows.hit(28)
+    })
   },
   {
     weight: 3,
@@ -203,7 +208,8 @@ const commands = [
           fc.record({ landsIn: fc.integer({ min: 1, max: seconds(34) }) })
         )
       }),
-      (real, { becomes, call }) => void real.world.cloud.fates.push({ matches: (request) => request.call === call, becomes })
+      (real, { becomes, call }) =>
+        void real.world.cloud.fates.push({ matches: (request) => request.call === call, becomes })
     )
   },
   {
@@ -224,7 +230,10 @@ const commands = [
     weight: 1,
     arbitrary: command(
       "ledger fails",
-      fc.record({ kind: fc.constantFrom("busy" as const, "io" as const), millis: fc.constantFrom(seconds(10), seconds(70)) }),
+      fc.record({
+        kind: fc.constantFrom("busy" as const, "io" as const),
+        millis: fc.constantFrom(seconds(10), seconds(70))
+      }),
       ({ rows, world }, { kind, millis }) => {
         const ledger = world.ledgers.at(-1)!
         ledger.failure = kind
@@ -237,8 +246,10 @@ const commands = [
   {
     weight: 2,
     arbitrary: command("upkeep", index, (real, index) => {
-      const upkeep = pick(real.running(), index)?.upkeep({ hibernateAfter: "30 seconds" })
-      if (upkeep !== undefined) real.background.push(upkeep)
+      const upkeep = pick(real.running(), index)
+      // each one that waits for its turn asks twice a second
+      if (upkeep === undefined || real.background.filter(({ exit }) => exit === undefined).length > 1) return
+      real.background.push(upkeep.upkeep({ hibernateAfter: "30 seconds" }))
     })
   },
   {
@@ -249,10 +260,10 @@ const commands = [
   { weight: 1, arbitrary: command("drain", index, (real, index) => pick(real.running(), index)?.startDrain()) },
   {
     weight: 1,
-    arbitrary: command("reboot", fc.constantFrom("one", "two"), (real, host) => {
-      real.world.reboot(host)
+    arbitrary: command("reboot", fc.constant(0), (real) => {
+      real.world.reboot()
       real.rows.hit(27)
-      real.start(host)
+      real.start("one")
     })
   }
 ]
@@ -278,24 +289,26 @@ const withLedgers = [
   }
 ]
 
-const lives = (weighted: typeof commands, maxCommands: number) =>
+const lives = (weighted: typeof commands) =>
   fc.commands(weighted.flatMap(({ arbitrary, weight }) => Array.from({ length: weight }, () => arbitrary)), {
-    maxCommands,
+    maxCommands: 200,
     size: "max"
   })
 
 describe("whatever happens", () => {
   const rows = new Rows()
   const cases: ReadonlyArray<readonly [StoreKind, string, typeof commands, number]> = [
-    ["memory", "one ledger", commands, 0.7],
+    ["memory", "one ledger", commands, 0.75],
     ["memory", "two ledgers", withLedgers, 0.2],
-    ["SQLite", "one ledger", commands, 0.06],
-    ["SQLite", "two ledgers", withLedgers, 0.04]
+    ["SQLite", "one ledger", commands, 0.03],
+    ["SQLite", "two ledgers", withLedgers, 0.02]
   ]
   for (const [store, ledgers, weighted, share] of cases) {
-    it(`over ${store}, ${ledgers}`, () => {
+    it(`over ${store}, ${ledgers}`, () =>
       fc.assert(
-        fc.property(fc.nat(), lives(weighted, 200), (seed, commands) => {
+        fc.asyncProperty(fc.nat(), lives(weighted), async (seed, commands) => {
+          // a run is synchronous, and vitest wants to hear of its worker now and then
+          await new Promise((resume) => setImmediate(resume))
           const real = new Real(store, seed, rows)
           try {
             fc.modelRun(() => ({ model: {}, real }), commands)
@@ -304,9 +317,8 @@ describe("whatever happens", () => {
             real.world.close()
           }
         }),
-        { numRuns: Math.ceil(runs * share), seed: 1, endOnFailure: false, interruptAfterTimeLimit: isChaos ? 3_600_000 : 300_000 }
-      )
-    }, 3_600_000)
+        { numRuns: Math.ceil(runs * share), seed: Number(process.env.AIRFLOW_RESOURCE_SEED ?? 1) }
+      ), 3_600_000)
   }
 
   it("every row of the crash matrix has come about", () => {
