@@ -31,6 +31,7 @@ import type { HeldSlot, PrepareOptions } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
 import { LeaseId, LeaseLost } from "./Lease.js"
+import * as Marker from "./Marker.js"
 import * as PinnedClock from "./PinnedClock.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
@@ -239,13 +240,13 @@ export const make = (
     )
 
     const isAdoptable = ({ description, isDevelopment, status }: Deployment) =>
-      options.adopt === true && isDevelopment && status === "HIBERNATING" && !PrepareSlot.isMarked(description)
+      options.adopt === true && isDevelopment && status === "HIBERNATING" && !Marker.isMarked(description)
     const observe = (rules: PoolPolicy.PoolRules) =>
       Effect.gen(function*() {
         const all = yield* provider.list
         const own = all.flatMap((deployment) => {
-          const place = PoolPolicy.parseDeploymentName(prefix, rules.poolId, deployment.name)
-          return place === undefined || !deployment.description.includes(PrepareSlot.marker(rules.poolId))
+          const place = Marker.parseDeploymentName(prefix, rules.poolId, deployment.name)
+          return place === undefined || !deployment.description.includes(Marker.marker(rules.poolId))
             ? []
             : [{ deployment, ...place }]
         })

@@ -285,8 +285,8 @@ export const update = (
 }
 
 /**
- * Frees the slot *and* grants it to the first waiter in the queue that it fits; or frees it, awake, where upkeep is alive, which
- * will hibernate it; or does neither: only then does its holder have to (counterexample 1).
+ * Frees the slot *and* grants it to the waiter whose turn it is; or frees it, awake, where upkeep is alive, which will hibernate
+ * it; or does neither: only then does its holder have to (counterexample 1).
  *
  * @since 0.1.0
  * @category combinators
@@ -302,12 +302,10 @@ export const handOver = (
   if (!holds(slot, epoch, now) || slot.power !== "awake" || (slot.busyUntil ?? 0) > now) return unchanged(ledger, false)
   const lapsed = lapse(ledger, rules, now)
   const freed = vacate(lapsed.ledger, slot, now, { quarantine: null })
-  const head = waiting(freed).find((ticket) => sameMake(slot.make, ticket.needs))
+  const granted = grant(freed, rules, now)
+  const next = granted.ledger.slots.find((slot) => slot.number === number)?.holder
   const ended = (kind: EventKind, to: string) => [...lapsed.events, event(now, kind, slot, slot.holder.leaseId, to)]
-  if (head !== undefined) {
-    const granted = grantSlot(freed, rules, now, head, { ...slot, quarantine: null, holder: null })
-    return { value: true, ledger: granted.ledger, events: [...ended("handed over", head.label), ...granted.events] }
-  }
+  if (next) return { ...granted, value: true, events: [...ended("handed over", next.label), ...granted.events] }
   const { upkeep } = ledger
   return slot.holder.kind === "lease" && upkeep !== null && upkeep.deadline > now && !rules.isGone(upkeep.owner)
     ? { value: true, ledger: freed, events: ended("left to upkeep", upkeep.label) }
@@ -444,79 +442,6 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
 }
 
 /**
- * What upkeep can do for a slot.
- *
- * @since 0.1.0
- * @category models
- */
-export type Chore = "hibernate" | "reset" | "recycle" | "delete" | "remove older"
-
-/**
- * When upkeep does what. Times are milliseconds.
- *
- * @since 0.1.0
- * @category models
- */
-export interface UpkeepRules {
-  /** How long a deployment that nobody uses stays awake. */
-  readonly hibernateAfter: number
-  /** Empties what is awake ahead of its next lease. */
-  readonly resetAhead: boolean
-  /** Deletes what is more than the pool may have (counterexample 11). */
-  readonly shrink: boolean
-  /** When a deployment is replaced by a new one: after so many holders, or at that age. */
-  readonly recycle: { readonly uses?: number | undefined; readonly age?: number | undefined }
-}
-
-/**
- * What upkeep has to do for a slot, by the ledger alone.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const chore = (
-  slot: Slot,
-  slots: ReadonlyArray<Slot>,
-  rules: PoolRules,
-  now: number,
-  { hibernateAfter, recycle, resetAhead, shrink }: UpkeepRules
-): Chore | undefined => {
-  if (slot.name === null || slot.holder !== null || (slot.busyUntil ?? 0) > now) return undefined
-  const isUsable = slot.quarantine === null || slot.quarantine.until <= now
-  if (shrink && surplus(slots, rules).includes(slot)) return "delete"
-  const isWornOut = slot.uses >= (recycle.uses ?? Infinity) || (slot.filledAt ?? now) + (recycle.age ?? Infinity) <= now
-  if (isWornOut && isUsable && !slot.adopted) return "recycle"
-  if (slot.power === "asleep") return undefined
-  if ((slot.freedAt ?? 0) + hibernateAfter <= now) return "hibernate"
-  return resetAhead && isUsable && slot.power === "awake" && !slot.clean ? "reset" : undefined
-}
-
-/**
- * The name that a slot's deployment will have, known before it is created.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const deploymentName = (prefix: string, poolId: string, slot: number, generation: number): string =>
-  `${prefix}-${poolId.slice(0, 8)}-s${slot}-g${generation}`
-
-/**
- * Reads slot and generation out of a name made by {@link deploymentName}; `undefined` for every other name.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const parseDeploymentName = (
-  prefix: string,
-  poolId: string,
-  name: string
-): { readonly slot: number; readonly generation: number } | undefined => {
-  const start = `${prefix}-${poolId.slice(0, 8)}-s`
-  const match = name.startsWith(start) ? /^(\d+)-g(\d+)$/.exec(name.slice(start.length)) : null
-  return match === null ? undefined : { slot: Number(match[1]), generation: Number(match[2]) }
-}
-
-/**
  * @since 0.1.0
  * @category combinators
  */
@@ -563,12 +488,6 @@ const emptySlot = (number: number): Slot => ({
 const nextSlot = (slots: ReadonlyArray<Slot>) => emptySlot(Math.max(0, ...slots.map(({ number }) => number)) + 1)
 
 const isFilled = (slot: Slot) => slot.name !== null || slot.holder !== null
-
-/** The free ones with the highest numbers. */
-const surplus = (slots: ReadonlyArray<Slot>, { max }: PoolRules) =>
-  slots.filter(({ holder, name }) => name !== null && holder === null)
-    .sort((a, b) => b.number - a.number)
-    .slice(0, Math.max(0, slots.filter(isFilled).length - max))
 
 /** Nothing in it, nobody at it, and nothing on the way. */
 const isVacant = (slot: Slot, now: number) => !isFilled(slot) && (slot.busyUntil ?? 0) <= now

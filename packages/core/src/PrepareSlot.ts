@@ -21,6 +21,7 @@ import type { HeldSlot } from "./HeldSlot.js"
 import { request, step, write } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
 import type { LeaseLost } from "./Lease.js"
+import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { Slot } from "./Slot.js"
 
@@ -86,22 +87,6 @@ export interface PreparedSlot extends Fence.Fence {
   readonly reused: "awake" | "woken" | "created"
   readonly airflow: Airflow
 }
-
-/**
- * What marks a deployment as the pool's, besides the prefix in its name.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const marker = (poolId: string): string => `${mark}${poolId}]`
-
-/**
- * Whether a description carries the marker of any pool.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const isMarked = (description: string): boolean => description.includes(mark)
 
 /**
  * Makes a granted slot usable. Can be interrupted between cloud requests, never inside one. With `why` what fills the slot is
@@ -212,23 +197,6 @@ export const abandon =
     })
 
 /**
- * The pool's deployments that filled a slot before the one that does.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const olderOf = (
-  { generation, number }: Pick<Slot, "generation" | "number">,
-  prefix: string,
-  poolId: string,
-  all: ReadonlyArray<Deployment>
-): ReadonlyArray<Deployment> =>
-  all.filter(({ description, name }) => {
-    const place = PoolPolicy.parseDeploymentName(prefix, poolId, name)
-    return description.includes(marker(poolId)) && place?.slot === number && place.generation < generation
-  })
-
-/**
  * Deletes deployments of the slot that are older than what fills it: their holder had forgotten them and could not delete them any
  * more (counterexample 10).
  *
@@ -241,7 +209,7 @@ export const removeOlder = (
   all: ReadonlyArray<Deployment>
 ): Effect.Effect<void, CacheError | LeaseLost> =>
   Effect.forEach(
-    olderOf({ number: slot.number, generation }, slot.prefix, slot.rules.poolId, all),
+    Marker.olderOf({ number: slot.number, generation }, slot.prefix, slot.rules.poolId, all),
     ({ id, name }) =>
       Effect.gen(function*() {
         yield* step(slot, `looking after ${name}, which was left behind`)
@@ -275,8 +243,6 @@ export const empty = (
   })
 
 // internal
-
-const mark = "[airflow-resource pool "
 
 const isRetryable = (error: CacheError | LeaseLost | ProviderError) => error._tag === "ProviderError" && error.retryable
 
@@ -321,7 +287,7 @@ const lookUp = (slot: HeldSlot, { name }: Slot) =>
   )
 
 const isOurs = ({ prefix, rules }: HeldSlot, deployment: Deployment) =>
-  deployment.name.startsWith(prefix) && deployment.description.includes(marker(rules.poolId))
+  deployment.name.startsWith(prefix) && deployment.description.includes(Marker.marker(rules.poolId))
 
 /** An emptied slot: what fills it next is another generation, under another name. */
 const vacated = (slot: Slot): PoolPolicy.SlotPatch => ({
@@ -380,13 +346,17 @@ const create = (
   ProviderError | CacheError | LeaseLost
 > =>
   Effect.gen(function*() {
-    const name = PoolPolicy.deploymentName(slot.prefix, slot.rules.poolId, slot.number, granted.generation)
+    const name = Marker.deploymentName(slot.prefix, slot.rules.poolId, slot.number, granted.generation)
     if (granted.generation > 1) yield* removeOlder(slot, granted.generation, yield* slot.provider.list)
     const { busyUntil } = yield* write(slot, { name, make: slot.needs })
     const accepted = request(
       slot,
       "creating",
-      slot.provider.create({ name, description: `Made for tests. ${marker(slot.rules.poolId)}`, make: slot.needs }),
+      slot.provider.create({
+        name,
+        description: `Made for tests. ${Marker.marker(slot.rules.poolId)}`,
+        make: slot.needs
+      }),
       (deployment) => ({ deploymentId: deployment.id })
     )
     const deployment = yield* Effect.catchTag(accepted, "ProviderError", (error) =>

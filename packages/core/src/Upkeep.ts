@@ -20,10 +20,12 @@ import type { HeldSlot } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
 import * as schedules from "./internal/schedules.js"
 import { LeaseId } from "./Lease.js"
+import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { PrepareError } from "./PrepareSlot.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 import type { Slot } from "./Slot.js"
+import * as UpkeepPolicy from "./UpkeepPolicy.js"
 
 /**
  * Defaults in brackets.
@@ -51,7 +53,7 @@ export interface UpkeepOptions {
 export interface Action {
   readonly slot: number
   readonly deployment: string
-  readonly did: PoolPolicy.Chore | "left alone"
+  readonly did: UpkeepPolicy.Chore | "left alone"
   /** Why it was left alone; empty otherwise. */
   readonly detail: string
 }
@@ -126,7 +128,7 @@ export const run = (options: UpkeepOptions = {}): Effect.Effect<void, never, Dep
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const every = Duration.decode(options.every ?? "10 seconds")
-    const wanted: PoolPolicy.UpkeepRules = {
+    const wanted: UpkeepPolicy.UpkeepRules = {
       hibernateAfter: Duration.toMillis(options.hibernateAfter ?? 0),
       resetAhead: true,
       shrink: false,
@@ -168,7 +170,7 @@ export const layer = (options: UpkeepOptions = {}): Layer.Layer<never, never, De
 
 // internal
 
-const atOnce: PoolPolicy.UpkeepRules = { hibernateAfter: 0, resetAhead: false, shrink: false, recycle: {} }
+const atOnce: UpkeepPolicy.UpkeepRules = { hibernateAfter: 0, resetAhead: false, shrink: false, recycle: {} }
 
 const randomId = Effect.map(
   Random.nextIntBetween(0, 2 ** 48 - 1),
@@ -176,7 +178,7 @@ const randomId = Effect.map(
 )
 
 /** Every chore under an epoch of its own, a few slots at a time. */
-const round = (wanted: PoolPolicy.UpkeepRules): Effect.Effect<Report, ProviderError | CacheError, DeploymentPool> =>
+const round = (wanted: UpkeepPolicy.UpkeepRules): Effect.Effect<Report, ProviderError | CacheError, DeploymentPool> =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const rules = yield* pool.rules
@@ -184,8 +186,8 @@ const round = (wanted: PoolPolicy.UpkeepRules): Effect.Effect<Report, ProviderEr
     yield* pool.cache.sweep(rules)
     const { now, slots } = yield* pool.look
     const chores = slots.flatMap((slot) => {
-      const chore = PoolPolicy.chore(slot, slots, rules, now, wanted)
-      const hasOlder = slot.holder === null && PrepareSlot.olderOf(slot, pool.prefix, rules.poolId, all).length > 0
+      const chore = UpkeepPolicy.chore(slot, slots, rules, now, wanted)
+      const hasOlder = slot.holder === null && Marker.olderOf(slot, pool.prefix, rules.poolId, all).length > 0
       return chore !== undefined ? [{ slot, chore }] : hasOlder ? [{ slot, chore: "remove older" as const }] : []
     })
     const actions = yield* Effect.forEach(chores, ({ chore, slot }) => tend(rules, slot, chore, wanted, all), {
@@ -202,7 +204,7 @@ const survey = (
     const { poolId } = yield* pool.rules
     const { slots } = yield* pool.look
     const strangers = all.filter(({ description, hibernationRequested, name }) =>
-      description.includes(PrepareSlot.marker(poolId)) && !hibernationRequested &&
+      description.includes(Marker.marker(poolId)) && !hibernationRequested &&
       !slots.some((slot) => slot.name === name)
     )
     return {
@@ -231,8 +233,8 @@ const farewell = Effect.gen(function*() {
 const tend = (
   rules: PoolPolicy.PoolRules,
   { name, number }: Slot,
-  chore: PoolPolicy.Chore,
-  wanted: PoolPolicy.UpkeepRules,
+  chore: UpkeepPolicy.Chore,
+  wanted: UpkeepPolicy.UpkeepRules,
   all: ReadonlyArray<Deployment>
 ): Effect.Effect<Option.Option<Action>, CacheError, DeploymentPool> =>
   Effect.uninterruptibleMask((restore) =>
@@ -283,8 +285,8 @@ const tend = (
 const work = (
   held: HeldSlot,
   slot: Slot,
-  chore: PoolPolicy.Chore,
-  wanted: PoolPolicy.UpkeepRules,
+  chore: UpkeepPolicy.Chore,
+  wanted: UpkeepPolicy.UpkeepRules,
   all: ReadonlyArray<Deployment>
 ): Effect.Effect<void, PrepareError> =>
   Effect.gen(function*() {

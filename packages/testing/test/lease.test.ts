@@ -1,4 +1,4 @@
-import { DeploymentPool, PoolPolicy } from "@airflow-resource/core"
+import { DeploymentPool, Marker } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources } from "airflow-resource"
@@ -322,7 +322,7 @@ describe("a lease", () => {
             "content-type": "application/json"
           },
           body: JSON.stringify({
-            name: PoolPolicy.deploymentName("airflow-resource", poolId, 1, 1),
+            name: Marker.deploymentName("airflow-resource", poolId, 1, 1),
             description: "not the pool's",
             workspaceId: emulator.workspaceId,
             isDevelopmentMode: true,

@@ -71,6 +71,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     test("grants different slots, up to max, and says why the next one waits", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
         const b = yield* granted(cache, "b")
         assert.notStrictEqual(a.number, b.number)
         const c = yield* ask(cache, "c")
@@ -249,6 +250,18 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.isTrue(yield* cache.beat(rules, b.number, b.epoch), "what was not handed over is still held")
       }))
 
+    test("hands over to whom it would be granted, also where that one replaces the deployment", (cache) =>
+      Effect.gen(function*() {
+        const one = { rules: { ...rules, max: 1 } }
+        const a = yield* granted(cache, "a", one)
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
+        yield* waits(cache, "b", { ...one, make: { ...needs, region: "eu" } })
+        yield* waits(cache, "c", one)
+        assert.isTrue(yield* cache.handOver(one.rules, a.number, a.epoch))
+        yield* granted(cache, "b", one)
+        yield* waits(cache, "c", one)
+      }))
+
     test("puts a returned slot's ticket back at its old place (9)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
@@ -423,7 +436,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             3,
             "the first of two"
           )
-          assert.isTrue(yield* cache.handOver(rules, held.number, held.epoch))
+          assert.isTrue(yield* cache.handOver({ ...rules, max: 3 }, held.number, held.epoch))
           assert.strictEqual((yield* granted(cache, "c")).number, a.number)
         }))
 

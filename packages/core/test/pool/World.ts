@@ -11,7 +11,7 @@ import {
   DeploymentProvider,
   type Host,
   type Lease,
-  PoolPolicy,
+  Marker,
   type Slot,
   Upkeep
 } from "@airflow-resource/core"
@@ -483,7 +483,7 @@ export class LeaseOfTest {
     const { world } = this.actor
     const slot = this.slot
     if (slot === undefined) return
-    const place = PoolPolicy.parseDeploymentName(this.actor.pool.prefix, this.actor.poolId, slot.deployment.name)
+    const place = Marker.parseDeploymentName(this.actor.pool.prefix, this.actor.poolId, slot.deployment.name)
     world.log.push({
       _tag,
       at: world.time.now,

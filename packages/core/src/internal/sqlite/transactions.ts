@@ -52,6 +52,8 @@ export const toCacheError = (path: string, cause: unknown): CacheError => {
 }
 
 const kinds: ReadonlyArray<readonly [prefix: string, kind: CacheError["kind"]]> = [
+  // a transaction that did not begin by writing: to repeat it would hide the mistake
+  ["SQLITE_BUSY_SNAPSHOT", "io"],
   ["SQLITE_BUSY", "busy"],
   ["SQLITE_LOCKED", "busy"],
   ["SQLITE_NOTADB", "corrupt"],
