@@ -10,7 +10,7 @@ Effect.gen(function*() {
   const { acquire } = yield* DeploymentPool.DeploymentPool
   yield* acquire({ label: "will be killed" })
   process.send?.("holds")
-  yield* Effect.never
+  return yield* Effect.never
 }).pipe(
   Effect.scoped,
   Effect.provide(
@@ -22,9 +22,9 @@ Effect.gen(function*() {
     }).pipe(
       Layer.provide(AirflowApi.layerMemory()),
       Layer.provide(DeploymentProvider.layerMemory()),
-      Layer.provide(SqliteDeploymentCache.layer({ path }))
+      Layer.provide(SqliteDeploymentCache.layer({ path })),
+      Layer.provide(NodeContext.layer)
     )
   ),
-  Effect.provide(NodeContext.layer),
   NodeRuntime.runMain
 )

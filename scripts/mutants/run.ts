@@ -66,8 +66,10 @@ const failures = async (scratch: string, test: string, title: string): Promise<R
     timeout: 180_000,
     maxBuffer: 64 * 2 ** 20
   })
-  const output = await run.then(() => "", (error: { readonly stdout?: string; readonly stderr?: string }) =>
-    `${error.stdout}\n${error.stderr}`)
+  const output = await run.then(
+    () => "",
+    (error: { readonly stdout?: string; readonly stderr?: string }) => `${error.stdout}\n${error.stderr}`
+  )
   if (!fs.existsSync(report)) throw new Error(`no test ran: ${output.slice(-2000)}`)
   const { testResults } = JSON.parse(fs.readFileSync(report, "utf8")) as {
     readonly testResults: ReadonlyArray<
@@ -93,6 +95,8 @@ const withMutant = async <A>(scratch: string, { file, find, replace }: Mutant, b
   }
 }
 
+const say = (line: string) => void process.stdout.write(`${line}\n`)
+
 const [only = ""] = process.argv.slice(2)
 const all = ["historical.json", "protocol.json"].flatMap((file) => read(path.join(here, file)))
   .filter(({ name }) => name.includes(only))
@@ -102,7 +106,7 @@ let survivors = 0
 
 for (const mutant of all) {
   if ("notApplicable" in mutant) {
-    console.log(`not here  ${mutant.name}: ${mutant.notApplicable}`)
+    say(`not here  ${mutant.name}: ${mutant.notApplicable}`)
     continue
   }
   const problem = await (async () => {
@@ -112,7 +116,7 @@ for (const mutant of all) {
     return after.length === 0 ? `survives "${mutant.title}" in ${mutant.test}` : undefined
   })().catch((error: Error) => error.message)
   if (problem !== undefined) survivors += 1
-  console.log(`${problem === undefined ? "killed  " : "SURVIVED"}  ${mutant.name}${problem === undefined ? `: ${mutant.title}` : ` ${problem}`}`)
+  say(problem === undefined ? `killed    ${mutant.name}: ${mutant.title}` : `SURVIVED  ${mutant.name} ${problem}`)
 }
-console.log(`${all.length} mutants, ${survivors} not killed`)
+say(`${all.length} mutants, ${survivors} not killed`)
 process.exitCode = survivors === 0 ? 0 : 1

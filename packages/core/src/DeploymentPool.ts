@@ -33,7 +33,7 @@ import * as schedules from "./internal/schedules.js"
 import { LeaseId, LeaseLost } from "./Lease.js"
 import * as Marker from "./Marker.js"
 import * as PinnedClock from "./PinnedClock.js"
-import * as PoolPolicy from "./PoolPolicy.js"
+import type * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 import type { PoolEvent, Slot } from "./Slot.js"
 

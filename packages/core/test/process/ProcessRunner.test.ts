@@ -4,6 +4,7 @@ import { Cause, Duration, Effect, Exit, Fiber, Option, type Scope } from "effect
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { inspect } from "node:util"
 
 const canary = "canary-71ab"
@@ -159,6 +160,22 @@ describe("ProcessRunner", () => {
       const pid = yield* pidIn(file)
       yield* Effect.addFinalizer(() => Effect.sync(() => process.kill(pid, "SIGKILL")))
       assert.strictEqual(ended.stdout, "done\n")
+    }))
+
+  test("ends what still runs when this process exits", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "pid")
+      const { run } = yield* ProcessRunner.ProcessRunner
+      const fixture = fileURLToPath(new URL("exits.fixture.ts", import.meta.url))
+      const ended = yield* run({
+        command: process.execPath,
+        args: ["--conditions=@airflow-resource/source", "--import=tsx", fixture, file],
+        env: {},
+        cwd: fileURLToPath(new URL("../../../..", import.meta.url)),
+        timeout: "20 seconds"
+      })
+      assert.deepStrictEqual([ended.exitCode, ended.stderr], [0, ""])
+      yield* gone(yield* pidIn(file))
     }))
 
   test("says why a program did not start, without its arguments", () =>
