@@ -6,9 +6,13 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Deployment, DeploymentId } from "./Deployment.js"
 import type { ProviderError } from "./DeploymentProvider.js"
+import * as schedules from "./internal/schedules.js"
 
 /**
  * The workspace's deployments by id.
@@ -23,8 +27,13 @@ export type Seen = ReadonlyMap<DeploymentId, Deployment>
  * @category models
  */
 export interface DeploymentWatch {
-  /** The next look, which begins after this call. The more of them follow each other, the longer each takes to come: 250 ms to 5 s. */
-  readonly next: Effect.Effect<Seen, ProviderError>
+  /**
+   * Looks until `f` has an answer: at once, then after 250 milliseconds, and ever more seldom, up to every five seconds. Who begins to
+   * wait while others do joins them.
+   */
+  readonly until: <A, E, R>(
+    f: (seen: Seen) => Effect.Effect<Option.Option<A>, E, R>
+  ) => Effect.Effect<A, E | ProviderError, R>
   /** The last look where it is younger than that, the next one otherwise. */
   readonly within: (age: Duration.DurationInput) => Effect.Effect<Seen, ProviderError>
 }
@@ -41,31 +50,35 @@ export const make = (
     const clock = yield* Effect.clock
     let coming: Deferred.Deferred<Seen, ProviderError> | undefined
     let last: { readonly at: number; readonly seen: Seen } | undefined
-    let delay = shortest
-    let endedAt = 0
+    let delay = 0
+    let waiters = 0
 
     const look = (waiting: Deferred.Deferred<Seen, ProviderError>) =>
       Effect.gen(function*() {
         yield* Effect.sleep(delay)
         coming = undefined
+        delay = waiters === 0 ? 0 : Math.min(Math.max(2 * delay, shortest), longest)
         const at = clock.unsafeCurrentTimeMillis()
         const exit = yield* Effect.exit(Effect.map(list, (all): Seen => new Map(all.map((one) => [one.id, one]))))
         if (exit._tag === "Success") last = { at, seen: exit.value }
-        endedAt = clock.unsafeCurrentTimeMillis()
         yield* Deferred.done(waiting, exit)
       })
     const next = Effect.suspend(() => {
       if (coming !== undefined) return Deferred.await(coming)
-      // who waits on asks again at once: a pause means that all of them had what they waited for
-      const isFollowUp = clock.unsafeCurrentTimeMillis() - endedAt < shortest
-      delay = isFollowUp ? Math.min(2 * delay, longest) : shortest
-      const waiting = Deferred.unsafeMake<Seen, ProviderError>(fiberId)
-      coming = waiting
-      return Effect.zipRight(Effect.forkIn(look(waiting), scope), Deferred.await(waiting))
+      coming = Deferred.unsafeMake<Seen, ProviderError>(FiberId.none)
+      return Effect.zipRight(Effect.forkIn(look(coming), scope), Deferred.await(coming))
     })
-    const fiberId = yield* Effect.fiberId
     return {
-      next,
+      until: (f) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => void (waiters += 1)),
+          () => schedules.untilSome(Effect.flatMap(next, f), Schedule.forever),
+          () =>
+            Effect.sync(() => {
+              waiters -= 1
+              if (waiters === 0) delay = 0
+            })
+        ),
       within: (age) =>
         Effect.suspend(() =>
           last !== undefined && clock.unsafeCurrentTimeMillis() - last.at < Duration.toMillis(age)

@@ -16,6 +16,7 @@ import * as AirflowReset from "./AirflowReset.js"
 import type { CacheError } from "./CacheError.js"
 import type { Deployment } from "./Deployment.js"
 import type { DeploymentProvider, ProviderError } from "./DeploymentProvider.js"
+import type { Seen } from "./DeploymentWatch.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { request, step, write } from "./HeldSlot.js"
@@ -384,13 +385,15 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
   Effect.gen(function*() {
     yield* step(slot, "waiting for HEALTHY")
     let last = found
-    const look = Effect.gen(function*() {
-      // a list may not have yet what was created a moment ago
-      last = (yield* slot.watch.next).get(found.id) ?? (yield* slot.provider.get(found.id))
-      // an older request to hibernate has landed after ours to wake
-      if (last.hibernationRequested) yield* wake(slot, last)
-    })
-    yield* Effect.repeat(look, { until: () => last.isAwake }).pipe(
+    const look = (seen: Seen) =>
+      Effect.gen(function*() {
+        // a list may not have yet what was created a moment ago
+        last = seen.get(found.id) ?? (yield* slot.provider.get(found.id))
+        // an older request to hibernate has landed after ours to wake
+        if (last.hibernationRequested) yield* wake(slot, last)
+        return Option.liftPredicate(last, ({ isAwake }) => isAwake)
+      })
+    return yield* slot.watch.until(look).pipe(
       Effect.timeoutFail({
         duration: slot.options.healthyTimeout,
         onTimeout: () =>
@@ -402,7 +405,6 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
           })
       })
     )
-    return last
   })
 
 /** The last look starts no earlier than a deleted token can have been accepted for the last time (counterexample 8). */

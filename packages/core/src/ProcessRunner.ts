@@ -151,13 +151,11 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
         })
       })
 
-    const finish = ({ child, closed, exited, stderr, stdout }: Running) =>
+    const finish = ({ closed, exited, stderr, stdout }: Running) =>
       Effect.gen(function*() {
         const how = yield* Deferred.await(exited)
         // one that left the group may hold the pipes for ever
         yield* Effect.timeoutOption(Deferred.await(closed), "1 seconds")
-        child.stdout?.destroy()
-        child.stderr?.destroy()
         return { ...how, stdout: stdout.text(), stderr: stderr.text(), isCut: stdout.isCut() || stderr.isCut() }
       })
 
@@ -170,9 +168,10 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
         if (Option.isSome(yield* end(spec.grace ?? "2 seconds"))) return
         signal(group, "SIGKILL")
         yield* end("2 seconds")
+      }).pipe(Effect.ensuring(Effect.sync(() => {
         child.stdout?.destroy()
         child.stderr?.destroy()
-      })
+      })))
 
     return ProcessRunner.of({
       run: (spec) =>
@@ -233,6 +232,7 @@ const keeping = (stream: NodeJS.ReadableStream | null, limit: number): Kept => {
   const chunks: Array<Uint8Array> = []
   let kept = 0
   let isCut = false
+  stream?.on("error", () => {})
   stream?.on("data", (chunk: Uint8Array) => {
     const part = chunk.subarray(0, limit - kept)
     if (part.length < chunk.length) isCut = true

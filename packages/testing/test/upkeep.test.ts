@@ -105,7 +105,7 @@ const onDuty = ({ services }: Process) =>
 const keep = ({ host, services }: Process, options: Upkeep.UpkeepOptions = {}) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
+    yield* Effect.addFinalizer(() => Scope.close(scope, Exit.die("a process that has died ends nothing well")))
     yield* Layer.buildWithScope(Upkeep.layer({ every: "100 millis", ...options }), scope).pipe(Effect.provide(services))
     return { pid: host.owner.pid, end: Scope.close(scope, Exit.void) }
   })
@@ -163,7 +163,7 @@ const hold = (process: Process) =>
 const die = (world_: { readonly gone: Set<number> }, process: Process) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
+    yield* Effect.addFinalizer(() => Scope.close(scope, Exit.die("a process that has died ends nothing well")))
     const resource = yield* AirflowResource.acquire({ testName: "dies" }).pipe(
       Effect.provide(process.services),
       Scope.extend(scope)
