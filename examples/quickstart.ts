@@ -127,7 +127,8 @@ const layer = emulated
   ? AirflowResources.layerEmulator({ emulator: { speed, dags } })
   : AirflowResources.layerFromEnv
 
-if (provider === "emulator" || provider === "api") {
+if (provider === "emulator" || provider === "cli" || provider === "api") {
+  process.env["AIRFLOW_RESOURCE_PROVIDER"] = provider
   program.pipe(
     Effect.provide(layer),
     // the message of a typed error says what to do next; a stack adds nothing
@@ -136,7 +137,7 @@ if (provider === "emulator" || provider === "api") {
   )
 } else {
   process.stderr.write(
-    `There is no provider "${provider}". Use --provider emulator (no account needed) or --provider api.\n`
+    `There is no provider "${provider}". Use --provider emulator (no account needed), --provider cli or --provider api.\n`
   )
   process.exitCode = 1
 }

@@ -15,10 +15,10 @@ const vitest = fileURLToPath(new URL("vitest.mjs", import.meta.resolve("vitest/p
 const config = fileURLToPath(new URL("vitest.config.ts", import.meta.url))
 
 /** Runs the suites; vitest leads a group of its own, so that its workers end with it. */
-const suites = (bin: string | undefined) =>
+const suites = (bin: string) =>
   Effect.async<void, Failed>((resume) => {
     const child = spawn(process.execPath, [vitest, "run", "--config", config], {
-      env: { ...process.env, ...(bin === undefined ? {} : { ASTRO_BIN: bin }) },
+      env: { ...process.env, ASTRO_BIN: bin },
       detached: true,
       stdio: ["ignore", "inherit", "inherit"]
     })
@@ -38,8 +38,8 @@ const suites = (bin: string | undefined) =>
   }))
 
 /** No request is made: the account need not be there. */
-const versionOf = (bin: string | undefined) =>
-  Effect.flatMap(AstroCli.AstroCli, ({ version }) => version).pipe(
+const programAt = (bin: string | undefined) =>
+  Effect.flatMap(AstroCli.AstroCli, ({ program }) => program).pipe(
     Effect.provide(
       AstroCli.layer({
         apiUrl: "http://127.0.0.1:1",
@@ -53,9 +53,9 @@ const versionOf = (bin: string | undefined) =>
 
 const test = (bin: string | undefined) =>
   Effect.gen(function*() {
-    const version = yield* versionOf(bin)
-    yield* Console.log(`astro ${version} (${bin ?? "on the PATH"})`)
-    yield* suites(bin)
+    const { path, version } = yield* programAt(bin)
+    yield* Console.log(`astro ${version} (${path})`)
+    yield* suites(path)
     return `astro ${version}: passed`
   }).pipe(
     Effect.tapError((error) => Console.error(error.message)),

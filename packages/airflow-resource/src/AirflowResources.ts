@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as AstroApi from "@airflow-resource/astro/AstroApi"
+import * as AstroCli from "@airflow-resource/astro/AstroCli"
+import * as AstroDelivery from "@airflow-resource/astro/AstroDelivery"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
 import * as AirflowApi from "@airflow-resource/core/AirflowApi"
 import type { Requirements } from "@airflow-resource/core/AirflowResource"
@@ -11,8 +13,11 @@ import type { CacheError } from "@airflow-resource/core/CacheError"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import type { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
+import type { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
 import * as Host from "@airflow-resource/core/Host"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
+import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import type { ProjectDirectory } from "@airflow-resource/core/ProjectDirectory"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
@@ -22,6 +27,8 @@ import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"
 import * as SecretsDelivery from "@airflow-resource/github/SecretsDelivery"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as FileSystem from "@effect/platform/FileSystem"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as Path from "@effect/platform/Path"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -60,6 +67,7 @@ export const layerPool = (
   PinnedClock.liveLayer(
     poolOf(settings, options).pipe(
       Layer.provideMerge(ledgerOf(settings)),
+      Layer.provide(astroOf(settings)),
       Layer.provide([Http.layer, NodeContext.layer])
     )
   )
@@ -77,9 +85,12 @@ export const layer = (
   PinnedClock.liveLayer(
     Layer.mergeAll(
       poolOf(settings, options),
-      Option.match(settings.github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets }),
-      AstroProject.layer
-    ).pipe(Layer.provideMerge(ledgerOf(settings)), Layer.provide([Http.layer, NodeContext.layer]))
+      Option.match(settings.github, { onNone: () => layerAstro(settings.dags), onSome: layerSecrets })
+    ).pipe(
+      Layer.provideMerge(ledgerOf(settings)),
+      Layer.provideMerge(astroOf(settings)),
+      Layer.provide([Http.layer, NodeContext.layer])
+    )
   )
 
 /**
@@ -197,6 +208,9 @@ export const settingsOf = (
     workspaceId: emulator.workspaceId,
     organizationId: Option.none()
   },
+  via: "api",
+  astroBin: Option.none(),
+  dags: Option.none(),
   make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
   github: delivery === "none"
     ? Option.none()
@@ -219,7 +233,29 @@ const poolOf = (settings: Settings.Settings, options: Partial<DeploymentPool.Poo
     accessToken: settings.astro.token,
     password: Option.getOrUndefined(settings.pool.password),
     ...options
-  }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer]))
+  }).pipe(Layer.provide(AirflowApi.layer))
+
+/** The cloud and the projects, by the astro CLI or without it; nobody looks for it before it is used. */
+const astroOf = ({ astro, astroBin, via }: Settings.Settings) => {
+  const api = AstroApi.layer(astro)
+  const services: Layer.Layer<
+    DeploymentProvider | ProjectDirectory,
+    never,
+    AstroCli.AstroCli | HttpClient.HttpClient | FileSystem.FileSystem | Path.Path
+  > = via === "cli"
+    ? Layer.mergeAll(api.pipe(Layer.provide(AstroCli.layerHttpClient)), AstroProject.layerCli)
+    : Layer.mergeAll(api, AstroProject.layer)
+  return services.pipe(
+    Layer.provideMerge(AstroCli.layer({ ...astro, bin: Option.getOrUndefined(astroBin) })),
+    Layer.provide(ProcessRunner.layer)
+  )
+}
+
+const layerAstro = (dags: Option.Option<string>) =>
+  Option.match(dags, {
+    onNone: () => DagDelivery.layerNone,
+    onSome: (folder) => AstroDelivery.layer({ dags: folder })
+  })
 
 const ledgerOf = ({ cache }: Settings.Settings) =>
   Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path: cache, host })))

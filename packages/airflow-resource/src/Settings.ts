@@ -76,9 +76,15 @@ export const pool = Config.all({
 export interface Settings {
   readonly pool: Config.Config.Success<typeof pool>
   readonly astro: Config.Config.Success<typeof AstroConfig.config>
+  /** How Astro is asked: through the astro CLI, or without it. */
+  readonly via: "cli" | "api"
+  /** The astro CLI; `None`: the first `astro` on the PATH. */
+  readonly astroBin: Option.Option<string>
   readonly make: Make
-  /** `None`: nothing is delivered. */
+  /** `None`: nothing is delivered through GitHub. */
   readonly github: Option.Option<Config.Config.Success<typeof GithubConfig.config>>
+  /** The folder whose DAGs the astro CLI deploys, absolute; `None`: it deploys nothing. */
+  readonly dags: Option.Option<string>
   /** Absolute. */
   readonly cache: string
 }
@@ -90,8 +96,10 @@ export interface Settings {
  * @category config
  */
 export const variables: Readonly<Record<string, string>> = {
-  AIRFLOW_RESOURCE_PROVIDER: "who operates the deployments: `api` (Astro's REST API) or `emulator`",
-  AIRFLOW_RESOURCE_DELIVERY: "how DAG code reaches the deployment: `secrets` (of the GitHub repository) or `none`",
+  AIRFLOW_RESOURCE_PROVIDER:
+    "who operates the deployments: `cli` (the astro CLI), `api` (Astro's REST API) or `emulator`; default cli",
+  AIRFLOW_RESOURCE_DELIVERY:
+    "how DAG code reaches the deployment: `secrets` (of the GitHub repository), `astro` (the astro CLI deploys AIRFLOW_DAG_PATH) or `none`",
   AIRFLOW_RESOURCE_POOL: "the first part of the deployments' names; default airflow-resource",
   AIRFLOW_RESOURCE_MAX: "how many deployments the pool may fill; default 4",
   AIRFLOW_RESOURCE_FENCE: "whether a lease without a token of its own goes on (`auto`) or fails (`on`); default auto",
@@ -111,6 +119,11 @@ export const variables: Readonly<Record<string, string>> = {
   ...GithubConfig.variables
 }
 
+const providerConfig = Config.withDefault(
+  Config.literal("cli", "api", "emulator")("AIRFLOW_RESOURCE_PROVIDER"),
+  "cli"
+)
+
 /**
  * Which provider the environment names.
  *
@@ -119,11 +132,8 @@ export const variables: Readonly<Record<string, string>> = {
  */
 export const provider = (
   from: string
-): Effect.Effect<"api" | "emulator", ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  read(
-    from,
-    () => Config.withDefault(Config.literal("api", "emulator")("AIRFLOW_RESOURCE_PROVIDER"), "api")
-  )
+): Effect.Effect<"cli" | "api" | "emulator", ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  read(from, () => providerConfig)
 
 /**
  * Where the ledger is, whatever else is set.
@@ -166,19 +176,25 @@ export const load = (
     Effect.gen(function*() {
       const path = yield* Path.Path
       const delivery = yield* Config.withDefault(
-        Config.literal("secrets", "none")("AIRFLOW_RESOURCE_DELIVERY"),
+        Config.literal("secrets", "astro", "none")("AIRFLOW_RESOURCE_DELIVERY"),
         "secrets"
       )
       const settings = yield* Config.all({
         pool,
         astro: AstroConfig.config,
+        via: Config.map(providerConfig, (named) => named === "cli" ? "cli" as const : "api" as const),
+        astroBin: AstroConfig.bin,
         make: AstroConfig.make,
-        github: delivery === "none" || !delivers
-          ? Config.succeed(Option.none())
-          : Config.map(GithubConfig.config, Option.some),
+        github: delivery === "secrets" && delivers
+          ? Config.map(GithubConfig.config, Option.some)
+          : Config.succeed(Option.none()),
+        dags: delivery === "astro" && delivers
+          ? Config.map(Config.withDefault(Config.nonEmptyString("AIRFLOW_DAG_PATH"), "dags"), Option.some)
+          : Config.succeed(Option.none()),
         cache: cacheFile(root)
       })
-      return { ...settings, cache: path.resolve(Option.getOrElse(root, () => from), settings.cache) }
+      const absolute = (file: string) => path.resolve(Option.getOrElse(root, () => from), file)
+      return { ...settings, cache: absolute(settings.cache), dags: Option.map(settings.dags, absolute) }
     }))
 
 // internal

@@ -60,6 +60,7 @@ const world = (options: Emulator.Options = {}, max = 1) =>
     const cwd = yield* Effect.promise(() => fs.promises.realpath(folder))
     yield* Effect.promise(() => fs.promises.mkdir(`${cwd}/.git`))
     const env = {
+      AIRFLOW_RESOURCE_PROVIDER: "api",
       ASTRO_API_URL: emulator.astroApiUrl,
       ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
       ASTRO_WORKSPACE_ID: emulator.workspaceId,

@@ -57,6 +57,30 @@ describe("Settings", () => {
         assert.notInclude(error.message, "AIRFLOW_REPO")
       })))
 
+  it.effect("asks Astro through the astro CLI unless told otherwise, and lets it deploy where it is told to", () =>
+    Effect.gen(function*() {
+      const load = (environment: Record<string, string>) =>
+        inProject(
+          { ...complete, ...environment },
+          (folder) =>
+            Effect.map(Settings.load(folder), ({ astroBin, dags, github, via }) => ({
+              via,
+              bin: Option.getOrUndefined(astroBin),
+              dags: Option.getOrUndefined(Option.map(dags, (path) => path.replace(folder, "ROOT"))),
+              github: Option.isSome(github)
+            }))
+        )
+      assert.deepStrictEqual(yield* load({}), { via: "cli", bin: undefined, dags: undefined, github: true })
+      assert.deepStrictEqual(
+        yield* load({ AIRFLOW_RESOURCE_PROVIDER: "api", ASTRO_BIN: "/opt/astro", AIRFLOW_RESOURCE_DELIVERY: "astro" }),
+        { via: "api", bin: "/opt/astro", dags: "ROOT/dags", github: false }
+      )
+      assert.strictEqual(
+        (yield* load({ AIRFLOW_RESOURCE_DELIVERY: "astro", AIRFLOW_DAG_PATH: "flows" })).dags,
+        "ROOT/flows"
+      )
+    }))
+
   it.effect("asks for no access token where an API token is set", () =>
     inProject({ ...complete, ASTRO_ACCESS_TOKEN: "", ASTRO_API_TOKEN: "shared" }, (folder) =>
       Effect.gen(function*() {

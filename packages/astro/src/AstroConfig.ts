@@ -55,6 +55,14 @@ export const config: Config.Config<AstroConfig> = Config.all({
 })
 
 /**
+ * The astro CLI's path, where it is not to be looked for.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const bin: Config.Config<Option.Option<string>> = Config.option(text("ASTRO_BIN"))
+
+/**
  * The make of deployment that a lease gets by default.
  *
  * @since 0.1.0
@@ -81,6 +89,7 @@ export const variables: Readonly<Record<string, string>> = {
   ASTRO_REGION: "the region in which deployments run, as Astro names it: us-east-1, for one",
   ASTRO_RUNTIME_VERSION: "the Astro Runtime that deployments get; 13.1.0 by default",
   ASTRO_ORGANIZATION_ID: "the organization, where the token sees several: Astro's UI, Organization Settings, ID",
+  ASTRO_BIN: "the path of the astro CLI; by default the first `astro` on the PATH",
   ASTRO_API_URL: "where Astro's API is; https://api.astronomer.io by default"
 }
 

@@ -1,20 +1,26 @@
 /**
- * The local Astro project of a lease, from a template with the paths of `astro dev init`.
+ * The local Astro project of a lease: by `astro dev init`, or from a template with the same paths.
  *
  * @since 0.1.0
  */
 import { ProjectDirectory, ProjectError } from "@airflow-resource/core/ProjectDirectory"
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { AstroCli } from "./AstroCli.js"
 
-/**
- * @since 0.1.0
- * @category layers
- */
-export const layer: Layer.Layer<ProjectDirectory, never, FileSystem.FileSystem | Path.Path> = Layer.effect(
-  ProjectDirectory,
+interface NewProject {
+  readonly folder: string
+  readonly name: string
+  readonly runtimeVersion: string
+}
+
+/** `fill` fills the empty folder, by the template or otherwise. */
+const make = (
+  fill: (project: NewProject, template: Effect.Effect<void, PlatformError>) => Effect.Effect<void, PlatformError>
+): Effect.Effect<typeof ProjectDirectory.Service, never, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -22,16 +28,52 @@ export const layer: Layer.Layer<ProjectDirectory, never, FileSystem.FileSystem |
       make: ({ name, runtimeVersion }) =>
         Effect.gen(function*() {
           const folder = path.join(yield* fs.makeTempDirectoryScoped({ prefix: "airflow-resource-" }), name)
-          yield* Effect.forEach(folders, (part) => fs.makeDirectory(path.join(folder, part), { recursive: true }))
-          yield* Effect.forEach(
-            Object.entries(files(name, runtimeVersion)),
-            ([file, text]) => fs.writeFileString(path.join(folder, file), text)
-          )
+          yield* fs.makeDirectory(folder)
+          const template = Effect.gen(function*() {
+            yield* Effect.forEach(folders, (part) => fs.makeDirectory(path.join(folder, part), { recursive: true }))
+            yield* Effect.forEach(
+              Object.entries(files(name, runtimeVersion)),
+              ([file, text]) => fs.writeFileString(path.join(folder, file), text)
+            )
+          })
+          yield* fill({ folder, name, runtimeVersion }, template)
           return { name, path: folder }
         }).pipe(Effect.mapError((error) => new ProjectError({ detail: error.message })))
     })
   })
+
+/**
+ * From the template.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<ProjectDirectory, never, FileSystem.FileSystem | Path.Path> = Layer.effect(
+  ProjectDirectory,
+  make((_, template) => template)
 )
+
+/**
+ * By `astro dev init`; from the template where the astro CLI is not there, or does not do it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerCli: Layer.Layer<ProjectDirectory, never, AstroCli | FileSystem.FileSystem | Path.Path> = Layer
+  .effect(
+    ProjectDirectory,
+    Effect.flatMap(
+      AstroCli,
+      ({ devInit }) =>
+        make((project, template) =>
+          Effect.catchAll(
+            devInit(project),
+            (error) =>
+              error.kind === "notFound" ? template : Effect.zipRight(Effect.logWarning(error.message), template)
+          )
+        )
+    )
+  )
 
 // internal
 
@@ -49,7 +91,7 @@ const files = (name: string, runtimeVersion: string): Readonly<Record<string, st
   "dags/.airflowignore": "",
   "dags/exampledag.py": exampleDag,
   "tests/dags/test_dag_example.py": "def test_the_folder_is_here():\n    assert __file__\n",
-  ".astro/config.yaml": `project:\n  name: ${name}\n`,
+  ".astro/config.yaml": `project:\n    name: ${name}\n`,
   ".astro/dag_integrity_exceptions.txt": "",
   ".astro/test_dag_integrity_default.py": "def test_nothing_is_excepted():\n    assert __file__\n"
 })

@@ -4,5 +4,7 @@
  * @since 0.1.0
  */
 export * as AstroApi from "./AstroApi.js"
+export * as AstroCli from "./AstroCli.js"
 export * as AstroConfig from "./AstroConfig.js"
+export * as AstroDelivery from "./AstroDelivery.js"
 export * as AstroProject from "./AstroProject.js"

@@ -43,6 +43,7 @@ const world = Effect.gen(function*() {
   return {
     audit: emulator.audit,
     env: {
+      AIRFLOW_RESOURCE_PROVIDER: "api",
       ASTRO_API_URL: emulator.astroApiUrl,
       ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
       ASTRO_WORKSPACE_ID: emulator.workspaceId,

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { AstroCliError } from "../AstroCli.js"
 
 type Facts = Omit<ConstructorParameters<typeof ProviderError>[0], "operation">
 
@@ -23,11 +24,28 @@ export const tokenExpired = (detail: string, status?: number) =>
   })
 
 export const fromTransport = (operation: string, error: HttpClientError): ProviderError =>
-  make(operation, {
+  error.cause instanceof AstroCliError ? fromCli(operation, error.cause) : make(operation, {
     kind: "unreachable",
     detail: `Astro's API did not answer (${causeCode(error)})`,
     remedy: "Is the network up, and is ASTRO_API_URL, if it is set, right? HTTPS_PROXY is honoured."
   })
+
+const fromCli = (operation: string, { detail, kind, remedy }: AstroCliError): ProviderError =>
+  make(operation, { kind: kinds[kind], detail: `the astro CLI cannot be used: ${detail}`, remedy })
+
+const kinds: Record<AstroCliError["kind"], ProviderError["kind"]> = {
+  notFound: "invalid",
+  unusable: "invalid",
+  tooOld: "invalid",
+  notLoggedIn: "unauthorized",
+  hangs: "timeout",
+  timeout: "timeout",
+  unreachable: "unreachable",
+  // it may have asked Astro first
+  refused: "undecodable",
+  crashed: "undecodable",
+  unexpected: "undecodable"
+}
 
 export const timedOut = (operation: string, after: Duration.Duration) =>
   make(operation, {

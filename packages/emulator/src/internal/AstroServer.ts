@@ -12,6 +12,7 @@ import {
   noContent,
   parseJson,
   type Reply,
+  reply,
   type Request,
   route
 } from "./Http.js"
@@ -39,6 +40,8 @@ interface Call {
 
 /** `request` is what comes after `/v1`. */
 export const handle = (world: World, request: Request, now: number, caller: Token | undefined): Reply => {
+  // its signature is all that an upload shows
+  if (request.segments[0] === "blobs") return upload(world, request, now)
   if (caller === undefined) return failure(world, 401, "Invalid authorization token: missing, unknown or expired")
   const found = match(routes, request.method, request.segments)
   if (found._tag === "NotFound") return failure(world, 404, "Not found")
@@ -101,6 +104,13 @@ const getWorkspace = (call: Call, _organization: string, workspaceId: string): R
   workspaceId === call.world.workspaceId
     ? json(200, workspaceJson(call))
     : failure(call.world, 404, "Workspace not found")
+
+/** Tokens are nobody's: whoever asks is shown their owner. */
+const self = (call: Call): Reply => {
+  const { createdAt, updatedAt } = stamps(call)
+  const { id, username } = owner
+  return json(200, { id, username, fullName: "Emulated", avatarUrl: "", status: "ACTIVE", createdAt, updatedAt })
+}
 
 const range = <A>(floor: A, standard: A, ceiling: A) => ({ floor, default: standard, ceiling })
 
@@ -440,6 +450,136 @@ const overrideHibernation = (call: Call, id: string, body: Json): Power.Override
   return override
 }
 
+/** Airflow's parts write none here. */
+const logs = (call: Call, _organization: string, id: string): Reply => {
+  getDeployment(call, id)
+  const { query } = call.request
+  const number = (name: string, otherwise: number) => Number(query.get(name) ?? otherwise)
+  return json(200, {
+    limit: number("limit", 100),
+    maxNumResults: number("maxNumResults", 100),
+    offset: number("offset", 0),
+    resultCount: 0,
+    searchId: call.world.ids.id(),
+    results: []
+  })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// deploys of DAGs: what is uploaded is counted and thrown away; a deployment's DAGs are the ones that were given as data
+
+interface Deploy {
+  readonly id: string
+  readonly deploymentId: string
+  readonly description: string
+  readonly git: unknown
+  readonly signature: string
+  readonly createdAt: number
+  readonly createdBy: Subject
+  /** Of the last whole upload. */
+  uploaded: string | null
+  /** What is in force, once it is finalized. */
+  version: string | null
+}
+
+const deploys = new WeakMap<World, Array<Deploy>>()
+const deploysOf = (world: World): Array<Deploy> => {
+  const known = deploys.get(world) ?? []
+  deploys.set(world, known)
+  return known
+}
+
+const deployJson = ({ world }: Call, deployment: Deployment, deploy: Deploy) => {
+  const dagsUploadUrl = `${world.url}/v1/blobs/${deploy.id}?sv=1&sig=${deploy.signature}`
+  return {
+    id: deploy.id,
+    deploymentId: deploy.deploymentId,
+    type: "DAG_ONLY",
+    status: deploy.version === null ? "INITIALIZED" : "DEPLOYED",
+    description: deploy.description,
+    ...(isObject(deploy.git) ? { git: deploy.git } : {}),
+    imageRepository: `images.astronomer.cloud/baseimages/${deployment.id}`,
+    imageTag: deployment.runtime.version,
+    airflowVersion: deployment.runtime.airflowVersion,
+    astroRuntimeVersion: deployment.runtime.version,
+    isDagDeployEnabled: deployment.config.isDagDeployEnabled === true,
+    dagsUploadUrl,
+    bundleUploadUrl: dagsUploadUrl,
+    ...(deploy.version === null ? {} : { dagTarballVersion: deploy.version }),
+    createdAt: isoTime(deploy.createdAt),
+    createdBySubject: deploy.createdBy
+  }
+}
+
+const listDeploys = (call: Call, _organization: string, id: string): Reply => {
+  const deployment = getDeployment(call, id)
+  const found = deploysOf(call.world).filter(({ deploymentId }) => deploymentId === id).reverse()
+  return page(call, "deploys", found.map((deploy) => deployJson(call, deployment, deploy)))
+}
+
+const createDeploy = (call: Call, _organization: string, id: string): Reply => {
+  const { caller, now, world } = call
+  const deployment = getDeployment(call, id)
+  const { description, git, type } = readBody(call)
+  if (type !== "DAG_ONLY") return invalid(call, "type", `Deploy type '${String(type)}' is not offered`)
+  if (Power.phaseAt(phasesOf(world, deployment), now).status === "HIBERNATING") {
+    return failure(world, 400, "Deploy is blocked because Deployment is in HIBERNATING state")
+  }
+  const deploy: Deploy = {
+    id: world.ids.id(),
+    deploymentId: id,
+    description: typeof description === "string" ? description : "",
+    git,
+    signature: world.ids.text(32),
+    createdAt: now,
+    createdBy: subjectOf(caller),
+    uploaded: null,
+    version: null
+  }
+  deploysOf(world).push(deploy)
+  return json(200, deployJson(call, deployment, deploy))
+}
+
+const withDeploy = (change: (call: Call, deploy: Deploy) => void) =>
+(
+  call: Call,
+  _organization: string,
+  id: string,
+  deployId: string
+) => {
+  const deployment = getDeployment(call, id)
+  const deploy = deploysOf(call.world).find((one) => one.id === deployId && one.deploymentId === id)
+  if (deploy === undefined) return failure(call.world, 404, "Deploy not found")
+  change(call, deploy)
+  return json(200, deployJson(call, deployment, deploy))
+}
+
+const finalizeDeploy = (call: Call, deploy: Deploy) => {
+  const { dagTarballVersion } = readBody(call)
+  if (deploy.uploaded === null || dagTarballVersion !== deploy.uploaded) {
+    throw new Halt(invalid(call, "dagTarballVersion", "There is no upload of this version"))
+  }
+  deploy.version = deploy.uploaded
+}
+
+/** Azure's storage, as far as a deploy needs it: one PUT, or blocks and their list. */
+const upload = (world: World, { method, query, segments }: Request, now: number): Reply => {
+  const deploy = deploysOf(world).find(({ id }) => id === segments[1])
+  if (method !== "PUT") return failure(world, 405, "Method not allowed")
+  if (deploy === undefined || query.get("sig") !== deploy.signature) {
+    return failure(world, 403, "Signature did not match")
+  }
+  const headers = { "x-ms-request-id": world.ids.id(), etag: `"0x${world.ids.digits(8)}"` }
+  if (query.get("comp") === "block") return reply(201, "application/xml", "", headers)
+  // 100 ns each, as Azure counts
+  deploy.uploaded = isoTime(now).replace("Z", `${world.ids.digits(4)}Z`)
+  return reply(201, "application/xml", "", {
+    ...headers,
+    "x-ms-version-id": deploy.uploaded,
+    "last-modified": new Date(now).toUTCString()
+  })
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // API tokens
 
@@ -558,6 +698,12 @@ const routes = [
     overrideHibernation(call, id, { isHibernating: null })
     return noContent()
   }),
+  route<Call>(`GET ${item}/logs`, logs),
+  route<Call>(`GET ${item}/deploys`, listDeploys),
+  route<Call>(`POST ${item}/deploys`, createDeploy),
+  route<Call>(`GET ${item}/deploys/:y`, withDeploy(() => {})),
+  route<Call>(`POST ${item}/deploys/:y/finalize`, withDeploy(finalizeDeploy)),
+  route<Call>("GET users/self", self),
   route<Call>("GET organizations/:o/tokens", listTokens),
   route<Call>("POST organizations/:o/tokens", createToken),
   route<Call>("GET organizations/:o/tokens/:t", (call, _, id) => json(200, tokenJson(getToken(call, id)))),

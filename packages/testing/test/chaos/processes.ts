@@ -52,6 +52,7 @@ export interface Worker {
 /** Everything that a process needs to lease from this emulator, by one ledger. */
 export const environment = (emulator: Emulator.Service, folder: string, max: number) => ({
   PATH: process.env["PATH"] ?? "",
+  AIRFLOW_RESOURCE_PROVIDER: "api",
   ASTRO_API_URL: emulator.astroApiUrl,
   ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
   ASTRO_WORKSPACE_ID: emulator.workspaceId,

@@ -1,0 +1,80 @@
+/** A home for the astro CLI of its own: with the config in place it asks nothing, logs in nowhere and writes nothing. */
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { AstroConfig } from "../AstroConfig.js"
+
+/** Variables of ours that a child gets too; Go reads them as Node does. */
+const passed = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"].concat(
+  ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"]
+)
+
+/** The folder and the whole environment that a call of the CLI gets. */
+export interface Home {
+  readonly path: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** Closing the scope removes it, and the token with it. */
+export const make = (
+  account: AstroConfig,
+  environment: Readonly<Record<string, string | undefined>>
+): Effect.Effect<Home, PlatformError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { join } = yield* Path.Path
+    const path = yield* fs.makeTempDirectoryScoped({ prefix: "airflow-resource-astro-" })
+    yield* fs.makeDirectory(join(path, ".astro"), { mode: 0o700 })
+    yield* fs.writeFileString(join(path, ".astro", "config.yaml"), configText(account), { mode: 0o600 })
+    return {
+      path,
+      env: {
+        ...Object.fromEntries(passed.flatMap((name) => environment[name] ? [[name, environment[name]]] : [])),
+        ASTRO_HOME: path,
+        HOME: path,
+        // nothing is there, above all no browser
+        PATH: join(path, "bin"),
+        ASTRO_TELEMETRY_DISABLED: "1",
+        CLICOLOR_FORCE: "0",
+        NO_COLOR: "1"
+      }
+    }
+  })
+
+/**
+ * The token stands in the file alone, and never seems to expire: the CLI would open a browser to renew it. JSON's strings are
+ * YAML's too.
+ */
+export const configText = ({ apiUrl, organizationId, token, workspaceId }: AstroConfig): string => {
+  const domain = cloudDomain(apiUrl)
+  const text = JSON.stringify
+  const organization = Option.getOrElse(organizationId, () => "")
+  return `context: ${text(domain)}
+contexts:
+  ${text(domain.replaceAll(".", "_"))}:
+    domain: ${text(domain)}
+    token: ${text(`Bearer ${Redacted.value(token)}`)}
+    expiresin: 2099-01-01T00:00:00Z
+    refreshtoken: ""
+    organization: ${text(organization)}
+    organization_product: HOSTED
+    workspace: ${text(workspaceId)}
+    last_used_workspace: ${text(workspaceId)}
+    user_email: ""
+${domain === "localhost" ? `local:\n  core: ${text(trimmed(apiUrl))}\n  platform: cloud\n` : ""}upgrade_message: "false"
+auto_select: "false"
+telemetry:
+  enabled: "false"
+  notice_shown: "true"
+`
+}
+
+/** Astro's own hosts have a domain; for every other URL there is `localhost`, whose API is where `local.core` says. */
+const cloudDomain = (apiUrl: string) =>
+  /^https:\/\/api\.(astronomer(?:-(?:dev|stage|perf))?\.io)\/*$/.exec(apiUrl)?.[1] ?? "localhost"
+
+export const trimmed = (apiUrl: string) => apiUrl.replace(/\/+$/, "")

@@ -1,0 +1,30 @@
+import { AstroApi, AstroCli, AstroProject } from "@airflow-resource/astro"
+import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import type * as Emulator from "@airflow-resource/emulator/Emulator"
+import { FetchHttpClient } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { Layer, Option } from "effect"
+
+/** Where the emulator is, as the astro package is told. */
+export const account = ({ astroApiUrl, astroToken, workspaceId }: Emulator.Service) => ({
+  apiUrl: astroApiUrl,
+  token: astroToken,
+  workspaceId,
+  organizationId: Option.none<string>()
+})
+
+/** All that the program does for a lease: the one at `bin`, or on the PATH. */
+export const services = (emulator: Emulator.Service, bin: string | undefined) =>
+  Layer.mergeAll(
+    AstroApi.layer(account(emulator)).pipe(Layer.provide(AstroCli.layerHttpClient)),
+    AstroProject.layerCli
+  ).pipe(
+    Layer.provide(AstroCli.layer({ ...account(emulator), bin })),
+    Layer.provide([ProcessRunner.layer, NodeContext.layer])
+  )
+
+/** The same without it. */
+export const rest = (emulator: Emulator.Service) =>
+  Layer.mergeAll(AstroApi.layer(account(emulator)), AstroProject.layer).pipe(
+    Layer.provide([FetchHttpClient.layer, NodeContext.layer])
+  )

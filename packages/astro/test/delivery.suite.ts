@@ -1,0 +1,124 @@
+import { AstroApi, AstroCli, AstroDelivery } from "@airflow-resource/astro"
+import { DagDelivery, DeploymentProvider } from "@airflow-resource/core"
+import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import { Emulator } from "@airflow-resource/emulator"
+import { FetchHttpClient } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Redacted, Schedule, type Scope } from "effect"
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { account } from "./cli.js"
+
+const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => {
+    const path = mkdtempSync(join(tmpdir(), "astro-dags-"))
+    writeFileSync(join(path, "one.py"), "# a DAG\n")
+    return path
+  }),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+)
+
+/** What a deploy through the astro CLI promises; the program is the one at `bin`, or on the PATH. */
+export const suite = (name: string, bin: Effect.Effect<string | undefined, never, Scope.Scope>) =>
+  describe(name, () => {
+    /** A deployment that is awake, a token of its own, and a way to deliver to it. */
+    const world = (dags: string) =>
+      Effect.gen(function*() {
+        const emulator = yield* Emulator.make({ speed: 1000 })
+        const homes: Array<string> = []
+        const runner = Layer.map(ProcessRunner.layer, (context) => {
+          const { run } = Context.get(context, ProcessRunner.ProcessRunner)
+          return Context.make(ProcessRunner.ProcessRunner, {
+            run: (command) => {
+              if (command.args[0] === "deploy") homes.push(command.env["ASTRO_HOME"] ?? "")
+              return run(command)
+            }
+          })
+        })
+        const context = yield* Layer.build(
+          AstroDelivery.layer({ dags }).pipe(
+            Layer.provide(AstroCli.layer({ ...account(emulator), bin: yield* bin })),
+            Layer.provideMerge(AstroApi.layer(account(emulator))),
+            Layer.provide([runner, FetchHttpClient.layer, NodeContext.layer])
+          )
+        )
+        const [provider, delivery] = yield* Effect.provide(
+          Effect.all([DeploymentProvider.DeploymentProvider, DagDelivery.DagDelivery]),
+          context
+        )
+        const { id, name } = yield* provider.create({ name: "pool-1", description: "", make })
+        const token = yield* provider.createToken(id, "lease 1")
+        const waits: Array<string> = []
+        const deliver = (accessToken = token.value) =>
+          delivery.deliver({
+            deploymentId: id,
+            deploymentName: name,
+            accessToken,
+            leaseId: "lease",
+            label: "a test",
+            onWait: (reason) => Effect.sync(() => void waits.push(reason))
+          })
+        return { deliver, emulator, homes, id, provider, token, waits }
+      })
+
+    it.scopedLive("puts the DAGs there, with the lease's token alone", () =>
+      Effect.gen(function*() {
+        const { deliver, emulator, homes, id, token, waits } = yield* world(yield* folder)
+        const before = (yield* emulator.audit).requests.length
+        yield* deliver()
+        yield* deliver()
+        const requests = (yield* emulator.audit).requests.slice(before).filter(({ path }) =>
+          path !== "/v1/organizations"
+        )
+        assert.deepStrictEqual(
+          requests.slice(0, 4).map(({ method, path, status }) =>
+            `${method} ${
+              path.replace(/^.*(deployments|blobs)\//, "$1/").replace(/\/deploys\/[^/]+/, "/deploys/D")
+            } ${status}`
+          ),
+          [
+            `GET deployments/${id} 200`,
+            `POST deployments/${id}/deploys 200`,
+            `PUT ${requests[2]?.path.replace("/v1/", "")} 201`,
+            `POST deployments/${id}/deploys/D/finalize 200`
+          ]
+        )
+        assert.lengthOf(requests, 8)
+        assert.deepStrictEqual([...new Set(requests.map((request) => request.token))].sort(), [token.id, null].sort())
+        assert.deepStrictEqual(homes.map(existsSync), [false, false], "the token's file is gone")
+        assert.deepStrictEqual(waits, ["the DAGs are being deployed", "the DAGs are being deployed"])
+      }), 30_000)
+
+    it.scopedLive("says why they are not there", () =>
+      Effect.gen(function*() {
+        const { deliver, emulator, id, provider, token } = yield* world(yield* folder)
+        const refused = yield* Effect.flip(deliver(yield* emulator.mintAstroToken({ expiresIn: 0 })))
+        assert.strictEqual(refused.kind, "unauthorized")
+        assert.notInclude(JSON.stringify(refused), Redacted.value(token.value))
+        yield* provider.get(id).pipe(
+          Effect.filterOrFail((deployment) => deployment.isAwake),
+          Effect.retry(Schedule.spaced("10 millis")),
+          Effect.timeout("10 seconds")
+        )
+        yield* provider.hibernate(id)
+        yield* provider.get(id).pipe(
+          Effect.filterOrFail(({ status }) => status === "HIBERNATING"),
+          Effect.retry(Schedule.spaced("10 millis")),
+          Effect.timeout("10 seconds")
+        )
+        const asleep = yield* Effect.flip(deliver())
+        assert.strictEqual(asleep.kind, "invalid")
+        assert.include(asleep.message, "Deploy is blocked because Deployment is in HIBERNATING state")
+        yield* emulator.faults.next({ match: { path: /deployments/ }, then: { _tag: "Html", status: 502 } })
+        const gateway = yield* Effect.flip(deliver())
+        assert.strictEqual(gateway.kind, "unreachable")
+        assert.isTrue(gateway.retryable)
+        const elsewhere = yield* world("/nowhere/dags")
+        const missing = yield* Effect.flip(elsewhere.deliver())
+        assert.match(missing.message, /\/nowhere\/dags.*AIRFLOW_DAG_PATH/)
+      }), 30_000)
+  })

@@ -1,0 +1,194 @@
+/** The astro CLI itself, at `ASTRO_BIN` or on the PATH; started by `npm run test:astro`. */
+import { AstroCli, AstroProject } from "@airflow-resource/astro"
+import { ProjectDirectory } from "@airflow-resource/core"
+import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import { Emulator } from "@airflow-resource/emulator"
+import { HttpClientRequest } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Option, Redacted } from "effect"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { suite } from "../../core/test/provider/DeploymentProvider.suite.js"
+import * as Cli from "./cli.js"
+import { suite as delivery } from "./delivery.suite.js"
+import * as Lease from "./lease.js"
+import { suite as native } from "./native.suite.js"
+import * as StandIn from "./StandIn.js"
+
+const bin = process.env.ASTRO_BIN
+const node = Layer.merge(ProcessRunner.layer, NodeContext.layer)
+
+const client = (options: AstroCli.AstroCliOptions) =>
+  Effect.map(
+    Layer.build(AstroCli.layer(options).pipe(Layer.provide(node))),
+    (context) => Context.get(context, AstroCli.AstroCli)
+  )
+
+suite(
+  "AstroApi through the astro CLI over the emulator",
+  Layer.unwrapEffect(Effect.map(Emulator.Emulator, (emulator) => Cli.services(emulator, bin))).pipe(
+    Layer.provide(Emulator.layer({ speed: 1000 }))
+  )
+)
+
+const program = await Effect.runPromise(Effect.scoped(Effect.flatMap(
+  client({
+    apiUrl: "http://127.0.0.1:1",
+    token: Redacted.make("none"),
+    workspaceId: "none",
+    organizationId: Option.none(),
+    bin
+  }),
+  ({ program }) => program
+)))
+
+if (/^1\.4[0-2]\b/.test(program.version)) {
+  it.scopedLive("an astro CLI that is too old to deploy is told so", () =>
+    Effect.gen(function*() {
+      const { deployDags } = yield* client({ ...Cli.account(yield* Emulator.make()), bin })
+      const deploy = { deploymentId: "c1", organizationId: "o", token: Redacted.make("t"), dags: "/nowhere" }
+      assert.match((yield* Effect.flip(deployDags(deploy))).message, /1\.43 is needed/)
+    }))
+} else {
+  delivery("AstroDelivery through the astro CLI", Effect.succeed(bin))
+  native(program.path)
+}
+
+describe("the astro CLI", () => {
+  it.scopedLive("leases as REST does", () =>
+    Effect.gen(function*() {
+      const rest = yield* Lease.twice(Cli.rest)
+      const cli = yield* Lease.twice((emulator) => Cli.services(emulator, bin))
+      assert.deepStrictEqual({ ...cli, astroCalls: 0 }, { ...rest, astroCalls: 0 })
+    }), 60_000)
+
+  it.scopedLive("writes nothing into its home", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const spied: Array<ProcessRunner.Command> = []
+      const { run } = Context.get(yield* Layer.build(ProcessRunner.layer), ProcessRunner.ProcessRunner)
+      const spy = ProcessRunner.layerTest((command) => {
+        spied.push(command)
+        return run(command)
+      })
+      const { httpClient } = Context.get(
+        yield* Layer.build(
+          AstroCli.layer({ ...Cli.account(emulator), bin }).pipe(Layer.provide([spy, NodeContext.layer]))
+        ),
+        AstroCli.AstroCli
+      )
+      yield* httpClient.get(`${emulator.astroApiUrl}/v1/organizations`)
+      const home = spied[0]?.cwd ?? ""
+      const files =
+        () => [readdirSync(home, { recursive: true }), readFileSync(join(home, ".astro", "config.yaml"), "utf8")]
+      const before = files()
+      const deployments = `${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}/deployments`
+      yield* Effect.all(Array.from({ length: 16 }, () => httpClient.get(deployments)), { concurrency: "unbounded" })
+      assert.deepStrictEqual(files(), before)
+      assert.deepStrictEqual(before[0], [".astro", ".astro/config.yaml"])
+    }), 60_000)
+
+  it.scopedLive("is what the stand-in stands in for", () =>
+    Effect.gen(function*() {
+      const standIn = (yield* StandIn.make()).bin
+      const outputs = (program: string | undefined) =>
+        Effect.scoped(Effect.gen(function*() {
+          const emulator = yield* Emulator.make({ seed: 7 })
+          const printed: Array<unknown> = []
+          const { run } = Context.get(yield* Layer.build(ProcessRunner.layer), ProcessRunner.ProcessRunner)
+          const listening = ProcessRunner.layerTest((command) =>
+            Effect.tap(run(command), ({ exitCode, isCut, signal, stderr, stdout }) =>
+              Effect.sync(() => {
+                const plain = (text: string) =>
+                  text.replaceAll(emulator.url.replace("http://", ""), "HOST")
+                    .replace(/^Date: .*$/m, "Date: D")
+                    .replace(/^Content-Length: .*$/m, "Content-Length: N")
+                    .replace(/"\d{4}-\d\d-\d\dT[^"]*"/g, `"TIME"`)
+                    .replace(/"(token|shortToken)": ".*"/g, `"$1": "T"`)
+                if (command.args[0] !== "version") {
+                  printed.push({
+                    args: command.args.map(plain),
+                    exitCode,
+                    isCut,
+                    signal,
+                    stdout: plain(stdout),
+                    stderr: plain(stderr)
+                  })
+                }
+              }))
+          )
+          const { httpClient } = Context.get(
+            yield* Layer.build(
+              AstroCli.layer({ ...Cli.account(emulator), bin: program }).pipe(
+                Layer.provide([listening, NodeContext.layer])
+              )
+            ),
+            AstroCli.AstroCli
+          )
+          const organization = `${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}`
+          const post = (path: string, body: unknown) =>
+            httpClient.execute(HttpClientRequest.bodyUnsafeJson(HttpClientRequest.post(`${organization}${path}`), body))
+          const create = post("/deployments", { name: "ü <1> & \u2028", workspaceId: emulator.workspaceId })
+          const created = (yield* (yield* create).json) as { readonly id: string }
+          yield* create
+          yield* httpClient.get(`${organization}/deployments?limit=2&names=%C3%BC`)
+          yield* httpClient.get(`${organization}/deployments/none`)
+          yield* post("/tokens", { name: "t", scope: "DEPLOYMENT", role: "DEPLOYMENT_ADMIN", entityId: created.id })
+          const { faults } = emulator
+          const headers = { "Retry-After": "7" }
+          for (
+            const then of [
+              { _tag: "Status", status: 429, body: { message: "slow ü", a: [1, { c: 1.5, b: null }] }, headers },
+              { _tag: "Status", status: 503 },
+              { _tag: "Status", status: 200, body: `{"a": ` },
+              { _tag: "Status", status: 202, body: {} },
+              { _tag: "Html", status: 502 },
+              { _tag: "DropBefore" },
+              { _tag: "DropAfter" }
+            ] as const
+          ) {
+            yield* faults.next({ match: {}, then })
+            yield* Effect.ignore(httpClient.get(`${emulator.astroApiUrl}/v1/organizations?limit=1`))
+          }
+          yield* httpClient.del(`${organization}/deployments/${created.id}`)
+          yield* httpClient.execute(
+            HttpClientRequest.del(`${organization}/deployments/${created.id}`).pipe(
+              HttpClientRequest.setHeader("x-api-version", "1.0")
+            )
+          )
+          return printed
+        }))
+      assert.deepStrictEqual(yield* outputs(standIn), yield* outputs(bin))
+    }), 60_000)
+
+  it.scopedLive("makes the project that the template stands in for", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const made = (layer: Layer.Layer<ProjectDirectory.ProjectDirectory>, runtimeVersion: string) =>
+        Effect.gen(function*() {
+          const projects = yield* ProjectDirectory.ProjectDirectory
+          const { path } = yield* projects.make({ name: "airflow_test_1", runtimeVersion })
+          return {
+            paths: readdirSync(path, { recursive: true }).map(String).filter((name) => !name.endsWith(".lock")).sort(),
+            dockerfile: readFileSync(join(path, "Dockerfile"), "utf8").trim(),
+            config: readFileSync(join(path, ".astro", "config.yaml"), "utf8")
+          }
+        }).pipe(Effect.provide(layer))
+      const cli = AstroProject.layerCli.pipe(
+        Layer.provide(AstroCli.layer({ ...Cli.account(emulator), bin })),
+        Layer.provide(node)
+      )
+      const template = AstroProject.layer.pipe(Layer.provide(node))
+      for (const runtimeVersion of ["13.1.0", "3.1-12"]) {
+        assert.deepStrictEqual(yield* made(template, runtimeVersion), yield* made(cli, runtimeVersion))
+      }
+    }))
+
+  it.scopedLive("does not get a token that would make it open a browser", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const { program } = yield* client({ ...Cli.account(emulator), bin, token: Redacted.make("") })
+      assert.strictEqual((yield* Effect.flip(program)).kind, "notLoggedIn")
+    }))
+})
