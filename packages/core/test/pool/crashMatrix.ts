@@ -48,11 +48,9 @@ export class Rows {
     for (const row of rows) this.hits.set(row, (this.hits.get(row) ?? 0) + 1)
   }
 
-  /** Those that came about fewer than `times` times. */
-  missing(times: number): ReadonlyArray<string> {
-    return Array.from(applicable).flatMap(([row, what]) =>
-      (this.hits.get(row) ?? 0) < times ? [`${row} (${what}): ${this.hits.get(row) ?? 0}`] : []
-    )
+  /** Those that never came about. */
+  missing(): ReadonlyArray<string> {
+    return Array.from(applicable).flatMap(([row, what]) => this.hits.has(row) ? [] : [`${row} (${what})`])
   }
 
   /** A process dies now. */
