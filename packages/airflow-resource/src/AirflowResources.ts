@@ -14,7 +14,6 @@ import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import type { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import type { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
-import * as Host from "@airflow-resource/core/Host"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import type { ProjectDirectory } from "@airflow-resource/core/ProjectDirectory"
@@ -257,8 +256,7 @@ const layerAstro = (dags: Option.Option<string>) =>
     onSome: (folder) => AstroDelivery.layer({ dags: folder })
   })
 
-const ledgerOf = ({ cache }: Settings.Settings) =>
-  Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path: cache, host })))
+const ledgerOf = ({ cache }: Settings.Settings) => SqliteDeploymentCache.layer({ path: cache })
 
 const layerSecrets = (github: NonNullable<Option.Option.Value<Settings.Settings["github"]>>) =>
   Layer.unwrapScoped(Effect.gen(function*() {
