@@ -42,7 +42,8 @@ export const schema: ReadonlyArray<string> = [
 ]
 
 /**
- * Pushes a holder's deadline, sent by the store and by the thread that beats for it. Parameters: see {@link beatParameters}.
+ * Pushes a holder's deadline, sent by the store and by the thread that beats for it. Parameters: ttl, uptime, boot id, wall
+ * clock, pool, slot, epoch.
  * A deadline that has passed is not pushed, even if nobody has expired the holder (counterexample 9).
  */
 export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
