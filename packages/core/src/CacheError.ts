@@ -17,7 +17,11 @@ export class CacheError extends Schema.TaggedError<CacheError>("@airflow-resourc
   detail: Schema.String
 }) {
   override get message(): string {
-    return `The cache ${this.path} cannot be used: ${this.detail}. ${remedies[this.kind]}`
+    return `The cache ${this.path} cannot be used: ${this.detail}. ${this.remedy}`
+  }
+  /** What to do next. */
+  get remedy(): string {
+    return remedies[this.kind]
   }
   get retryable(): boolean {
     return this.kind === "busy"

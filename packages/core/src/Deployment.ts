@@ -71,6 +71,8 @@ export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core
   make: Make,
   /** One that may hibernate. */
   isDevelopment: Schema.Boolean,
+  /** The version of the DAGs that are in force, where a deploy of DAGs alone has put them there. */
+  dagVersion: Schema.optional(Schema.String),
   /** Where its Airflow answers, with scheme and without `/api/v1` or `/api/v2`. Re-read it: Astro changes host names. */
   airflowUrl: Schema.String,
   /** The deployment's page in the provider's dashboard. */

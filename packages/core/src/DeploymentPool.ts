@@ -285,9 +285,8 @@ export const make = (
             const deployment = seen.get(id)
             missed = deployment === undefined ? missed + 1 : 0
             if (missed > 1) return Option.some(`${name} was deleted by somebody else`)
-            return deployment?.hibernationRequested === true
-              ? Option.some(`${name} was hibernated by somebody else`)
-              : Option.none()
+            if (deployment?.hibernationRequested === true) return Option.some(`${name} was hibernated by somebody else`)
+            return deployment?.status === "HIBERNATING" ? Option.some(`${name} is asleep`) : Option.none()
           }).pipe(Effect.orElseSucceed(() => Option.none<string>()), Effect.delay("30 seconds")),
           Schedule.forever
         )

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { DeploymentStatus, Make } from "./Deployment.js"
@@ -38,6 +39,16 @@ export interface DeploymentToken {
 }
 
 /**
+ * An environment variable of a deployment. A secret's value is never read back.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type DeploymentVariable =
+  | { readonly key: string; readonly isSecret: false; readonly value: string }
+  | { readonly key: string; readonly isSecret: true }
+
+/**
  * A new deployment: always a development deployment, since no other kind can hibernate.
  *
  * @since 0.1.0
@@ -52,10 +63,11 @@ export interface NewDeployment {
 /**
  * The one error of every provider.
  *
- * - `tokenExpired`, `unauthorized`, `forbidden`: credentials; nothing gets better by itself
+ * - `tokenExpired`, `unauthorized`, `forbidden`, `suspended`: credentials and account; nothing gets better by itself
  * - `workspaceNotFound`, `notFound`: the id is unknown or not visible
  * - `nameTaken`: a deployment of that name exists; adopt it
- * - `unknownRuntime`, `unknownRegion`, `quota`, `invalid`: the request was refused
+ * - `unknownRuntime`, `unknownRegion`, `quota`, `notDevelopment`, `invalid`: the request was refused
+ * - `unusable`: the program that the provider works with is missing, too old, or another one
  * - `rateLimited`, `unreachable`, `timeout`, `server`, `notJson`: may get better; a write may have arrived all the same
  * - `undecodable`: the answer was not what the API promises
  *
@@ -69,13 +81,16 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
       "tokenExpired",
       "unauthorized",
       "forbidden",
+      "suspended",
       "workspaceNotFound",
       "notFound",
       "nameTaken",
       "unknownRuntime",
       "unknownRegion",
       "quota",
+      "notDevelopment",
       "invalid",
+      "unusable",
       "rateLimited",
       "unreachable",
       "timeout",
@@ -139,6 +154,14 @@ export class DeploymentProvider extends Context.Tag("@airflow-resource/core/Depl
     readonly listTokens: (id: DeploymentId) => Effect.Effect<ReadonlyArray<DeploymentToken>, ProviderError>
     /** Succeeds when it is gone already. */
     readonly deleteToken: (id: DeploymentId, tokenId: string) => Effect.Effect<void, ProviderError>
+    /**
+     * Sets some of its environment variables, leaves the others as they are, and answers with all of them. A change restarts its Airflow;
+     * a deployment that hibernates has it when it wakes. Two callers at once may overwrite each other unless it is one process.
+     */
+    readonly setVariables: (
+      id: DeploymentId,
+      variables: Readonly<Record<string, string | Redacted.Redacted>>
+    ) => Effect.Effect<ReadonlyArray<DeploymentVariable>, ProviderError>
   }
 >() {}
 
@@ -174,6 +197,9 @@ export const layerMemory = (options: MemoryOptions = {}): Layer.Layer<Deployment
 
 // internal
 
+/** Once a secret, always a secret, as on Astro. */
+const secret = (value: string | Redacted.Redacted) => Redacted.isRedacted(value) ? value : Redacted.make(value)
+
 /** What was asked for, and when; the status follows from it. */
 interface Fact extends NewDeployment {
   readonly id: DeploymentId
@@ -181,6 +207,7 @@ interface Fact extends NewDeployment {
   /** The last request to sleep or to wake. */
   readonly power: { readonly asleep: boolean; readonly since: number; readonly from: DeploymentStatus } | undefined
   readonly tokens: ReadonlyArray<DeploymentToken>
+  readonly variables: Readonly<Record<string, string | Redacted.Redacted>>
 }
 
 const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProvider.Service> =>
@@ -221,7 +248,11 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
         return fact === undefined ? refuse("notFound", operation, `there is no deployment ${id}`) : Effect.succeed(fact)
       })
     const change = (id: DeploymentId, operation: string, f: (fact: Fact) => Fact) =>
-      Effect.map(find(id, operation), (fact) => void facts.set(id, f(fact)))
+      Effect.map(find(id, operation), (fact) => {
+        const changed = f(fact)
+        facts.set(id, changed)
+        return changed
+      })
     const setAsleep = (id: DeploymentId, asleep: boolean) =>
       change(id, asleep ? "hibernate" : "wake", (fact) => ({
         ...fact,
@@ -238,13 +269,13 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
             return refuse("nameTaken", `create ${deployment.name}`, "a deployment of that name exists")
           }
           const id = DeploymentId.make(`deployment-${++count}`)
-          const fact: Fact = { ...deployment, id, createdAt: now(), power: undefined, tokens: [] }
+          const fact: Fact = { ...deployment, id, createdAt: now(), power: undefined, tokens: [], variables: {} }
           facts.set(id, fact)
           return Effect.succeed(view(fact))
         }),
       delete: (id) => Effect.sync(() => void facts.delete(id)),
-      hibernate: (id) => setAsleep(id, true),
-      wake: (id) => setAsleep(id, false),
+      hibernate: (id) => Effect.asVoid(setAsleep(id, true)),
+      wake: (id) => Effect.asVoid(setAsleep(id, false)),
       createToken: (id, name) =>
         Effect.suspend(() => {
           const token = { id: `token-${++count}`, name, createdAt: now() }
@@ -258,6 +289,20 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
         Effect.ignore(change(id, "delete a token", (fact) => ({
           ...fact,
           tokens: fact.tokens.filter((token) => token.id !== tokenId)
-        })))
+        }))),
+      setVariables: (id, variables) =>
+        Effect.map(
+          change(id, "set variables", (fact) => ({
+            ...fact,
+            variables: {
+              ...fact.variables,
+              ...Record.map(variables, (value, key) => Redacted.isRedacted(fact.variables[key]) ? secret(value) : value)
+            }
+          })),
+          (fact) =>
+            Object.entries(fact.variables).map(([key, value]) =>
+              Redacted.isRedacted(value) ? { key, isSecret: true } : { key, isSecret: false, value }
+            )
+        )
     })
   })

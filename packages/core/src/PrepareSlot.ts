@@ -8,6 +8,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { Airflow } from "./Airflow.js"
 import type { AirflowApiError, AirflowNotReady } from "./AirflowError.js"
@@ -252,7 +253,11 @@ const fill = (slot: HeldSlot, granted: Slot, why: Option.Option<string>) =>
   Effect.gen(function*() {
     if (granted.name === null) return yield* create(slot, granted)
     const known = yield* find(slot, granted)
-    if (Option.isNone(known)) return yield* create(slot, yield* step(slot, "its deployment is gone", vacated(granted)))
+    const anew = Effect.flatMap(
+      step(slot, "its deployment is gone", vacated(granted)),
+      (emptied) => create(slot, emptied)
+    )
+    if (Option.isNone(known)) return yield* anew
     const deployment = known.value
     yield* write(slot, { deploymentId: deployment.id, make: deployment.make })
     const unfit = PoolPolicy.sameMake(deployment.make, slot.needs)
@@ -263,8 +268,11 @@ const fill = (slot: HeldSlot, granted: Slot, why: Option.Option<string>) =>
       return yield* replace(slot, granted, deployment, unfit.value)
     }
     if (deployment.isAwake) return { deployment, reused: "awake" as const }
-    yield* wake(slot, deployment)
-    return { deployment, reused: "woken" as const }
+    return yield* wake(slot, deployment).pipe(
+      Effect.as({ deployment, reused: "woken" as const }),
+      // what is being deleted may be read for a while
+      Effect.catchIf((error) => error._tag === "ProviderError" && error.kind === "notFound", () => anew)
+    )
   })
 
 /**
@@ -333,11 +341,39 @@ const equip = (
   })
 
 const wake = (slot: HeldSlot, deployment: Deployment) =>
-  Effect.retry(request(slot, "waking", slot.provider.wake(deployment.id), () => ({})), {
-    schedule: schedules.backoff,
-    times: 3,
-    while: isRetryable
-  })
+  Effect.zipRight(
+    asleep(slot, deployment),
+    Effect.retry(request(slot, "waking", slot.provider.wake(deployment.id), () => ({})), {
+      schedule: schedules.backoff,
+      times: 3,
+      while: isRetryable
+    })
+  )
+
+/** A step that has begun is finished: woken before it sleeps, it may still fall asleep, in its new holder's hands. */
+const asleep = (slot: HeldSlot, deployment: Deployment) =>
+  isFallingAsleep(deployment)
+    ? Effect.zipRight(
+      step(slot, "waiting until it is asleep"),
+      Effect.timeoutOption(
+        slot.watch.until((seen) =>
+          Effect.succeed(
+            Option.liftPredicate(
+              Option.fromNullable(seen.get(deployment.id)),
+              Predicate.not(Option.exists(isFallingAsleep))
+            )
+          )
+        ),
+        longestSleep
+      )
+    )
+    : Effect.void
+
+const isFallingAsleep = ({ hibernationRequested, status }: Deployment) =>
+  hibernationRequested && (status === "HEALTHY" || status === "UNHEALTHY" || status === "UNKNOWN")
+
+/** No hibernation takes longer; one that does is not going to come. */
+const longestSleep = Duration.minutes(5)
 
 const create = (
   slot: HeldSlot,
@@ -394,6 +430,8 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
         return Option.liftPredicate(last, ({ isAwake }) => isAwake)
       })
     return yield* slot.watch.until(look).pipe(
+      // one look of many that fails is not the last word
+      Effect.retry({ schedule: schedules.poll, while: isRetryable }),
       Effect.timeoutFail({
         duration: slot.options.healthyTimeout,
         onTimeout: () =>

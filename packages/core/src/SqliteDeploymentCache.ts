@@ -11,6 +11,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -58,6 +59,21 @@ export const layer = (options: {
     })
   )
 
+/**
+ * Whether {@link layer} could open the ledger, and which schema it has; nothing is made, and nothing is changed. `None`: there is
+ * none yet, or nothing is in it.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const look = (
+  path: string
+): Effect.Effect<Option.Option<number>, CacheError, FileSystem.FileSystem | Path.Path> =>
+  Effect.flatMap(
+    files.find(path),
+    Option.match({ onNone: () => Effect.succeedNone, onSome: (file) => inspect(path, file, untouchedHeader) })
+  )
+
 // internal
 
 const makeStore = (
@@ -66,7 +82,7 @@ const makeStore = (
 ): Effect.Effect<DeploymentCache.Store, CacheError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function*() {
     const file = yield* files.locate(path)
-    yield* inspect(path, file)
+    yield* inspect(path, file, headerOf)
     const found = files.watch(path)
     const sql = (yield* open(path, file, {})).withoutTransforms()
     const immediate = transaction(sql, "BEGIN IMMEDIATE")
@@ -222,18 +238,18 @@ const isOfThisMachine = (host: Host.Host) =>
       (uptime === null || Math.abs(uptime - os.uptime() * 1000) < 1000)
   })
 
-/** Looks at an existing file without changing it. */
-const inspect = (path: string, file: string) =>
-  Effect.scoped(Effect.gen(function*() {
+/** Looks at an existing file without changing it. Its schema's version, where it has one. */
+const inspect = (
+  path: string,
+  file: string,
+  headerOf: (path: string, file: string) => Effect.Effect<Header, CacheError>
+): Effect.Effect<Option.Option<number>, CacheError> =>
+  Effect.gen(function*() {
     const info = nodeFs.statSync(file)
     if (!info.isFile()) return yield* new CacheError({ kind: "foreign", path, detail: "it is not a file" })
-    if (info.size === 0) return
-    const sql = yield* open(path, file, { readonly: true, disableWAL: true })
-    const [header] = yield* classify(path)(sql<{ application: number; version: number; tables: number }>`
-      SELECT (SELECT application_id FROM pragma_application_id) AS application,
-        (SELECT user_version FROM pragma_user_version) AS version,
-        (SELECT count(*) FROM sqlite_master) AS tables`)
-    if (header === undefined || (header.application === 0 && header.tables === 0)) return
+    if (info.size === 0) return Option.none()
+    const header = yield* headerOf(path, file)
+    if (header.application === 0 && header.tables === 0) return Option.none()
     if (header.application !== applicationId) {
       return yield* new CacheError({ kind: "foreign", path, detail: "it is an SQLite file of something else" })
     }
@@ -244,7 +260,40 @@ const inspect = (path: string, file: string) =>
         detail: `its schema has version ${header.version}, and this is airflow-resource with version ${schemaVersion}`
       })
     }
+    return Option.some(header.version)
+  })
+
+interface Header {
+  readonly application: number
+  readonly version: number
+  readonly tables: number
+}
+
+const headerOf = (path: string, file: string): Effect.Effect<Header, CacheError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const sql = yield* open(path, file, { readonly: true, disableWAL: true })
+    const [header] = yield* classify(path)(sql<Header>`
+      SELECT (SELECT application_id FROM pragma_application_id) AS application,
+        (SELECT user_version FROM pragma_user_version) AS version,
+        (SELECT count(*) FROM sqlite_master) AS tables`)
+    return header ?? { application: 0, version: 0, tables: 0 }
   }))
+
+/**
+ * Even for a look SQLite makes a -wal and a -shm, and they stay. Where they are, somebody may have it open: then what is in the file
+ * alone does not count, and to open and close it beside SQLite would drop SQLite's locks.
+ */
+const untouchedHeader = (path: string, file: string): Effect.Effect<Header, CacheError> =>
+  nodeFs.existsSync(`${file}-wal`) ?
+    headerOf(path, file) :
+    Effect.flatMap(files.begin(path, file, 105), (page) =>
+      page.toString("latin1", 0, 16) === "SQLite format 3\0"
+        ? Effect.succeed({
+          application: page.readInt32BE(68),
+          version: page.readInt32BE(60),
+          tables: page.readUInt16BE(103)
+        })
+        : new CacheError({ kind: "corrupt", path, detail: "it is not a database" }))
 
 const open = (
   path: string,

@@ -104,7 +104,7 @@ export class Cloud {
     if (power === undefined) return "HEALTHY"
     const settled = Math.max(power.since, createdAt + createTakes) + (power.asleep ? hibernateTakes : wakeTakes)
     if (power.asleep) return now < settled ? "HEALTHY" : "HIBERNATING"
-    return power.from === "HEALTHY" || now >= settled ? "HEALTHY" : "DEPLOYING"
+    return now < power.since || power.from === "HEALTHY" || now >= settled ? "HEALTHY" : "DEPLOYING"
   }
 
   view(fact: Fact): Deployment.Deployment {
@@ -137,7 +137,11 @@ export class Cloud {
   setAsleep(id: string, asleep: boolean): void {
     const fact = this.facts.get(id)
     if (fact === undefined || fact.power?.asleep === asleep) return
-    fact.power = { asleep, since: this.#time.now, from: this.statusOf(fact) }
+    const from = this.statusOf(fact)
+    // a step that has begun is finished before it turns round
+    fact.power = !asleep && fact.power !== undefined && from === "HEALTHY"
+      ? { asleep, since: fact.power.since + this.#options.hibernateTakes, from: "HIBERNATING" }
+      : { asleep, since: this.#time.now, from }
     this.#log({ _tag: asleep ? "Hibernated" : "Woken", at: this.#time.now, deployment: id })
   }
 
@@ -204,7 +208,9 @@ export class Cloud {
           const token = this.facts.get(id)?.tokens.find((token) => token.id === tokenId)
           if (token !== undefined) token.deletedAt ??= now()
           return Effect.void
-        })
+        }),
+      // the pool sets none
+      setVariables: () => Effect.dieMessage("setVariables is not stubbed")
     })
   }
 

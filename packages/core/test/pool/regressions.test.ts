@@ -39,6 +39,63 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
   )
 
   it(
+    "what is on its way to sleep is not woken before it sleeps: it would fall asleep in use",
+    inWorld({ pool: { max: 1 } }, (world) => {
+      world.actor().lease("a").ready().released()
+      const next = world.actor().lease("b").ready()
+      assert.isTrue(next.isInUse)
+      const isAwake = () =>
+        Array.from(world.cloud.facts.values()).every((fact) => world.cloud.statusOf(fact) === "HEALTHY")
+      for (let minute = 0; minute < 5; minute++) {
+        assert.isTrue(isAwake(), `after ${minute} minutes`)
+        world.advance(minutes(1))
+      }
+      assert.isTrue(next.isInUse)
+      next.released()
+    })
+  )
+
+  it(
+    "a look that fails while a deployment wakes is not the last one",
+    inWorld({ pool: { max: 1 } }, (world) => {
+      const actor = world.actor()
+      actor.lease("a").ready().released()
+      world.advance(minutes(5))
+      let woken = false
+      world.cloud.fates.push({
+        matches: ({ call }) => {
+          woken ||= call === "wake"
+          return woken && call === "list"
+        },
+        becomes: "refused"
+      })
+      actor.lease("b").ready().released()
+      assert.lengthOf(world.cloud.fates, 0)
+    })
+  )
+
+  it(
+    "what is gone when it is to be woken, though it could still be read, is made anew",
+    inWorld({ pool: { max: 1 } }, (world) => {
+      const actor = world.actor()
+      actor.lease("a").ready().released()
+      world.advance(minutes(5))
+      const [before] = world.cloud.facts.keys()
+      world.cloud.fates.push({
+        matches: ({ call, target }) => {
+          if (call === "wake") world.cloud.remove(target)
+          return false
+        },
+        becomes: "held"
+      })
+      actor.lease("b").ready().released()
+      world.cloud.fates.length = 0
+      const [after] = world.cloud.facts.keys()
+      assert.notStrictEqual(after, before)
+    })
+  )
+
+  it(
     "a drain puts to sleep what another ledger, which is gone, has put in the place of what this one knows",
     inWorld({ pool: { max: 1 } }, (world) => {
       const a = world.actor({ ledger: 0 })

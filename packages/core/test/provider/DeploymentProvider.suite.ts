@@ -85,6 +85,26 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         assert.deepStrictEqual(yield* provider.listTokens(one.id), [])
       }))
 
+    test("sets variables, and loses none, whoever sets others at the same time", (provider) =>
+      Effect.gen(function*() {
+        const { id } = yield* create(provider)
+        yield* provider.setVariables(id, { PLAIN: "1", SECRET: Redacted.make("hush") })
+        yield* Effect.forEach(
+          ["A", "B", "C"],
+          (key) => provider.setVariables(id, { [key]: key.toLowerCase() }),
+          { concurrency: "unbounded" }
+        )
+        const all = yield* provider.setVariables(id, { PLAIN: "2", SECRET: "still one" })
+        const plain = { A: "a", B: "b", C: "c", PLAIN: "2" }
+        assert.sameDeepMembers(all as Array<unknown>, [
+          ...Object.entries(plain).map(([key, value]) => ({ key, isSecret: false, value })),
+          { key: "SECRET", isSecret: true }
+        ])
+        assert.strictEqual((yield* provider.get(id)).description, "the marker of pool-1")
+        const unknown = Deployment.DeploymentId.make("c00000000000000000000none")
+        assert.strictEqual((yield* Effect.flip(provider.setVariables(unknown, { A: "1" }))).kind, "notFound")
+      }))
+
     test("deletes, twice if need be, and the name is free again", (provider) =>
       Effect.gen(function*() {
         const { id } = yield* create(provider)

@@ -1,7 +1,9 @@
 /** The ledger's files: where they are, whether they may be used, and whether they are still those that were opened. */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as nodeFs from "node:fs"
 import { CacheError } from "../../CacheError.js"
 import { networkFileSystem } from "./networkFileSystems.js"
@@ -23,12 +25,38 @@ export const locate = (path: string): Effect.Effect<string, CacheError, FileSyst
     )
     yield* fs.access(path, { writable: true })
     return yield* fs.realPath(path)
-  }).pipe(
-    Effect.catchTags({
-      BadArgument: (error) => new CacheError({ kind: "notWritable", path, detail: error.message }),
-      SystemError: (error) => new CacheError({ kind: "notWritable", path, detail: error.message })
-    })
-  )
+  }).pipe(notWritable(path))
+
+/** The file's own path, where there is one; nothing is made. Fails as {@link locate} would, as far as can be told. */
+export const find = (
+  path: string
+): Effect.Effect<Option.Option<string>, CacheError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { dirname } = yield* Path.Path
+    const existing = (folder: string): Effect.Effect<string, PlatformError> =>
+      Effect.flatMap(
+        fs.exists(folder),
+        (isThere) => isThere || dirname(folder) === folder ? Effect.succeed(folder) : existing(dirname(folder))
+      )
+    const folder = yield* existing(dirname(path))
+    yield* refuseNetwork(path, folder)
+    yield* fs.access(folder, { writable: true })
+    if (!nodeFs.statSync(folder).isDirectory()) {
+      return yield* new CacheError({ kind: "notWritable", path, detail: `${folder} is not a folder` })
+    }
+    if (!(yield* fs.exists(path))) return Option.none()
+    yield* fs.access(path, { writable: true })
+    return Option.some(yield* fs.realPath(path))
+  }).pipe(notWritable(path))
+
+const notWritable =
+  (path: string) => <A, R>(self: Effect.Effect<A, CacheError | PlatformError, R>): Effect.Effect<A, CacheError, R> =>
+    Effect.mapError(
+      self,
+      (error) =>
+        error._tag === "CacheError" ? error : new CacheError({ kind: "notWritable", path, detail: error.message })
+    )
 
 const refuseNetwork = (path: string, folder: string) =>
   Effect.gen(function*() {
@@ -40,6 +68,22 @@ const refuseNetwork = (path: string, folder: string) =>
     if (name !== undefined) {
       return yield* new CacheError({ kind: "network", path, detail: `${folder} is on ${name}` })
     }
+  })
+
+/** What a file begins with; zeros where it is shorter. */
+export const begin = (path: string, file: string, length: number): Effect.Effect<Buffer, CacheError> =>
+  Effect.try({
+    try: () => {
+      const bytes = Buffer.alloc(length)
+      const opened = nodeFs.openSync(file, "r")
+      try {
+        nodeFs.readSync(opened, bytes, 0, length, 0)
+      } finally {
+        nodeFs.closeSync(opened)
+      }
+      return bytes
+    },
+    catch: (cause) => new CacheError({ kind: "io", path, detail: String(cause) })
   })
 
 /** A path, and the file that was found there: device and inode. */

@@ -1,0 +1,83 @@
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import Database from "better-sqlite3"
+import { Effect, Layer, Option, type Scope } from "effect"
+import * as fs from "node:fs"
+import * as os from "node:os"
+
+const node = Effect.provide(NodeContext.layer)
+
+describe("a look at the SQLite file", () => {
+  const test = (title: string, body: (path: string) => Effect.Effect<void, unknown, Scope.Scope>) =>
+    it.scoped(title, () =>
+      Effect.flatMap(
+        Effect.acquireRelease(
+          Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/look-`)),
+          (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
+        ),
+        (folder) => body(`${folder}/cache.db`)
+      ))
+  const look = (path: string) => Effect.map(node(SqliteDeploymentCache.look(path)), Option.getOrNull)
+  const open = (path: string) =>
+    Layer.build(SqliteDeploymentCache.layer({ path }).pipe(Layer.provide(NodeContext.layer)))
+  const refusal = (path: string) => Effect.map(Effect.flip(look(path)), ({ kind }) => kind)
+  const all = (path: string) => fs.readdirSync(path.replace("/cache.db", "")).sort()
+  const makeFile = (path: string, statements: string) => {
+    const db = new Database(path)
+    db.exec(statements)
+    db.close()
+  }
+
+  test("tells of one that is there, whoever has it open, and leaves nothing beside it", (path) =>
+    Effect.gen(function*() {
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* open(path)
+        assert.include(all(path), "cache.db-wal")
+        assert.strictEqual(yield* look(path), 3)
+      }))
+      const closed = fs.readFileSync(path)
+      assert.strictEqual(yield* look(path), 3)
+      assert.deepStrictEqual(all(path), ["cache.db"])
+      assert.isTrue(closed.equals(fs.readFileSync(path)))
+    }))
+
+  test("sees what is not in the file itself yet", (path) =>
+    Effect.gen(function*() {
+      const db = yield* Effect.acquireRelease(
+        Effect.sync(() => new Database(path)),
+        (db) => Effect.sync(() => db.close())
+      )
+      db.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = 3`)
+      assert.strictEqual(fs.readFileSync(path).readInt32BE(60), 0)
+      assert.strictEqual(yield* look(path), 3)
+    }))
+
+  test("makes none where there is none", (path) =>
+    Effect.gen(function*() {
+      assert.isNull(yield* look(path))
+      assert.isNull(yield* look(path.replace("cache.db", "deep/er/cache.db")))
+      assert.deepStrictEqual(all(path), [])
+      fs.writeFileSync(path, "")
+      assert.isNull(yield* look(path))
+      fs.rmSync(path)
+      makeFile(path, "PRAGMA journal_mode = WAL")
+      assert.isNull(yield* look(path))
+    }))
+
+  test("refuses what the ledger would refuse", (path) =>
+    Effect.gen(function*() {
+      makeFile(path, "PRAGMA journal_mode = WAL; CREATE TABLE deployments (id TEXT)")
+      assert.strictEqual(yield* refusal(path), "foreign")
+      makeFile(path, `PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = 99`)
+      assert.strictEqual(yield* refusal(path), "newer")
+      makeFile(path, "PRAGMA user_version = 1")
+      assert.strictEqual(yield* refusal(path), "older")
+      fs.writeFileSync(path, "short")
+      assert.strictEqual(yield* refusal(path), "corrupt")
+      assert.strictEqual(yield* refusal(`${path}/deeper/cache.db`), "notWritable")
+      fs.rmSync(path)
+      fs.mkdirSync(path)
+      assert.strictEqual(yield* refusal(path), "foreign")
+    }))
+})
