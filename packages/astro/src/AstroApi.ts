@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { Deployment, DeploymentId, DeploymentStatus } from "@airflow-resource/core/Deployment"
-import type { DeploymentToken } from "@airflow-resource/core/DeploymentProvider"
+import type { DeploymentToken, DeploymentVariable } from "@airflow-resource/core/DeploymentProvider"
 import {
   type Account,
   DeploymentProvider,
@@ -13,18 +13,20 @@ import {
 } from "@airflow-resource/core/DeploymentProvider"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as AstroAccount from "./AstroAccount.js"
 import type { AstroConfig } from "./AstroConfig.js"
+import * as AstroCredentials from "./AstroCredentials.js"
+import * as AstroPrerequisites from "./AstroPrerequisites.js"
 import * as AstroError from "./internal/astroError.js"
+import * as Transport from "./internal/transport.js"
 
 /**
  * @since 0.1.0
@@ -32,38 +34,20 @@ import * as AstroError from "./internal/astroError.js"
  */
 export const make = (
   options: AstroConfig
-): Effect.Effect<typeof DeploymentProvider.Service, never, HttpClient.HttpClient> =>
+): Effect.Effect<typeof DeploymentProvider.Service, never, HttpClient.HttpClient | Scope.Scope> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
-    const call = transport(yield* HttpClient.HttpClient, options)
+    const call = yield* Transport.make(options)
 
-    const findAccount: Effect.Effect<Account, ProviderError> = Effect.gen(function*() {
+    const http = yield* HttpClient.HttpClient
+    const findAccount = Effect.gen(function*() {
       yield* checkExpiry(options.token)
-      const { organizations } = yield* call.read("find the organization", "/organizations?limit=100", Organizations)
-      const organizationId = Option.getOrElse(options.organizationId, () => organizations[0]?.id)
-      if (organizationId === undefined || !organizations.some(({ id }) => id === organizationId)) {
-        return yield* AstroError.make("find the organization", {
-          kind: "notFound",
-          detail: Option.match(options.organizationId, {
-            onNone: () => "the token sees no organization",
-            onSome: (id) => `the token does not see the organization ${id}`
-          }),
-          remedy: "Use a token of the organization that the workspace belongs to."
-        })
-      }
-      const workspace = `/organizations/${organizationId}/workspaces/${encodeURIComponent(options.workspaceId)}`
-      yield* call.read("find the workspace", workspace, Schema.Struct({ id: Schema.String })).pipe(
-        Effect.catchIf((error) => error.kind === "notFound", () =>
-          AstroError.make("find the workspace", {
-            kind: "workspaceNotFound",
-            detail: `the token does not see the workspace ${options.workspaceId}`,
-            remedy:
-              "Check ASTRO_WORKSPACE_ID (Astro's UI, Workspace Settings), and that the token is of that workspace.",
-            status: 404
-          }))
-      )
-      return { host: new URL(options.apiUrl).host, organizationId, workspaceId: options.workspaceId }
-    })
+      const checked = yield* AstroAccount.decode(options)
+      if (Option.isSome(checked)) return checked.value
+      const { id } = yield* AstroPrerequisites.organization(options)
+      yield* AstroPrerequisites.workspace(options, id)
+      return AstroAccount.accountOf(options, id)
+    }).pipe(Effect.provideService(HttpClient.HttpClient, http))
     const gate = yield* Effect.makeSemaphore(1)
     let account = Option.none<Account>()
     const ready = gate.withPermits(1)(Effect.suspend(() =>
@@ -72,6 +56,9 @@ export const make = (
         onNone: () => Effect.tap(findAccount, (found) => Effect.sync(() => account = Option.some(found)))
       })
     ))
+
+    // the list as a whole is read and written: between the two nobody else may
+    const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
 
     const at = (path: string) => Effect.map(ready, ({ organizationId }) => `/organizations/${organizationId}${path}`)
     const deployment = (id: DeploymentId) => at(`/deployments/${encodeURIComponent(id)}`)
@@ -102,36 +89,44 @@ export const make = (
       list: pin(Effect.flatMap(
         at(`/deployments?workspaceIds=${encodeURIComponent(options.workspaceId)}`),
         (path) =>
-          pages(path, (url) =>
-            Effect.map(call.read("list deployments", url, Deployments), ({ deployments, totalCount }) => ({
-              items: deployments.map(toDeployment),
-              total: totalCount
-            })))
+          pages(
+            path,
+            (url) =>
+              Effect.map(call.read("list deployments", url, Deployments), ({ deployments, totalCount }) => ({
+                items: deployments.map(toDeployment),
+                total: totalCount
+              }))
+          )
       )),
       get: (id) =>
-        pin(Effect.flatMap(deployment(id), (path) =>
-          Effect.map(call.read(`read the deployment ${id}`, path, AstroDeployment), toDeployment))),
+        pin(
+          Effect.flatMap(deployment(id), (path) =>
+            Effect.map(call.read(`read the deployment ${id}`, path, AstroDeployment), toDeployment))
+        ),
       create: (request) =>
         pin(Effect.gen(function*() {
           const operation = `create the deployment ${request.name}`
           const body = newDeployment(options.workspaceId, request)
           const created = yield* call.write("POST", operation, yield* at("/deployments"), body, AstroDeployment)
           if (created.isDevelopmentMode !== true) {
+            const deleted = yield* Effect.option(
+              call.write("DELETE", `delete the deployment ${created.id}`, yield* deployment(created.id))
+            )
             return yield* AstroError.make(operation, {
-              kind: "invalid",
+              kind: "notDevelopment",
               detail: `it is no development deployment, and only those can hibernate`,
-              remedy: `Delete ${request.name} in Astro's UI, and ask Astronomer why development mode is not available.`
+              remedy: Option.match(deleted, {
+                onNone: () => `Delete ${request.name} in Astro's UI, for it costs, and ask`,
+                onSome: () => "It was deleted again. Ask"
+              }) + " Astronomer why development mode is not available."
             })
           }
           return toDeployment(created)
         })),
       delete: (id) =>
-        pin(Effect.flatMap(deployment(id), (path) =>
-          gone(call.write("DELETE", `delete the deployment ${id}`, path)))),
-      hibernate: (id) =>
-        pin(setHibernating(`hibernate the deployment ${id}`, id, true)),
-      wake: (id) =>
-        pin(setHibernating(`wake the deployment ${id}`, id, false)),
+        pin(Effect.flatMap(deployment(id), (path) => gone(call.write("DELETE", `delete the deployment ${id}`, path)))),
+      hibernate: (id) => pin(setHibernating(`hibernate the deployment ${id}`, id, true)),
+      wake: (id) => pin(setHibernating(`wake the deployment ${id}`, id, false)),
       createToken: (id, name) =>
         pin(Effect.gen(function*() {
           const body = {
@@ -166,25 +161,38 @@ export const make = (
           ))
         ),
       deleteToken: (_, tokenId) =>
-        pin(Effect.flatMap(at(`/tokens/${encodeURIComponent(tokenId)}`), (path) =>
-          gone(call.write("DELETE", "delete a deployment token", path))))
+        pin(
+          Effect.flatMap(at(`/tokens/${encodeURIComponent(tokenId)}`), (path) =>
+            gone(call.write("DELETE", "delete a deployment token", path)))
+        ),
+      setVariables: (id, variables) =>
+        pin(oneAtATime(Effect.gen(function*() {
+          const path = yield* deployment(id)
+          const now = yield* call.read(`read the deployment ${id}`, path, Configuration)
+          const known = now.environmentVariables ?? []
+          if (Object.entries(variables).every((entry) => known.some(isSame(entry)))) return known.map(toVariable)
+          const body = withVariables(now, variables)
+          const operation = `set variables of the deployment ${id}`
+          const changed = yield* call.write("POST", operation, path, body, Configuration)
+          return (changed.environmentVariables ?? []).map(toVariable)
+        })))
     })
   })
 
 /**
- * Reads are repeated while that may help, up to four times; writes are sent once, but for those that Astro's rate limit kept out.
+ * Reads are repeated while that may help, up to four times; writes are sent once, but for those that Astro's rate limit kept out. All of
+ * it keeps below Astro's limits for a token.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (options: AstroConfig): Layer.Layer<DeploymentProvider, never, HttpClient.HttpClient> =>
-  Layer.effect(DeploymentProvider, make(options))
+  Layer.scoped(DeploymentProvider, make(options))
 
 // internal
 
 const pageSize = 1000
 const maxPages = 100
-const requestTimeout = Duration.seconds(30)
 
 interface Page<A> {
   readonly items: ReadonlyArray<A>
@@ -192,8 +200,6 @@ interface Page<A> {
 }
 
 // only what is used; whatever else there is, and whatever is added, is ignored
-
-const Organizations = Schema.Struct({ organizations: Schema.Array(Schema.Struct({ id: Schema.String })) })
 
 const AstroDeployment = Schema.Struct({
   id: DeploymentId,
@@ -207,6 +213,7 @@ const AstroDeployment = Schema.Struct({
   isDevelopmentMode: Schema.optional(Schema.Boolean),
   apiUrl: Schema.optional(Schema.String),
   webServerAirflowApiUrl: Schema.optional(Schema.String),
+  dagTarballVersion: Schema.optional(Schema.NullOr(Schema.String)),
   scalingSpec: Schema.optional(Schema.NullOr(Schema.Struct({
     hibernationSpec: Schema.optional(Schema.NullOr(Schema.Struct({
       override: Schema.optional(Schema.NullOr(Schema.Struct({
@@ -217,6 +224,23 @@ const AstroDeployment = Schema.Struct({
   })))
 })
 const Deployments = Schema.Struct({ deployments: Schema.Array(AstroDeployment), totalCount: Schema.Number })
+
+const Variable = Schema.Struct({
+  key: Schema.String,
+  isSecret: Schema.Boolean,
+  value: Schema.optional(Schema.NullOr(Schema.String))
+})
+
+/** As a whole: an update replaces it. */
+const Configuration = Schema.Struct(
+  {
+    environmentVariables: Schema.optional(Schema.NullOr(Schema.Array(Variable))),
+    workerQueues: Schema.optional(
+      Schema.NullOr(Schema.Array(Schema.Record({ key: Schema.String, value: Schema.Unknown })))
+    )
+  },
+  { key: Schema.String, value: Schema.Unknown }
+)
 
 const TokenFields = {
   id: Schema.String,
@@ -249,6 +273,7 @@ const fromAstro = (workspaceId: string) => (astro: typeof AstroDeployment.Type):
       cloudProvider: cloudOf(astro.cloudProvider),
       region: astro.region ?? "unknown"
     },
+    dagVersion: astro.dagTarballVersion ?? undefined,
     airflowUrl: airflowUrl(astro.apiUrl ?? astro.webServerAirflowApiUrl ?? ""),
     uiUrl: `https://cloud.astronomer.io/${workspaceId}/deployments/${astro.id}`
   })
@@ -294,88 +319,58 @@ const newDeployment = (workspaceId: string, { description, make, name }: NewDepl
   }]
 })
 
-const gone = (self: Effect.Effect<void, ProviderError>) =>
-  Effect.catchIf(self, (error) => error.kind === "notFound", () => Effect.void)
+const toVariable = ({ isSecret, key, value }: typeof Variable.Type): DeploymentVariable =>
+  isSecret ? { key, isSecret } : { key, isSecret, value: value ?? "" }
 
-/** A token that has expired is not worth a request; what is no JWT is left to Astro to judge. */
-const checkExpiry = (token: Redacted.Redacted): Effect.Effect<void, ProviderError> =>
-  Effect.gen(function*() {
-    const payload = Redacted.value(token).split(".")[1] ?? ""
-    const claims = Either.getOrElse(Schema.decodeEither(Claims)(payload), () => ({ exp: undefined }))
-    if (claims.exp === undefined || claims.exp * 1000 > (yield* Clock.currentTimeMillis)) return
-    return yield* AstroError.tokenExpired(
-      `the token expired at ${DateTime.formatIso(DateTime.unsafeMake(claims.exp * 1000))}`
-    )
-  })
+/** Of a secret's value nothing is known. */
+const isSame = ([key, value]: [string, string | Redacted.Redacted]) => (known: typeof Variable.Type) =>
+  known.key === key && !known.isSecret && known.value === value
 
-const Claims = Schema.compose(
-  Schema.StringFromBase64Url,
-  Schema.parseJson(Schema.Struct({ exp: Schema.optional(Schema.Number) }))
-)
-
-const transport = (http: HttpClient.HttpClient, { apiUrl, token }: AstroConfig) => {
-  const client = HttpClient.withTracerPropagation(http, false)
-  const send = (operation: string, request: HttpClientRequest.HttpClientRequest) =>
-    client.execute(request.pipe(
-      HttpClientRequest.prependUrl(`${apiUrl.replace(/\/+$/, "")}/v1`),
-      HttpClientRequest.bearerToken(token),
-      HttpClientRequest.acceptJson,
-      HttpClientRequest.setHeader("x-api-version", "1.0"),
-      HttpClientRequest.setHeader("x-astro-client-identifier", "airflow-resource")
-    )).pipe(
-      Effect.flatMap((response) =>
-        Effect.map(response.text, (text) => ({ status: response.status, headers: response.headers, text }))
-      ),
-      Effect.timeoutOption(requestTimeout),
-      Effect.mapError((error) => AstroError.fromTransport(operation, error)),
-      Effect.flatMap(
-        Option.match({ onNone: () => AstroError.timedOut(operation, requestTimeout), onSome: Effect.succeed })
-      ),
-      Effect.flatMap((answer) => AstroError.orAnswer(operation, answer)),
-      Effect.withTracerEnabled(false)
-    )
-  const decoded = <A, I>(operation: string, schema: Schema.Schema<A, I>) => (text: string) =>
-    Effect.mapError(
-      Schema.decode(Schema.parseJson(schema))(text),
-      (error) => AstroError.undecodable(operation, text, error)
-    )
-  const again = (which: (error: ProviderError) => boolean) => <A>(self: Effect.Effect<A, ProviderError>) => {
-    const attempt = (left: number): Effect.Effect<A, ProviderError> =>
-      Effect.catchIf(
-        self,
-        (error) => left > 0 && which(error),
-        (error) => Effect.zipRight(Effect.sleep(AstroError.pauseBefore(error, retries - left)), attempt(left - 1))
-      )
-    return attempt(retries)
-  }
+/** An update with everything as it is but these variables: what it leaves out may be lost, save for secrets' values. */
+const withVariables = (
+  now: typeof Configuration.Type,
+  variables: Readonly<Record<string, string | Redacted.Redacted>>
+) => {
+  const known = now.environmentVariables ?? []
+  const kept = known.filter(({ key }) => variables[key] === undefined)
   return {
-    read: <A, I>(operation: string, path: string, schema: Schema.Schema<A, I>) =>
-      send(operation, HttpClientRequest.get(path)).pipe(
-        Effect.flatMap(decoded(operation, schema)),
-        again((error) => error.retryable)
-      ),
-    write: <A = void, I = unknown>(
-      method: "POST" | "DELETE",
-      operation: string,
-      path: string,
-      body?: unknown,
-      schema?: Schema.Schema<A, I>
-    ): Effect.Effect<A, ProviderError> =>
-      Effect.suspend(() =>
-        send(
-          operation,
-          body === undefined
-            ? HttpClientRequest.make(method)(path)
-            : HttpClientRequest.bodyUnsafeJson(HttpClientRequest.make(method)(path), body)
-        )
-      ).pipe(
-        // what the rate limit kept out was not carried out; everything else may have been
-        again((error) => error.kind === "rateLimited"),
-        Effect.flatMap((text) =>
-          schema === undefined ? Effect.void as Effect.Effect<A> : decoded(operation, schema)(text)
-        )
-      )
+    ...pick(now, updatable),
+    ...(now.workerQueues ? { workerQueues: now.workerQueues.map((queue) => pick(queue, updatableOfQueue)) } : {}),
+    environmentVariables: [
+      ...kept.map(({ isSecret, key, value }) => isSecret ? { key, isSecret } : { key, isSecret, value }),
+      ...Object.entries(variables).map(([key, value]) => ({
+        key,
+        isSecret: Redacted.isRedacted(value) || known.some((one) => one.key === key && one.isSecret),
+        value: Redacted.isRedacted(value) ? Redacted.value(value) : value
+      }))
+    ]
   }
 }
 
-const retries = 4
+const pick = (from: Readonly<Record<string, unknown>>, names: ReadonlyArray<string>) =>
+  Object.fromEntries(
+    names.flatMap((name) => from[name] === undefined || from[name] === null ? [] : [[name, from[name]]])
+  )
+
+// hibernation and workload identities stay as they are when they are left out
+const updatable = ["type", "name", "description", "workspaceId", "executor", "schedulerSize", "contactEmails"].concat(
+  ["isCicdEnforced", "isDagDeployEnabled", "isHighAvailability", "isDevelopmentMode"],
+  ["defaultTaskPodCpu", "defaultTaskPodMemory", "resourceQuotaCpu", "resourceQuotaMemory"]
+)
+const updatableOfQueue = ["id", "name", "isDefault", "astroMachine", "minWorkerCount", "maxWorkerCount"].concat(
+  ["workerConcurrency", "podEphemeralStorage"]
+)
+
+const gone = (self: Effect.Effect<void, ProviderError>) =>
+  Effect.catchIf(self, (error) => error.kind === "notFound", () => Effect.void)
+
+/** A token that has expired is not worth a request. */
+const checkExpiry = (token: Redacted.Redacted): Effect.Effect<void, ProviderError> =>
+  Effect.flatMap(
+    Clock.currentTimeMillis,
+    (now) =>
+      Option.match(Option.filter(AstroCredentials.claims(token).expiresAt, (end) => end <= now), {
+        onNone: () => Effect.void,
+        onSome: (end) => AstroError.tokenExpired(`the token expired at ${DateTime.formatIso(DateTime.unsafeMake(end))}`)
+      })
+  )

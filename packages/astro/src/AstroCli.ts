@@ -27,6 +27,7 @@ import * as Scope from "effect/Scope"
 import type { AstroConfig } from "./AstroConfig.js"
 import * as AstroHome from "./internal/astroHome.js"
 import * as CliAnswer from "./internal/cliAnswer.js"
+import { noFolder } from "./internal/dagFolder.js"
 
 /**
  * The astro CLI cannot be used, or did not do what it was asked to.
@@ -304,6 +305,15 @@ export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, never, AstroCli
   Effect.map(AstroCli, ({ httpClient }) => httpClient)
 )
 
+/**
+ * What `.astro/config.yaml` has to say in an `ASTRO_HOME`, so that the program uses this account, asks nothing and logs in nowhere. It
+ * holds the token.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const configText: (account: AstroConfig) => string = AstroHome.configText
+
 // internal
 
 interface Found {
@@ -348,11 +358,7 @@ const copyOf = (dags: string, home: AstroHome.Home) =>
     const { join } = yield* Path.Path
     const project = join(home.path, "project")
     if (!(yield* Effect.orElseSucceed(fs.exists(dags), () => false))) {
-      return yield* new AstroCliError({
-        kind: "refused",
-        detail: `the folder of the DAGs, ${dags}, is not there`,
-        remedy: "Set AIRFLOW_DAG_PATH to the folder that holds them."
-      })
+      return yield* new AstroCliError(noFolder(dags))
     }
     return yield* Effect.gen(function*() {
       yield* fs.makeDirectory(join(project, ".astro"), { recursive: true })

@@ -23,7 +23,31 @@ export interface AstroConfig {
   readonly workspaceId: string
   /** Found out where it is not given. */
   readonly organizationId: Option.Option<string>
+  /** What another process of this run has found out (see `AstroAccount`), so that this one need not. */
+  readonly checked?: Option.Option<string> | undefined
+  /** Default: what keeps below Astro's own limits. */
+  readonly rates?: Rates | undefined
 }
+
+/**
+ * How many requests with one token a process sends in a second; as many may come at once.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Rates {
+  readonly get: number
+  readonly post: number
+  readonly delete: number
+}
+
+/**
+ * The variable by which the processes of a run get to know that the account was checked.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const accountVariable = "AIRFLOW_RESOURCE_ACCOUNT"
 
 // a variable that is set to nothing counts as not set
 const text = (name: string) => Config.nonEmptyString(name)
@@ -51,7 +75,8 @@ export const config: Config.Config<AstroConfig> = Config.all({
     )
   ),
   workspaceId: text("ASTRO_WORKSPACE_ID"),
-  organizationId: Config.option(text("ASTRO_ORGANIZATION_ID"))
+  organizationId: Config.option(text("ASTRO_ORGANIZATION_ID")),
+  checked: Config.option(text(accountVariable))
 })
 
 /**

@@ -3,14 +3,23 @@
  *
  * @since 0.1.0
  */
-import { DagDelivery, DeliveryError } from "@airflow-resource/core/DagDelivery"
+import { DagDelivery, DeliveryError, type Target } from "@airflow-resource/core/DagDelivery"
+import type { DeploymentId } from "@airflow-resource/core/Deployment"
 import { DeploymentProvider, type ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import * as PinnedClock from "@airflow-resource/core/PinnedClock"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import { AstroCli, type AstroCliError } from "./AstroCli.js"
+import type { AstroConfig } from "./AstroConfig.js"
+import * as Deploy from "./internal/deploy.js"
 
 /**
- * Each lease gets the DAGs of a folder, put there with the lease's own token by `astro deploy --dags`.
+ * Each lease gets the DAGs of a folder, put there with the lease's own token by `astro deploy --dags`, and has them once Astro says that
+ * they are in force.
  *
  * @example
  * ```ts
@@ -27,31 +36,91 @@ export const layer = (
 ): Layer.Layer<DagDelivery, never, AstroCli | DeploymentProvider> =>
   Layer.effect(
     DagDelivery,
+    Effect.flatMap(AstroCli, ({ deployDags }) =>
+      make(({ accessToken, deploymentId }, organizationId) =>
+        deployDags({ deploymentId, organizationId, token: accessToken, dags })
+      ))
+  )
+
+/**
+ * The same without the astro CLI.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerApi = (
+  { apiUrl, dags, rates }: Pick<AstroConfig, "apiUrl" | "rates"> & { readonly dags: string }
+): Layer.Layer<DagDelivery, never, DeploymentProvider | HttpClient.HttpClient | FileSystem.FileSystem> =>
+  Layer.effect(
+    DagDelivery,
     Effect.gen(function*() {
-      const { deployDags } = yield* AstroCli
-      const { ready } = yield* DeploymentProvider
-      return DagDelivery.of({
-        deliver: ({ accessToken, deploymentId, onWait }) =>
-          Effect.gen(function*() {
-            const { organizationId } = yield* ready
-            yield* onWait("the DAGs are being deployed")
-            yield* deployDags({ deploymentId, organizationId, token: accessToken, dags })
-            return { lost: Effect.never }
-          }).pipe(Effect.mapError(toDeliveryError))
-      })
+      const [http, fs] = yield* Effect.all([HttpClient.HttpClient, FileSystem.FileSystem])
+      return yield* make(({ accessToken, deploymentId }, organizationId) =>
+        Deploy.dags({ apiUrl, rates, token: accessToken, organizationId, deploymentId, dags }).pipe(
+          Effect.scoped,
+          Effect.provideService(HttpClient.HttpClient, http),
+          Effect.provideService(FileSystem.FileSystem, fs)
+        )
+      )
     })
   )
 
 // internal
 
-const toDeliveryError = ({ detail, kind, remedy }: AstroCliError | ProviderError) =>
-  new DeliveryError({ kind: kinds[kind] ?? "invalid", operation: "deploy the DAGs", detail, remedy })
+type Refusal = AstroCliError | ProviderError | Deploy.DagsMissing
 
-const kinds: Partial<Record<AstroCliError["kind"] | ProviderError["kind"], DeliveryError["kind"]>> = {
+/** `deploy` answers with the version of what it has put there. */
+const make = (
+  deploy: (target: Target, organizationId: string) => Effect.Effect<string, Refusal>
+): Effect.Effect<typeof DagDelivery.Service, never, DeploymentProvider> =>
+  Effect.gen(function*() {
+    const pin = yield* PinnedClock.pin
+    const provider = yield* DeploymentProvider
+    return DagDelivery.of({
+      deliver: (target) =>
+        pin(
+          Effect.gen(function*() {
+            const { organizationId } = yield* provider.ready
+            yield* target.onWait("the DAGs are being deployed")
+            const version = yield* deploy(target, organizationId)
+            yield* inForce(provider, target.deploymentId, version)
+            return { lost: Effect.never }
+          }).pipe(Effect.mapError((error) => error._tag === "DeliveryError" ? error : toDeliveryError(error)))
+        )
+    })
+  })
+
+const rolloutTimeout = Duration.minutes(5)
+
+const inForce = (provider: typeof DeploymentProvider.Service, id: DeploymentId, version: string) =>
+  provider.get(id).pipe(
+    Effect.repeat({
+      until: ({ dagVersion }) => dagVersion === version,
+      schedule: Schedule.union(Schedule.exponential("250 millis"), Schedule.spaced("5 seconds"))
+    }),
+    Effect.timeoutFail({
+      duration: rolloutTimeout,
+      onTimeout: () =>
+        new DeliveryError({
+          kind: "timeout",
+          operation,
+          detail: `they were uploaded, and not in force ${Duration.format(rolloutTimeout)} later`,
+          remedy: "Try again; if it stays, look at the deployment's page, Deploy History."
+        })
+    })
+  )
+
+const operation = "deploy the DAGs"
+
+const toDeliveryError = ({ detail, kind, remedy }: Refusal) =>
+  new DeliveryError({ kind: kinds[kind] ?? "invalid", operation, detail, remedy })
+
+const kinds: Partial<Record<Refusal["kind"], DeliveryError["kind"]>> = {
   notLoggedIn: "unauthorized",
   tokenExpired: "unauthorized",
   unauthorized: "unauthorized",
   forbidden: "forbidden",
+  notFound: "notFound",
   rateLimited: "rateLimited",
   unreachable: "unreachable",
   hangs: "timeout",

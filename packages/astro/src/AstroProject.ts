@@ -7,9 +7,11 @@ import { ProjectDirectory, ProjectError } from "@airflow-resource/core/ProjectDi
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { AstroCli } from "./AstroCli.js"
+import * as OwnFolder from "./internal/ownFolder.js"
 
 interface NewProject {
   readonly folder: string
@@ -24,10 +26,14 @@ const make = (
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
+    const newFolder = Effect.provide(
+      OwnFolder.make("airflow-resource-project-"),
+      Context.pick(FileSystem.FileSystem, Path.Path)(yield* Effect.context<FileSystem.FileSystem | Path.Path>())
+    )
     return ProjectDirectory.of({
       make: ({ name, runtimeVersion }) =>
         Effect.gen(function*() {
-          const folder = path.join(yield* fs.makeTempDirectoryScoped({ prefix: "airflow-resource-" }), name)
+          const folder = path.join(yield* newFolder, name)
           yield* fs.makeDirectory(folder)
           const template = Effect.gen(function*() {
             yield* Effect.forEach(folders, (part) => fs.makeDirectory(path.join(folder, part), { recursive: true }))
@@ -74,6 +80,39 @@ export const layerCli: Layer.Layer<ProjectDirectory, never, AstroCli | FileSyste
         )
     )
   )
+
+/**
+ * Copies the DAGs of a folder, where there is one, into every project that a layer makes.
+ *
+ * @example
+ * ```ts
+ * import * as AstroProject from "@airflow-resource/astro/AstroProject"
+ *
+ * export const projects = AstroProject.withDags(AstroProject.layer, "/home/me/project/dags")
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withDags = <E, R>(
+  projects: Layer.Layer<ProjectDirectory, E, R>,
+  dags: string
+): Layer.Layer<ProjectDirectory, E, R | FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(
+    ProjectDirectory,
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const { make } = yield* ProjectDirectory
+      const copyInto = (project: string) =>
+        Effect.whenEffect(fs.copy(dags, path.join(project, "dags"), { overwrite: true }), fs.exists(dags)).pipe(
+          Effect.mapError((error) =>
+            new ProjectError({ detail: `the DAGs of ${dags} cannot be copied (${error.message})` })
+          )
+        )
+      return ProjectDirectory.of({ make: (options) => Effect.tap(make(options), (project) => copyInto(project.path)) })
+    })
+  ).pipe(Layer.provide(projects))
 
 // internal
 

@@ -1,8 +1,8 @@
-import { AstroApi } from "@airflow-resource/astro"
+import { AstroAccount, AstroApi } from "@airflow-resource/astro"
 import { Deployment, DeploymentProvider } from "@airflow-resource/core"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, TestClock } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, Redacted, TestClock } from "effect"
 import { inspect } from "node:util"
 
 const canary = "canary-5d1f0c"
@@ -40,15 +40,17 @@ const token = (exp: number) => `e30.${Buffer.from(JSON.stringify({ exp, canary }
 /** Answers by a table, the last answer again and again; a route that is not in it dies. */
 const against = (
   table: Record<string, ReadonlyArray<Answer>>,
-  options: { readonly token?: string; readonly organizationId?: string } = {}
+  options: { readonly token?: string; readonly organizationId?: string; readonly checked?: string } = {}
 ) => {
   const sent: Array<string> = []
+  const bodies: Array<unknown> = []
   const http = HttpClient.make((request, url) =>
     Effect.suspend(() => {
       const route = `${request.method} ${url.pathname.replace(/^\/v1/, "")}`
       const answers = { ...account, ...table }[route]
       const count = sent.filter((earlier) => earlier === route).length
       sent.push(route)
+      if (request.body._tag === "Uint8Array") bodies.push(JSON.parse(new TextDecoder().decode(request.body.body)))
       const answer = answers?.[Math.min(count, answers.length - 1)]
       if (answer === undefined) return Effect.dieMessage(`${route} is not stubbed`)
       return respond(request, answer)
@@ -58,9 +60,10 @@ const against = (
     apiUrl: "https://astro.invalid",
     token: Redacted.make(options.token ?? canary),
     workspaceId: "ws",
-    organizationId: Option.fromNullable(options.organizationId)
+    organizationId: Option.fromNullable(options.organizationId),
+    checked: Option.fromNullable(options.checked)
   }).pipe(Layer.provide(Layer.succeed(HttpClient.HttpClient, http)))
-  return { layer, sent, count: (route: string) => sent.filter((one) => one === route).length }
+  return { layer, sent, bodies, count: (route: string) => sent.filter((one) => one === route).length }
 }
 
 const respond = (request: HttpClientRequest.HttpClientRequest, answer: Answer) => {
@@ -198,10 +201,60 @@ describe("AstroApi names what is wrong", () => {
     ["another refusal", () => creating(refusal(400, "description is odd")), create, "invalid", /description is odd/],
     [
       "no development deployment",
-      () => creating({ status: 200, body: { ...deploymentBody, isDevelopmentMode: false } }),
+      () =>
+        against({
+          "POST /organizations/org/deployments": [{
+            status: 200,
+            body: { ...deploymentBody, isDevelopmentMode: false }
+          }],
+          [`DELETE ${path}`]: [{ status: 204 }]
+        }),
       create,
-      "invalid",
-      /development/
+      "notDevelopment",
+      /development.*deleted again/
+    ],
+    [
+      "no development deployment that cannot be deleted either",
+      () =>
+        against({
+          "POST /organizations/org/deployments": [{
+            status: 200,
+            body: { ...deploymentBody, isDevelopmentMode: false }
+          }],
+          [`DELETE ${path}`]: [refusal(403, "Forbidden")]
+        }),
+      create,
+      "notDevelopment",
+      /Delete pool-1 in Astro's UI/
+    ],
+    [
+      "one to hibernate that is no development deployment",
+      () =>
+        against({
+          [`POST ${path}/hibernation-override`]: [
+            refusal(400, "Invalid request: Hibernation is only available for Deployments in development mode")
+          ]
+        }),
+      ({ hibernate }) => hibernate(id),
+      "notDevelopment",
+      /use another one/
+    ],
+    [
+      "an organization that is suspended",
+      () =>
+        against({
+          "GET /organizations": [{ status: 200, body: { organizations: [{ id: "org", status: "SUSPENDED" }] } }]
+        }),
+      ({ ready }) => ready,
+      "suspended",
+      /org is suspended.*active again/
+    ],
+    [
+      "an organization that was suspended meanwhile",
+      () => creating(refusal(403, "Organization is inactive. Please contact Astronomer support.")),
+      create,
+      "suspended",
+      /active again/
     ],
     [
       "an unknown deployment",
@@ -240,10 +293,10 @@ describe("AstroApi names what is wrong", () => {
 
   it.effect("a token that has expired, without asking", () =>
     Effect.gen(function*() {
-      const server = against({}, { token: token(-60) })
+      const server = against({}, { token: token(0) })
       const error = yield* errorOf(server, ({ ready }) => ready)
       assert.strictEqual(error.kind, "tokenExpired")
-      assert.include(error.message, "1969-12-31T23:59:00")
+      assert.include(error.message, "1970-01-01T00:00:00")
       assert.deepStrictEqual(server.sent, [])
     }))
 })
@@ -294,6 +347,36 @@ describe("AstroApi repeats", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).name, "pool-1")
     }))
 
+  it.effect("nothing that the rate limit kept out for longer than the ledger expects", () =>
+    Effect.gen(function*() {
+      const server = creating(refusal(429, "slow down", { "retry-after": "45" }))
+      const error = yield* errorOf(server, create)
+      assert.strictEqual(error.kind, "rateLimited")
+      assert.deepStrictEqual(error.retryAfter, Duration.seconds(45))
+      assert.strictEqual(server.count("POST /organizations/org/deployments"), 1)
+    }))
+
+  it.effect("no check of the account that another process made with the same configuration", () =>
+    Effect.gen(function*() {
+      const config = {
+        apiUrl: "https://astro.invalid",
+        token: Redacted.make(canary),
+        workspaceId: "ws",
+        organizationId: Option.none()
+      }
+      const found = { host: "astro.invalid", organizationId: "org", workspaceId: "ws" }
+      const checked = yield* AstroAccount.encode(config, found)
+      assert.notInclude(checked, canary)
+      const server = against({}, { checked })
+      assert.deepStrictEqual(yield* exitOf(server, ({ ready }) => ready), Exit.succeed(found))
+      assert.deepStrictEqual(server.sent, [])
+      const other = against({}, { checked, token: "another" })
+      assert.deepStrictEqual(yield* exitOf(other, ({ ready }) => ready), Exit.succeed(found))
+      assert.lengthOf(other.sent, 2)
+      const late = against({}, { checked, token: token(0) })
+      assert.strictEqual((yield* errorOf(late, ({ ready }) => ready)).kind, "tokenExpired")
+    }))
+
   it.effect("no check of the account that went well, however many ask at once", () =>
     Effect.gen(function*() {
       const server = against({ "GET /organizations": [refusal(403, "no"), ...(account["GET /organizations"] ?? [])] })
@@ -304,6 +387,113 @@ describe("AstroApi repeats", () => {
         }))
       assert.isTrue(Exit.isSuccess(exit))
       assert.strictEqual(server.count("GET /organizations"), 2)
+    }))
+})
+
+describe("AstroApi keeps below Astro's limits", () => {
+  for (
+    const [method, limit, call] of [
+      ["GET", 25, ({ get }) => get(id)],
+      ["POST", 10, ({ wake }) => wake(id)],
+      ["DELETE", 5, (provider) => provider.delete(id)]
+    ] as ReadonlyArray<
+      readonly [
+        string,
+        number,
+        (provider: typeof DeploymentProvider.DeploymentProvider.Service) => Effect.Effect<unknown, unknown>
+      ]
+    >
+  ) {
+    it.effect(`for ${method}, in every second`, () =>
+      Effect.gen(function*() {
+        const server = against({
+          [`GET ${path}`]: [{ status: 200, body: deploymentBody }],
+          [`POST ${path}/hibernation-override`]: [{ status: 200, body: {} }],
+          [`DELETE ${path}`]: [{ status: 204 }]
+        })
+        const count = () => server.sent.filter((route) => route.startsWith(method) && route.includes(path)).length
+        yield* Effect.fork(
+          Effect.flatMap(DeploymentProvider.DeploymentProvider, (provider) =>
+            Effect.zipRight(
+              provider.ready,
+              Effect.all(Array.from({ length: 60 }, () => call(provider)), { concurrency: "unbounded" })
+            )).pipe(Effect.provide(server.layer))
+        )
+        const counts: Array<number> = []
+        for (let tenth = 0; tenth < 50; tenth++) {
+          counts.push(count())
+          yield* TestClock.adjust("100 millis")
+        }
+        const inASecond = counts.flatMap((sent, at) => at < 10 ? [] : [sent - (counts[at - 10] ?? 0)])
+        assert.isBelow(Math.max(count() === 0 ? Infinity : 0, counts[9] ?? 0, ...inASecond), limit)
+        assert.isAbove(counts[40] ?? 0, counts[20] ?? 0, "and goes on")
+      }))
+  }
+})
+
+describe("AstroApi sets variables", () => {
+  const configuration = {
+    ...deploymentBody,
+    type: "STANDARD",
+    workspaceId: "ws",
+    executor: "CELERY",
+    schedulerSize: "SMALL",
+    description: "the marker",
+    contactEmails: [],
+    isCicdEnforced: false,
+    isDagDeployEnabled: true,
+    isHighAvailability: false,
+    scalingSpec: { hibernationSpec: { override: { isHibernating: true } } },
+    workerQueues: [{ id: "q", name: "default", isDefault: true, astroMachine: "A5", podCpu: "1", somethingNew: 1 }],
+    environmentVariables: [
+      { key: "KEPT", isSecret: false, value: "1", updatedAt: "2026-01-01T00:00:00Z" },
+      { key: "HIDDEN", isSecret: true },
+      { key: "OLD", isSecret: false, value: "old" }
+    ]
+  }
+
+  it.effect("with everything else as it is", () =>
+    Effect.gen(function*() {
+      const server = against({
+        [`GET ${path}`]: [{ status: 200, body: configuration }],
+        [`POST ${path}`]: [{ status: 200, body: configuration }]
+      })
+      yield* exitOf(server, ({ setVariables }) =>
+        setVariables(id, { OLD: "new", KEY: Redacted.make("hush"), HIDDEN: "x" }))
+      assert.deepStrictEqual(server.bodies, [{
+        type: "STANDARD",
+        name: "pool-1",
+        description: "the marker",
+        workspaceId: "ws",
+        executor: "CELERY",
+        schedulerSize: "SMALL",
+        contactEmails: [],
+        isCicdEnforced: false,
+        isDagDeployEnabled: true,
+        isHighAvailability: false,
+        isDevelopmentMode: true,
+        workerQueues: [{ id: "q", name: "default", isDefault: true, astroMachine: "A5" }],
+        environmentVariables: [
+          { key: "KEPT", isSecret: false, value: "1" },
+          { key: "OLD", isSecret: false, value: "new" },
+          { key: "KEY", isSecret: true, value: "hush" },
+          { key: "HIDDEN", isSecret: true, value: "x" }
+        ]
+      }])
+    }))
+
+  it.effect("not at all where nothing would change, which spares a restart", () =>
+    Effect.gen(function*() {
+      const server = reading({ status: 200, body: configuration })
+      const exit = yield* exitOf(server, ({ setVariables }) => setVariables(id, { OLD: "old" }))
+      assert.deepStrictEqual(
+        exit,
+        Exit.succeed([
+          { key: "KEPT", isSecret: false, value: "1" },
+          { key: "HIDDEN", isSecret: true },
+          { key: "OLD", isSecret: false, value: "old" }
+        ])
+      )
     }))
 })
 

@@ -26,7 +26,7 @@ describe("GithubConfig", () => {
         GITHUB_API_URL: "https://ghe.example.com/api/v3"
       })
       assert.strictEqual(config.dagPath, "src/dags")
-      assert.deepStrictEqual(config.apiUrl, Option.some("https://ghe.example.com/api/v3"))
+      assert.strictEqual(Option.getOrNull(config.apiUrl), "https://ghe.example.com/api/v3")
     }))
 
   it.effect("names everything that is missing, and explains every variable", () =>

@@ -23,6 +23,14 @@ export const tokenExpired = (detail: string, status?: number) =>
     ...(status === undefined ? {} : { status })
   })
 
+export const suspended = (operation: string, detail: string, status?: number) =>
+  make(operation, {
+    kind: "suspended",
+    detail,
+    remedy: "Ask Astronomer's support, or whoever pays for it: nothing works until the organization is active again.",
+    ...(status === undefined ? {} : { status })
+  })
+
 export const fromTransport = (operation: string, error: HttpClientError): ProviderError =>
   error.cause instanceof AstroCliError ? fromCli(operation, error.cause) : make(operation, {
     kind: "unreachable",
@@ -34,9 +42,9 @@ const fromCli = (operation: string, { detail, kind, remedy }: AstroCliError): Pr
   make(operation, { kind: kinds[kind], detail: `the astro CLI cannot be used: ${detail}`, remedy })
 
 const kinds: Record<AstroCliError["kind"], ProviderError["kind"]> = {
-  notFound: "invalid",
-  unusable: "invalid",
-  tooOld: "invalid",
+  notFound: "unusable",
+  unusable: "unusable",
+  tooOld: "unusable",
   notLoggedIn: "unauthorized",
   hangs: "timeout",
   timeout: "timeout",
@@ -106,6 +114,7 @@ const classify = (operation: string, { headers, status, text }: Answer): Provide
     )
   }
   if (body === undefined && isHtml(text)) return html(operation, status)
+  if (/organization is (?:inactive|suspended)/i.test(detail)) return suspended(operation, detail, status)
   if (status === 401) {
     return /expired/i.test(detail)
       ? tokenExpired(detail, status)
@@ -127,6 +136,9 @@ const classify = (operation: string, { headers, status, text }: Answer): Provide
   if (status >= 500) return fail("server", "Try again; if it stays, look at https://cloudstatus.astronomer.io.")
   if (/already exists/i.test(detail)) {
     return fail("nameTaken", "Another deployment has this name: rename it, or set AIRFLOW_RESOURCE_POOL.")
+  }
+  if (/development mode|development deployment/i.test(detail)) {
+    return fail("notDevelopment", "Only deployments that were made in development mode can hibernate: use another one.")
   }
   if (/runtime/i.test(detail)) return fail("unknownRuntime", "Set ASTRO_RUNTIME_VERSION to one that Astro offers.")
   if (/region|cloud ?provider/i.test(detail)) {

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { AstroConfig } from "../AstroConfig.js"
+import * as OwnFolder from "./ownFolder.js"
 
 /** Variables of ours that a child gets too; Go reads them as Node does. */
 const passed = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"].concat(
@@ -27,7 +28,7 @@ export const make = (
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const { join } = yield* Path.Path
-    const path = yield* fs.makeTempDirectoryScoped({ prefix: "airflow-resource-astro-" })
+    const path = yield* OwnFolder.make("airflow-resource-astro-")
     yield* fs.makeDirectory(join(path, ".astro"), { mode: 0o700 })
     yield* fs.writeFileString(join(path, ".astro", "config.yaml"), configText(account), { mode: 0o600 })
     return {

@@ -1,0 +1,171 @@
+/**
+ * What a token for Astro says of itself, and what Astro says of it. Signatures are Astro's to verify: nothing here proves anything.
+ *
+ * @since 0.1.0
+ */
+import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { AstroConfig } from "./AstroConfig.js"
+import * as Transport from "./internal/transport.js"
+
+/**
+ * Whose a token is. `opaque`: it is none of Astro's form, and only Astro can tell.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Kind = "user" | "organization" | "workspace" | "deployment" | "opaque"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Claims {
+  readonly kind: Kind
+  /** Milliseconds since 1970. `None`: never, as far as it says. */
+  readonly expiresAt: Option.Option<number>
+  readonly apiTokenId: Option.Option<string>
+  readonly organizationId: Option.Option<string>
+  readonly workspaceId: Option.Option<string>
+}
+
+/**
+ * Reads a token, whatever it is. A claim of the wrong type counts as missing.
+ *
+ * @example
+ * ```ts
+ * import * as AstroCredentials from "@airflow-resource/astro/AstroCredentials"
+ * import * as Option from "effect/Option"
+ * import type * as Redacted from "effect/Redacted"
+ *
+ * export const hasExpired = (token: Redacted.Redacted, now: number) =>
+ *   Option.exists(AstroCredentials.claims(token).expiresAt, (end) => end <= now)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const claims = (token: Redacted.Redacted): Claims => {
+  const payload = Schema.decodeOption(Payload)(Redacted.value(token).split(".")[1] ?? "")
+  const said = Option.getOrElse(payload, (): Record<string, unknown> => ({}))
+  const permissions = Array.isArray(said.permissions) ? said.permissions.filter(Predicate.isString) : []
+  const permitted = (name: string) =>
+    Option.fromNullable(permissions.filter((one) => one.startsWith(`${name}:`)).at(-1)?.slice(name.length + 1))
+  const apiTokenId = Option.orElse(
+    Option.liftPredicate(Predicate.isString)(said.apiTokenId),
+    () => permitted("apiTokenId")
+  )
+  const workspaceId = permitted("workspaceId")
+  return {
+    kind: Option.isNone(payload)
+      ? "opaque"
+      : Option.isNone(apiTokenId)
+      ? "user"
+      : Option.isSome(permitted("deploymentId"))
+      ? "deployment"
+      : Option.isSome(workspaceId)
+      ? "workspace"
+      : "organization",
+    expiresAt: Option.map(Option.liftPredicate(isTime)(said.exp), (seconds) => seconds * 1000),
+    apiTokenId,
+    organizationId: permitted("organizationId"),
+    workspaceId
+  }
+}
+
+/**
+ * - `owner`: may do all that a lease needs, and give it a token of its own
+ * - `operator`: may not give it a token of its own
+ * - `none`: may not make deployments
+ * - `unknown`: Astro does not tell this token
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Rights {
+  readonly level: "owner" | "operator" | "none" | "unknown"
+  /** As Astro names them. */
+  readonly roles: ReadonlyArray<string>
+}
+
+/**
+ * Asks Astro what the token may do in the workspace: one request, which changes nothing.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const rights = (
+  account: Pick<AstroConfig, "apiUrl" | "token" | "workspaceId">,
+  organizationId: string
+): Effect.Effect<Rights, ProviderError, HttpClient.HttpClient> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { apiTokenId, kind } = claims(account.token)
+    if (kind === "opaque") return unknown
+    const { read } = yield* Transport.make(account)
+    const operation = "look at the token's roles"
+    const roles = Option.match(apiTokenId, {
+      onSome: (id) =>
+        Effect.map(
+          read(operation, `/organizations/${organizationId}/tokens/${encodeURIComponent(id)}`, ApiToken),
+          ({ roles, scope }) => roles ?? (scope === "DEPLOYMENT" ? [{ role: "DEPLOYMENT_ADMIN", entityId: "" }] : [])
+        ),
+      onNone: () =>
+        Effect.map(read(operation, "/users/self", User), ({ roles }) =>
+          roles.map(({ role, scope }) => ({ role, entityId: scope?.entityId })))
+    })
+    return rightsOf(yield* roles, account.workspaceId)
+  })).pipe(
+    // who may not look at itself may still be an operator
+    Effect.catchIf(({ kind }) =>
+      kind === "forbidden" || kind === "notFound", () => Effect.succeed(unknown))
+  )
+
+// internal
+
+const Payload = Schema.compose(
+  Schema.StringFromBase64Url,
+  Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+)
+
+/** In seconds, within what a date can be. */
+const isTime = (value: unknown): value is number => Predicate.isNumber(value) && value >= 0 && value <= 8.64e12
+
+const ApiToken = Schema.Struct({
+  scope: Schema.optional(Schema.String),
+  roles: Schema.optional(Schema.Array(Schema.Struct({ role: Schema.String, entityId: Schema.String })))
+})
+
+const User = Schema.Struct({
+  roles: Schema.optionalWith(
+    Schema.Array(Schema.Struct({
+      role: Schema.String,
+      scope: Schema.optional(Schema.Struct({ entityId: Schema.optional(Schema.String) }))
+    })),
+    { default: () => [] }
+  )
+})
+
+const unknown: Rights = { level: "unknown", roles: [] }
+
+const rightsOf = (
+  all: ReadonlyArray<{ readonly role: string; readonly entityId: string | undefined }>,
+  workspaceId: string
+): Rights => {
+  const roles = all.flatMap(({ entityId, role }) =>
+    role.startsWith("WORKSPACE_") && entityId !== workspaceId ? [] : [role]
+  )
+  const has = (...names: ReadonlyArray<string>) => names.some((name) => roles.includes(name))
+  const level = has("ORGANIZATION_OWNER", "WORKSPACE_OWNER")
+    ? "owner"
+    : has("WORKSPACE_OPERATOR")
+    ? "operator"
+    : has("WORKSPACE_AUTHOR", "WORKSPACE_MEMBER", "WORKSPACE_ACCESSOR", "DEPLOYMENT_ADMIN")
+    ? "none"
+    : "unknown"
+  return { level, roles }
+}

@@ -1,0 +1,55 @@
+import { AstroProject } from "@airflow-resource/astro"
+import { Host, ProjectDirectory } from "@airflow-resource/core"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { spawnSync } from "node:child_process"
+import { dirname } from "node:path"
+
+const project = Effect.flatMap(
+  ProjectDirectory.ProjectDirectory,
+  ({ make }) => make({ name: "one", runtimeVersion: "13.1.0" })
+)
+
+const projects = AstroProject.layer.pipe(Layer.provideMerge(NodeContext.layer))
+
+describe("temporary folders", () => {
+  it.scoped("of a process that was killed are removed by the next; those of others stay", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const { owner } = yield* Host.live
+      // a pid that was just used is nobody's
+      const dead = { ...owner, pid: spawnSync("true").pid, startedAt: "1" }
+      const abandoned = (by: unknown) =>
+        Effect.tap(
+          fs.makeTempDirectoryScoped({ prefix: "airflow-resource-project-" }),
+          (folder) => fs.writeFileString(`${folder}/owner.json`, JSON.stringify(by))
+        )
+      const left = yield* abandoned(dead)
+      const kept = yield* Effect.all([abandoned(owner), abandoned({ ...dead, host: "elsewhere" }), abandoned("what?")])
+      yield* project
+      assert.isFalse(yield* fs.exists(left))
+      for (const folder of kept) assert.isTrue(yield* fs.exists(folder), folder)
+      // the scope's finalizer expects it
+      yield* fs.makeDirectory(left)
+    }).pipe(Effect.provide(projects)))
+})
+
+describe("a project with DAGs", () => {
+  it.scoped("has them beside its own, and none where there is no folder", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const dags = yield* fs.makeTempDirectoryScoped()
+      yield* fs.makeDirectory(`${dags}/shop`)
+      yield* fs.writeFileString(`${dags}/shop/orders.py`, "# a DAG\n")
+      const made = yield* Effect.provide(project, AstroProject.withDags(projects, dags))
+      assert.strictEqual(yield* fs.readFileString(`${made.path}/dags/shop/orders.py`), "# a DAG\n")
+      assert.isTrue(yield* fs.exists(`${made.path}/dags/exampledag.py`))
+      const without = yield* Effect.provide(project, AstroProject.withDags(projects, `${dirname(dags)}/not there`))
+      assert.deepStrictEqual((yield* fs.readDirectory(`${without.path}/dags`)).sort(), [
+        ".airflowignore",
+        "exampledag.py"
+      ])
+    }).pipe(Effect.provide(NodeContext.layer)))
+})
