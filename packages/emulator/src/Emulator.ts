@@ -24,7 +24,7 @@ import type * as AuditLog from "./AuditLog.js"
 import * as Dags from "./Dags.js"
 import * as Faults from "./Faults.js"
 import * as AirflowServer from "./internal/AirflowServer.js"
-import * as AstroServer from "./internal/AstroServer.js"
+import * as Astro from "./internal/astro/Routes.js"
 import * as GithubServer from "./internal/GithubServer.js"
 import * as Wire from "./internal/Http.js"
 import * as Ingress from "./internal/Ingress.js"
@@ -32,6 +32,7 @@ import * as SealedBox from "./internal/SealedBox.js"
 import * as Send from "./internal/Send.js"
 import * as World from "./internal/World.js"
 import * as Power from "./Power.js"
+import * as Quirks from "./Quirks.js"
 
 /**
  * @since 0.1.0
@@ -60,14 +61,29 @@ export interface Options {
     /** The whole header: `Basic …` for Airflow 2, `Bearer …` for Airflow 3. */
     readonly authorization: string
   }
-  /** What the Astro token may do: an operator may not create or delete API tokens. */
-  readonly tokenRights?: "owner" | "operator"
+  /** What the Astro token may do: an operator may not create or delete API tokens, a member may only look. */
+  readonly tokenRights?: Rights
   readonly maxDeployments?: number
+  /**
+   * The organization's state: one that is not active creates no deployments; one that is `INVISIBLE` is not the token's.
+   * `ACTIVE` by default.
+   */
+  readonly organization?: "ACTIVE" | "INACTIVE" | "SUSPENDED" | "INVISIBLE"
+  /** None by default. */
+  readonly quirks?: Quirks.Quirks
   /** New deployments stay `CREATING` for ever. */
   readonly neverHealthy?: boolean
   /** As `owner/name`; `example/dags` by default. */
   readonly repositories?: ReadonlyArray<string>
 }
+
+/**
+ * What a workspace token may do.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Rights = "owner" | "operator" | "member"
 
 /**
  * What health says; what is left out stays as it is.
@@ -90,6 +106,8 @@ export interface Health {
 export interface Service {
   /** `http://127.0.0.1:PORT` */
   readonly url: string
+  /** How many times faster than Astro it is. */
+  readonly speed: number
   /** Stands for `https://api.astronomer.io`: what comes after it starts with `/v1`. */
   readonly astroApiUrl: string
   /** Stands for `https://api.github.com`. */
@@ -103,7 +121,7 @@ export interface Service {
   readonly repository: string
   /** One more workspace token; with `expiresIn: 0` an expired one. */
   readonly mintAstroToken: (
-    options?: { readonly expiresIn?: Duration.DurationInput; readonly rights?: "owner" | "operator" }
+    options?: { readonly expiresIn?: Duration.DurationInput; readonly rights?: Rights }
   ) => Effect.Effect<Redacted.Redacted>
   /** One more GitHub token; without rights it does not see the repositories. */
   readonly mintGithubToken: (rights: "write" | "read" | "none") => Effect.Effect<Redacted.Redacted>
@@ -208,15 +226,14 @@ export const layer = (options: Options = {}): Layer.Layer<Emulator, EmulatorErro
 
 const makeService = (world: World.World, options: Options, clock: Clock.Clock, startedAt: number): Service => {
   const withNow = <A>(f: (now: number) => A): Effect.Effect<A> => Effect.map(clock.currentTimeMillis, f)
-  const workspaceToken = (rights: "owner" | "operator", now: number, expiresIn: Duration.DurationInput) =>
+  const workspaceToken = (rights: Rights, now: number, expiresIn: Duration.DurationInput) =>
     Redacted.make(
       World.mint(world, now, {
         name: `workspace ${rights}`,
         description: "",
         scope: "WORKSPACE",
         entityId: world.workspaceId,
-        role: rights === "owner" ? "WORKSPACE_OWNER" : "WORKSPACE_OPERATOR",
-        rights,
+        role: `WORKSPACE_${rights.toUpperCase()}`,
         expiresAt: now + Duration.toMillis(expiresIn)
       }).value
     )
@@ -228,6 +245,7 @@ const makeService = (world: World.World, options: Options, clock: Clock.Clock, s
   const repository = world.repositories[0]?.fullName ?? ""
   return {
     url: world.url,
+    speed: world.speed,
     astroApiUrl: world.url,
     githubApiUrl: `${world.url}/github`,
     organizationId: world.organizationId,
@@ -277,6 +295,7 @@ const makeWorld = (options: Options, url: string, now: number): World.World => {
     startedAt: now,
     speed,
     timings: Power.timings(options.durations ?? {}, speed),
+    quirks: Quirks.resolve(options.quirks ?? {}, speed),
     runtimes: options.runtimes ?? [
       { version: "13.1.0", airflowVersion: "2.11.0" },
       { version: "12.7.1", airflowVersion: "2.10.5" },
@@ -294,6 +313,7 @@ const makeWorld = (options: Options, url: string, now: number): World.World => {
     ],
     maxDeployments: options.maxDeployments ?? Infinity,
     organizationId: ids.id(),
+    organization: options.organization ?? "ACTIVE",
     workspaceId: ids.id(),
     neverHealthy: options.neverHealthy ?? false,
     deploys: [],
@@ -310,7 +330,8 @@ const makeWorld = (options: Options, url: string, now: number): World.World => {
     githubTokens: new Map(),
     secretWrites: [],
     requests: [],
-    faults: []
+    faults: [],
+    buckets: new Map()
   }
 }
 
@@ -461,7 +482,8 @@ const answer = (
   const [first] = request.segments
   const rest = Wire.below(request, 1)
   if (deployment !== undefined) return AirflowServer.handle(world, deployment, rest, now)
-  if (first === "v1") return AstroServer.handle(world, rest, now, caller)
+  const located = Astro.locate(request)
+  if (located !== undefined) return Astro.handle(world, located, now, caller)
   return first === "github" ? GithubServer.handle(world, rest, now) : Wire.gatewayPage(404)
 }
 

@@ -12,7 +12,7 @@ import * as Duration from "effect/Duration"
  * @since 0.1.0
  * @category models
  */
-export type Status = "CREATING" | "DEPLOYING" | "HEALTHY" | "HIBERNATING"
+export type Status = "CREATING" | "DEPLOYING" | "HEALTHY" | "UNHEALTHY" | "UNKNOWN" | "HIBERNATING"
 
 /**
  * How long things take on Astro; the emulator divides all of it by its speed.
@@ -33,6 +33,8 @@ export interface Durations {
   readonly wakeHibernating: Duration.DurationInput
   /** A change of the configuration that restarts Airflow: `DEPLOYING` for this long. */
   readonly update: Duration.DurationInput
+  /** A deploy of DAGs: `DEPLOYING` for this long, while Airflow goes on. */
+  readonly deploy: Duration.DurationInput
   /** How long a deleted token is still accepted. */
   readonly tokenRevocation: Duration.DurationInput
   /** From the trigger, or from unpausing, to the start of a run. */
@@ -54,6 +56,7 @@ export const defaultDurations: Durations = {
   wake: "75 seconds",
   wakeHibernating: "10 seconds",
   update: "30 seconds",
+  deploy: "45 seconds",
   tokenRevocation: 0,
   schedule: "1 second",
   parse: 0,
@@ -82,6 +85,7 @@ export const timings = (durations: Partial<Durations>, speed: number): Timings =
     wake: scaled(all.wake),
     wakeHibernating: scaled(all.wakeHibernating),
     update: scaled(all.update),
+    deploy: scaled(all.deploy),
     tokenRevocation: scaled(all.tokenRevocation),
     schedule: scaled(all.schedule),
     parse: scaled(all.parse),
@@ -114,6 +118,8 @@ export interface Facts {
   readonly overrides: ReadonlyArray<Override>
   /** When a change restarted Airflow. */
   readonly updates: ReadonlyArray<number>
+  /** When DAGs were deployed. */
+  readonly deploys: ReadonlyArray<number>
 }
 
 /**
@@ -123,39 +129,56 @@ export interface Facts {
 export interface Phase {
   readonly from: number
   readonly status: Status
+  /** When the deployment became healthy whose Airflow still runs; `null` where there is none. */
+  readonly up: number | null
 }
 
 /**
- * Every phase these facts lead to, those to come included.
+ * Every phase these facts lead to, those to come included. What starts is `UNHEALTHY` and `UNKNOWN` for a `blip` each before it is
+ * `HEALTHY`.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const timeline = (facts: Facts, timing: Timings): ReadonlyArray<Phase> => {
-  const phases: Array<Phase> = [{ from: facts.createdAt, status: "CREATING" }]
+export const timeline = (facts: Facts, timing: Timings, blip = 0): ReadonlyArray<Phase> => {
+  const phases: Array<Phase> = [{ from: facts.createdAt, status: "CREATING", up: null }]
   if (facts.neverHealthy) return phases
   const wishes = toWishes(facts.overrides)
-  let settledAt = facts.createdAt + timing.create
+  let settledAt = facts.createdAt
+  let up = 0
   let asleep = false
-  phases.push({ from: settledAt, status: "HEALTHY" })
+  const start = (duration: number) => {
+    const ill = settledAt + duration
+    settledAt = ill + 2 * blip
+    up = settledAt
+    if (blip > 0) {
+      phases.push({ from: ill, status: "UNHEALTHY", up: null }, { from: ill + blip, status: "UNKNOWN", up: null })
+    }
+    phases.push({ from: settledAt, status: "HEALTHY", up })
+  }
+  const next = (times: ReadonlyArray<number>) => asleep ? Infinity : times.find((at) => at > settledAt) ?? Infinity
+  start(timing.create)
   for (;;) {
     const turn = firstWish(wishes, settledAt, !asleep)
-    const update = asleep ? Infinity : facts.updates.find((at) => at > settledAt) ?? Infinity
-    if (update < turn) {
+    const update = next(facts.updates)
+    const deploy = next(facts.deploys)
+    if (deploy < Math.min(update, turn)) {
+      settledAt = deploy + timing.deploy
+      phases.push({ from: deploy, status: "DEPLOYING", up }, { from: settledAt, status: "HEALTHY", up })
+    } else if (update < turn) {
       settledAt = update + timing.update
-      phases.push({ from: update, status: "DEPLOYING" }, { from: settledAt, status: "HEALTHY" })
+      up = settledAt
+      phases.push({ from: update, status: "DEPLOYING", up: null }, { from: settledAt, status: "HEALTHY", up })
     } else if (turn === Infinity) {
       return phases
     } else if (asleep) {
-      settledAt = turn + timing.wake
-      phases.push(
-        { from: turn + Math.min(timing.wakeHibernating, timing.wake), status: "DEPLOYING" },
-        { from: settledAt, status: "HEALTHY" }
-      )
+      settledAt = turn
+      phases.push({ from: turn + Math.min(timing.wakeHibernating, timing.wake), status: "DEPLOYING", up: null })
+      start(timing.wake)
       asleep = false
     } else {
       settledAt = turn + timing.hibernate
-      phases.push({ from: settledAt, status: "HIBERNATING" })
+      phases.push({ from: settledAt, status: "HIBERNATING", up: null })
       asleep = true
     }
   }
@@ -168,7 +191,7 @@ export const timeline = (facts: Facts, timing: Timings): ReadonlyArray<Phase> =>
  * @category accessors
  */
 export const phaseAt = (phases: ReadonlyArray<Phase>, now: number): Phase =>
-  phases.filter((phase) => phase.from <= now).at(-1) ?? { from: now, status: "CREATING" }
+  phases.filter((phase) => phase.from <= now).at(-1) ?? { from: now, status: "CREATING", up: null }
 
 /**
  * Whether Airflow answers: some time after the deployment has become healthy.
@@ -177,8 +200,8 @@ export const phaseAt = (phases: ReadonlyArray<Phase>, now: number): Phase =>
  * @category accessors
  */
 export const airflowAnswers = (phases: ReadonlyArray<Phase>, timing: Timings, now: number): boolean => {
-  const phase = phaseAt(phases, now)
-  return phase.status === "HEALTHY" && now >= phase.from + timing.readyAfterHealthy
+  const { up } = phaseAt(phases, now)
+  return up !== null && now >= up + timing.readyAfterHealthy
 }
 
 /**
@@ -188,8 +211,8 @@ export const airflowAnswers = (phases: ReadonlyArray<Phase>, timing: Timings, no
  * @category accessors
  */
 export const schedulerUp = (phases: ReadonlyArray<Phase>, from: number): number => {
-  if (phaseAt(phases, from).status === "HEALTHY") return from
-  return phases.find((phase) => phase.from > from && phase.status === "HEALTHY")?.from ?? Infinity
+  if (phaseAt(phases, from).up !== null) return from
+  return phases.find((phase) => phase.from > from && phase.up !== null)?.from ?? Infinity
 }
 
 /**

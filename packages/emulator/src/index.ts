@@ -32,3 +32,10 @@ export * as Faults from "./Faults.js"
  * @since 0.1.0
  */
 export * as Power from "./Power.js"
+
+/**
+ * What Astro does now and then.
+ *
+ * @since 0.1.0
+ */
+export * as Quirks from "./Quirks.js"

@@ -93,7 +93,7 @@ describe("Astro", () => {
         assert.strictEqual(refused.status, 400, JSON.stringify(fields))
         assert.isNotEmpty(refused.json.fieldErrors)
       }
-      assert.strictEqual((yield* create("two", { workspaceId: "none" })).status, 404)
+      assert.strictEqual((yield* create("two", { workspaceId: "none" })).json.message, "Workspace not found")
       const production = yield* create("two", { isDevelopmentMode: false })
       assert.strictEqual((yield* hibernate(production.json.id, true)).status, 400)
       assert.include((yield* create("three")).json.message, "quota")
@@ -117,6 +117,10 @@ describe("Astro", () => {
       assert.strictEqual((yield* operator.createToken(id)).status, 403)
       const owner = yield* emulator.mintAstroToken()
       assert.strictEqual((yield* astro(emulator, owner).createToken(id)).status, 200)
+      const member = astro(emulator, yield* emulator.mintAstroToken({ rights: "member" }))
+      assert.strictEqual((yield* member.get(id)).status, 200)
+      const refusals = [member.create("two"), member.hibernate(id, true), member.call("DELETE", `deployments/${id}`)]
+      for (const one of refusals) assert.strictEqual((yield* one).status, 403)
     }))
 
   it.scopedLive("issues tokens that look like Astro's and die with their deployment", () =>
@@ -175,6 +179,110 @@ describe("Astro", () => {
       assert.notProperty(updated.json.environmentVariables[1], "value")
       const kept = yield* update([{ key: "B", isSecret: true }])
       assert.deepStrictEqual(kept.json.environmentVariables, [updated.json.environmentVariables[1]])
+    }))
+
+  it.scopedLive("knows worker queues by their ids, and keeps what an update leaves out", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const { call, create } = astro(emulator)
+      const created = (yield* create("one")).json
+      const [standard] = created.workerQueues
+      assert.deepInclude(standard, { name: "default", isDefault: true, podCpu: "1" })
+      const update = (fields: object) =>
+        Effect.map(call("POST", `deployments/${created.id}`, { ...created, ...fields }), ({ json }) => json)
+      const { podCpu: _, podMemory: __, ...sent } = standard
+      const more = { name: "more", isDefault: false, astroMachine: "A5", minWorkerCount: 0, maxWorkerCount: 2 }
+      const two = yield* update({ workerQueues: [{ ...sent, maxWorkerCount: 3 }, { ...more, workerConcurrency: 5 }] })
+      assert.deepStrictEqual(two.workerQueues[0], { ...standard, maxWorkerCount: 3 })
+      assert.match(two.workerQueues[1].id, /^c/)
+      assert.lengthOf((yield* update({ workerQueues: undefined })).workerQueues, 2)
+      assert.lengthOf((yield* update({ executor: "KUBERNETES" })).workerQueues, 0)
+      assert.lengthOf((yield* update({ workerQueues: undefined })).workerQueues, 1)
+    }))
+
+  it.scopedLive("keeps schedules and the override until an update sends others", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const { call, create, hibernate } = astro(emulator)
+      const schedules = [{ hibernateAtCron: "0 20 * * *", wakeAtCron: "0 6 * * *", isEnabled: true }]
+      const { scalingSpec, ...created } =
+        (yield* create("one", { scalingSpec: { hibernationSpec: { schedules } } })).json
+      assert.deepStrictEqual(scalingSpec, { hibernationSpec: { schedules } })
+      yield* hibernate(created.id, true)
+      const update = (fields: object) =>
+        Effect.map(call("POST", `deployments/${created.id}`, { ...created, ...fields }), ({ json }) => json)
+      assert.deepStrictEqual((yield* update({})).scalingSpec.hibernationSpec, {
+        schedules,
+        override: { isActive: true, isHibernating: true }
+      })
+      const override = { isHibernating: false, overrideUntil: "2099-01-01T00:00:00.000Z" }
+      assert.deepStrictEqual(
+        (yield* update({ scalingSpec: { hibernationSpec: { override } } })).scalingSpec.hibernationSpec,
+        { schedules: [], override: { isActive: true, ...override } }
+      )
+      assert.deepStrictEqual((yield* update({ scalingSpec: {} })).scalingSpec, { hibernationSpec: { schedules: [] } })
+      const refused = yield* call("POST", `deployments/${created.id}`, {
+        ...created,
+        scalingSpec: { hibernationSpec: { schedules: [{ isEnabled: true }] } }
+      })
+      assert.strictEqual(refused.status, 400)
+    }))
+
+  it.scopedLive("renames tokens, and gives them roles elsewhere", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const { call, create } = astro(emulator)
+      const { json: { id } } = yield* create("one")
+      const { workspaceId } = emulator
+      const minted = yield* call("POST", "tokens", {
+        name: "w",
+        scope: "WORKSPACE",
+        role: "WORKSPACE_AUTHOR",
+        entityId: workspaceId
+      })
+      const path = `tokens/${minted.json.id}`
+      assert.deepInclude((yield* call("POST", path, { name: "x", description: "d" })).json, {
+        name: "x",
+        description: "d"
+      })
+      assert.strictEqual((yield* call("POST", path, {})).status, 400)
+      const listed = Effect.map(call("GET", `tokens?deploymentId=${id}`), ({ json }) => json.totalCount)
+      assert.strictEqual(yield* listed, 0)
+      const own = { entityType: "WORKSPACE", entityId: workspaceId, role: "WORKSPACE_OWNER" }
+      const roles = [own, { entityType: "DEPLOYMENT", entityId: id, role: "DEPLOYMENT_ADMIN" }]
+      assert.deepStrictEqual((yield* call("POST", `${path}/roles`, { roles })).json, {
+        workspaceRoles: [{ workspaceId, role: "WORKSPACE_OWNER" }],
+        deploymentRoles: [{ deploymentId: id, role: "DEPLOYMENT_ADMIN" }]
+      })
+      assert.strictEqual(yield* listed, 1)
+      const promoted = astro(emulator, Redacted.make(minted.json.token))
+      assert.strictEqual((yield* promoted.createToken(id)).status, 200)
+      yield* call("POST", `${path}/roles`, { roles: [{ ...own, role: "WORKSPACE_MEMBER" }] })
+      assert.strictEqual((yield* promoted.createToken(id)).status, 403)
+      for (const wrong of [[], [{ ...own, role: "KING" }]]) {
+        assert.strictEqual((yield* call("POST", `${path}/roles`, { roles: wrong })).status, 400)
+      }
+    }))
+
+  it.scopedLive("creates nothing in an organization that is not active, and shows none that is not the token's", () =>
+    Effect.gen(function*() {
+      for (const organization of ["SUSPENDED", "INACTIVE"] as const) {
+        const emulator = yield* Emulator.make({ organization })
+        const { create } = astro(emulator)
+        const organizations = yield* send("GET", `${emulator.astroApiUrl}/v1/organizations`, {
+          token: emulator.astroToken
+        })
+        assert.strictEqual(organizations.json.organizations[0].status, organization)
+        const refused = yield* create("one")
+        assert.strictEqual(refused.status, 400)
+        assert.include(refused.json.message, `Organization is ${organization.toLowerCase()}`)
+      }
+      const emulator = yield* Emulator.make({ organization: "INVISIBLE" })
+      const organizations = yield* send("GET", `${emulator.astroApiUrl}/v1/organizations`, {
+        token: emulator.astroToken
+      })
+      assert.deepInclude(organizations.json, { organizations: [], totalCount: 0 })
+      assert.strictEqual((yield* astro(emulator).call("GET", "workspaces")).status, 403)
     }))
 
   it.scopedLive("gives the same ids for the same seed", () =>

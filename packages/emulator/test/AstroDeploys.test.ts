@@ -1,7 +1,7 @@
 import { Emulator } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { astro, send, until } from "./client.js"
+import { astro, awake, send, until } from "./client.js"
 
 const put = (url: string) =>
   Effect.promise(() => fetch(url, { method: "PUT", body: "a bundle", headers: { "x-ms-blob-type": "BlockBlob" } }))
@@ -33,6 +33,9 @@ describe("Astro's deploys of DAGs", () => {
       assert.match(version, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$/)
       assert.deepInclude((yield* finalize(version)).json, { status: "DEPLOYED", dagTarballVersion: version })
       assert.strictEqual((yield* call("GET", `${path}/${created.id}`)).json.status, "DEPLOYED")
+      const deployment = call("GET", `deployments/${id}`)
+      assert.strictEqual((yield* deployment).json.desiredDagTarballVersion, version)
+      yield* until(deployment, ({ json }) => json.dagTarballVersion === version)
       assert.strictEqual((yield* call("GET", path)).json.deploys[0].id, created.id)
       assert.strictEqual((yield* call("GET", `${path}/none`)).status, 404)
       assert.strictEqual((yield* call("POST", path, { type: "IMAGE_ONLY" })).status, 400)
@@ -45,14 +48,31 @@ describe("Astro's deploys of DAGs", () => {
       assert.isFalse(requests.some(({ path }) => path.includes("sig=")))
     }))
 
+  it.scopedLive("roll out while Airflow goes on", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make({ speed: 1000, durations: { deploy: "1 hour" } })
+      const { airflow, id } = yield* awake(emulator)
+      const { call } = astro(emulator)
+      const path = `deployments/${id}/deploys`
+      const created = (yield* call("POST", path, { type: "DAG_ONLY" })).json
+      const version = (yield* put(created.dagsUploadUrl)).headers.get("x-ms-version-id")
+      yield* call("POST", `${path}/${created.id}/finalize`, { dagTarballVersion: version })
+      const { json } = yield* call("GET", `deployments/${id}`)
+      assert.deepInclude(json, { status: "DEPLOYING", desiredDagTarballVersion: version })
+      assert.notProperty(json, "dagTarballVersion")
+      assert.strictEqual((yield* airflow("GET", "version")).status, 200)
+    }))
+
   it.scopedLive("stand beside empty logs and the user that the astro CLI asks for", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create } = astro(emulator)
       const { id } = (yield* create("one")).json
-      const logs = yield* call("GET", `deployments/${id}/logs?limit=500&maxNumResults=500&offset=0`)
+      const logs = yield* call("GET", `deployments/${id}/logs?limit=500&maxNumResults=500&offset=0&sources=worker`)
       assert.deepInclude(logs.json, { limit: 500, resultCount: 0, results: [] })
-      assert.strictEqual((yield* call("GET", "deployments/none/logs")).status, 404)
+      for (const wrong of [`${id}/logs`, "none/logs?sources=worker"]) {
+        assert.strictEqual((yield* call("GET", `deployments/${wrong}`)).status, 400)
+      }
       const self = yield* send("GET", `${emulator.astroApiUrl}/v1/users/self?createIfNotExist=true`, {
         token: emulator.astroToken
       })

@@ -13,6 +13,7 @@ const facts = (more: Partial<Power.Facts> = {}): Power.Facts => ({
   neverHealthy: false,
   overrides: [],
   updates: [],
+  deploys: [],
   ...more
 })
 
@@ -71,6 +72,22 @@ describe("Power", () => {
       "230 HEALTHY"
     ])
     assert.deepStrictEqual(story(facts({ updates: [100_000] })), ["0 CREATING", "180 HEALTHY"])
+  })
+
+  it("rolls DAGs out while Airflow goes on, and hibernates after that", () => {
+    const of = facts({ deploys: [210_000], overrides: [override(220_000, true)] })
+    assert.deepStrictEqual(story(of), [
+      "0 CREATING",
+      "180 HEALTHY",
+      "210 DEPLOYING",
+      "255 HEALTHY",
+      "300 HIBERNATING"
+    ])
+    const phases = Power.timeline(of, timing)
+    const answers = (at: number) => Power.airflowAnswers(phases, timing, at)
+    assert.deepStrictEqual([190_000, 211_000, 256_000, 299_999, 300_000].map(answers), [false, true, true, true, false])
+    const both = facts({ deploys: [210_000], updates: [220_000, 300_000] })
+    assert.isFalse(Power.airflowAnswers(Power.timeline(both, timing), timing, 301_000))
   })
 
   it("divides everything by the speed", () => {

@@ -35,8 +35,8 @@ export const refuse = (
 
 /** The answer where the Airflow that got a request at `since` is no longer there. */
 export const lost = (world: World, deployment: Deployment, since: number, now: number): Reply | undefined => {
-  const startOf = (at: number) => Power.phaseAt(phasesOf(world, deployment), at).from
-  return unavailable(world, deployment, now) ?? (startOf(since) === startOf(now) ? undefined : gatewayPage(503))
+  const upAt = (at: number) => Power.phaseAt(phasesOf(world, deployment), at).up
+  return unavailable(world, deployment, now) ?? (upAt(since) === upAt(now) ? undefined : gatewayPage(503))
 }
 
 const unavailable = (world: World, deployment: Deployment, now: number): Reply | undefined => {

@@ -8,23 +8,31 @@ import type { RequestRecord } from "../AuditLog.js"
 import type { DagSpec } from "../Dags.js"
 import type { Queue } from "../Faults.js"
 import * as Power from "../Power.js"
+import type * as Quirks from "../Quirks.js"
 import type { Metadata } from "./airflow/Metadata.js"
 import type { Json } from "./Http.js"
 
-export type Rights = "owner" | "operator" | "deployment"
+export type Scope = "ORGANIZATION" | "WORKSPACE" | "DEPLOYMENT"
+
+export interface Role {
+  readonly entityId: string
+  readonly entityType: Scope
+  readonly role: string
+}
 
 export interface Token {
   readonly id: string
   name: string
   description: string
-  readonly scope: "ORGANIZATION" | "WORKSPACE" | "DEPLOYMENT"
+  readonly scope: Scope
+  /** What it belongs to. */
   readonly entityId: string
-  readonly role: string
-  readonly rights: Rights
+  roles: ReadonlyArray<Role>
   value: string
   readonly createdAt: number
   readonly expiryPeriodInDays: number | null
   readonly expiresAt: number | null
+  updatedAt: number
   deletedAt: number | null
   readonly createdBy: Subject
 }
@@ -51,11 +59,17 @@ export interface Deployment {
   /** What a request may set and a read gives back, as it was sent. */
   config: Json
   environmentVariables: ReadonlyArray<EnvironmentVariable>
+  /** Kept and shown; they put nothing to sleep. */
+  schedules: ReadonlyArray<Json>
   readonly runtime: Runtime
   readonly facts: { -readonly [K in keyof Power.Facts]: Power.Facts[K] }
   updatedAt: number
   updatedBy: Subject
   deletedAt: number | null
+  /** How often Astro showed it. */
+  reads: number
+  /** What each deploy of DAGs brought, in the order of the deploys. */
+  dagVersions: ReadonlyArray<string>
   readonly airflow: Metadata
 }
 
@@ -91,10 +105,12 @@ export interface World {
   readonly startedAt: number
   readonly speed: number
   readonly timings: Power.Timings
+  readonly quirks: Quirks.Resolved
   readonly runtimes: ReadonlyArray<Runtime>
   readonly regions: ReadonlyArray<Region>
   readonly maxDeployments: number
   readonly organizationId: string
+  readonly organization: "ACTIVE" | "INACTIVE" | "SUSPENDED" | "INVISIBLE"
   readonly workspaceId: string
   neverHealthy: boolean
   /** Each with all the DAGs there were from then on. */
@@ -113,6 +129,8 @@ export interface World {
   /** Replaced, never changed: what an audit has handed out stays as it is. */
   readonly requests: Array<RequestRecord>
   readonly faults: Queue
+  /** What is left of the rate limits, by token and method. */
+  readonly buckets: Map<string, { readonly at: number; readonly level: number }>
 }
 
 /** Ids, words and signatures that are the same for the same seed. */
@@ -166,18 +184,18 @@ export const liveDeployments = (world: World): ReadonlyArray<Deployment> =>
 export const pathOf = (deployment: Deployment): string => `d${deployment.id.slice(-7)}`
 
 export const phasesOf = (world: World, deployment: Deployment): ReadonlyArray<Power.Phase> => {
-  const { overrides, updates } = deployment.facts
+  const { deploys, overrides, updates } = deployment.facts
   const known = timelines.get(deployment)
-  if (known?.overrides === overrides && known.updates === updates) return known.phases
-  const phases = Power.timeline(deployment.facts, world.timings)
-  timelines.set(deployment, { overrides, updates, phases })
+  if (known?.overrides === overrides && known.updates === updates && known.deploys === deploys) return known.phases
+  const phases = Power.timeline(deployment.facts, world.timings, world.quirks.blip)
+  timelines.set(deployment, { deploys, overrides, updates, phases })
   return phases
 }
 
 /** Every request asks for one, and it grows with each hibernation. */
 const timelines = new WeakMap<
   Deployment,
-  Pick<Power.Facts, "overrides" | "updates"> & { readonly phases: ReadonlyArray<Power.Phase> }
+  Pick<Power.Facts, "deploys" | "overrides" | "updates"> & { readonly phases: ReadonlyArray<Power.Phase> }
 >()
 
 export const statusOf = (world: World, deployment: Deployment, now: number): Power.Status =>
@@ -187,7 +205,8 @@ export const statusOf = (world: World, deployment: Deployment, now: number): Pow
 export const mint = (
   world: World,
   now: number,
-  token: Pick<Token, "name" | "description" | "scope" | "entityId" | "role" | "rights"> & {
+  { role, ...token }: Pick<Token, "name" | "description" | "scope" | "entityId"> & {
+    readonly role: string
     readonly expiryPeriodInDays?: number | null
     readonly expiresAt?: number | null
     readonly createdBy?: Subject
@@ -198,8 +217,10 @@ export const mint = (
   const minted: Token = {
     ...token,
     id,
+    roles: [{ entityId: token.entityId, entityType: token.scope, role }],
     value: "",
     createdAt: now,
+    updatedAt: now,
     expiryPeriodInDays: days,
     expiresAt: days === null ? token.expiresAt ?? null : now + days * 86_400_000,
     deletedAt: null,

@@ -1,0 +1,182 @@
+/** API tokens of the organization, the workspace and the deployments. */
+import { Halt, isObject, type Json, json, noContent, type Reply } from "../Http.js"
+import { isoTime, mint, renew, type Role, type Scope, type Token } from "../World.js"
+import {
+  type Call,
+  failure,
+  getDeployment,
+  invalid,
+  page,
+  readBody,
+  requireFields,
+  requireRights,
+  showDeployment,
+  subjectOf
+} from "./Api.js"
+
+const tokenJson = ({ isV1 }: Call, token: Token, value?: string) => ({
+  id: token.id,
+  name: token.name,
+  description: token.description,
+  shortToken: `${token.value.slice(0, 8)}...`,
+  [scopeField(isV1)]: token.scope,
+  kind: "STANDARD",
+  startAt: isoTime(token.createdAt),
+  ...(token.expiresAt === null ? {} : { endAt: isoTime(token.expiresAt) }),
+  ...(token.expiryPeriodInDays === null ? {} : { expiryPeriodInDays: token.expiryPeriodInDays }),
+  createdAt: isoTime(token.createdAt),
+  updatedAt: isoTime(token.updatedAt),
+  createdBy: token.createdBy,
+  updatedBy: token.createdBy,
+  roles: token.roles,
+  ...(value === undefined ? {} : { token: value })
+})
+
+const scopeField = (isV1: boolean) => isV1 ? "scope" : "type"
+
+const rolesOf: Record<string, ReadonlyArray<string>> = {
+  ORGANIZATION: ["ORGANIZATION_OWNER", "ORGANIZATION_BILLING_ADMIN", "ORGANIZATION_MEMBER"],
+  WORKSPACE: [
+    "WORKSPACE_OWNER",
+    "WORKSPACE_OPERATOR",
+    "WORKSPACE_AUTHOR",
+    "WORKSPACE_MEMBER",
+    "WORKSPACE_ACCESSOR"
+  ],
+  DEPLOYMENT: ["DEPLOYMENT_ADMIN"]
+}
+
+const isTokenVisible = ({ caller }: Call, token: Token): boolean =>
+  token.deletedAt === null && (caller.scope !== "DEPLOYMENT" || token.entityId === caller.entityId)
+
+const visibleTokens = (call: Call): ReadonlyArray<Token> =>
+  [...call.world.tokens.values()].filter((token) => isTokenVisible(call, token))
+
+const hasRoleOn = (token: Token, entityId: string) => token.roles.some((role) => role.entityId === entityId)
+
+/** Every token with a role there, wherever it belongs to. */
+export const listTokens = (call: Call): Reply => {
+  const { query } = call.request
+  const deploymentId = query.get("deploymentId")
+  const workspaceId = query.get("workspaceId")
+  const isOnlyOrganization = query.get("includeOnlyOrganizationTokens") === "true"
+  if (deploymentId !== null) showDeployment(call, deploymentId)
+  const found = visibleTokens(call).filter((token) =>
+    (deploymentId === null || hasRoleOn(token, deploymentId)) &&
+    (workspaceId === null || hasRoleOn(token, workspaceId)) &&
+    (!isOnlyOrganization || token.scope === "ORGANIZATION")
+  )
+  return page(call, "tokens", found.map((token) => tokenJson(call, token)))
+}
+
+export const listDeploymentTokens = (call: Call, _organization: string, deploymentId: string): Reply => {
+  showDeployment(call, deploymentId)
+  const found = visibleTokens(call).filter((token) => hasRoleOn(token, deploymentId))
+  return page(call, "apiTokens", found.map((token) => tokenJson(call, token)))
+}
+
+export const createToken = (call: Call): Reply => {
+  requireRights(call, "owner")
+  const body = readBody(call)
+  const field = scopeField(call.isV1)
+  requireFields(call, body, ["name", "role", field])
+  return makeToken(call, String(body[field]), body)
+}
+
+export const createDeploymentToken = (call: Call, _organization: string, deploymentId: string): Reply => {
+  requireRights(call, "owner")
+  const body = readBody(call)
+  requireFields(call, body, ["name", "role"])
+  return makeToken(call, "DEPLOYMENT", { ...body, entityId: deploymentId })
+}
+
+const makeToken = (call: Call, scope: string, body: Json): Reply => {
+  const { caller, now, world } = call
+  if (rolesOf[scope]?.includes(String(body.role)) !== true) {
+    return invalid(call, "role", `Role '${String(body.role)}' does not exist for scope '${scope}'`)
+  }
+  const days = body.tokenExpiryPeriodInDays
+  if (days !== undefined && !(typeof days === "number" && days >= 1 && days <= 3650)) {
+    return invalid(call, "tokenExpiryPeriodInDays", "tokenExpiryPeriodInDays must be between 1 and 3650")
+  }
+  if (scope !== "ORGANIZATION") requireFields(call, body, ["entityId"])
+  const entityId = scope === "ORGANIZATION" ? world.organizationId : String(body.entityId)
+  checkEntity(call, scope, entityId)
+  const token = mint(world, now, {
+    name: String(body.name),
+    description: typeof body.description === "string" ? body.description : "",
+    scope: scope as Scope,
+    entityId,
+    role: String(body.role),
+    expiryPeriodInDays: days ?? null,
+    createdBy: subjectOf(caller)
+  })
+  return json(200, tokenJson(call, token, token.value))
+}
+
+const checkEntity = (call: Call, entityType: string, entityId: string) => {
+  if (entityType === "DEPLOYMENT") getDeployment(call, entityId)
+  if (entityType === "WORKSPACE" && entityId !== call.world.workspaceId) {
+    throw new Halt(failure(call.world, 404, "Workspace not found"))
+  }
+}
+
+const findToken = (call: Call, id: string): Token => {
+  const token = call.world.tokens.get(id)
+  if (token !== undefined && isTokenVisible(call, token)) return token
+  throw new Halt(failure(call.world, 404, "API token not found"))
+}
+
+export const getToken = (call: Call, _organization: string, id: string): Reply =>
+  json(200, tokenJson(call, findToken(call, id)))
+
+export const updateToken = (call: Call, _organization: string, id: string): Reply => {
+  requireRights(call, "owner")
+  const token = findToken(call, id)
+  const body = readBody(call)
+  requireFields(call, body, ["name"])
+  token.name = String(body.name)
+  if (typeof body.description === "string") token.description = body.description
+  token.updatedAt = call.now
+  return json(200, tokenJson(call, token))
+}
+
+/** The complete new list. */
+export const updateRoles = (call: Call, _organization: string, id: string): Reply => {
+  requireRights(call, "owner")
+  const token = findToken(call, id)
+  const { roles } = readBody(call)
+  if (!Array.isArray(roles) || roles.length === 0) return invalid(call, "roles", "roles must have at least one item")
+  token.roles = roles.map((item) => readRole(call, item))
+  token.updatedAt = call.now
+  const on = (entityType: Scope) => token.roles.filter((role) => role.entityType === entityType)
+  const [organization] = on("ORGANIZATION")
+  return json(200, {
+    ...(organization === undefined ? {} : { organizationRole: organization.role }),
+    workspaceRoles: on("WORKSPACE").map(({ entityId, role }) => ({ workspaceId: entityId, role })),
+    deploymentRoles: on("DEPLOYMENT").map(({ entityId, role }) => ({ deploymentId: entityId, role }))
+  })
+}
+
+const readRole = (call: Call, item: unknown): Role => {
+  const { entityId, entityType, role } = isObject(item) ? item : {}
+  if (rolesOf[String(entityType)]?.includes(String(role)) !== true) {
+    throw new Halt(invalid(call, "roles", `Role '${String(role)}' does not exist for '${String(entityType)}'`))
+  }
+  checkEntity(call, String(entityType), String(entityId))
+  return { entityId: String(entityId), entityType: entityType as Scope, role: String(role) }
+}
+
+export const rotateToken = (call: Call, id: string): Reply => {
+  requireRights(call, "owner")
+  const token = findToken(call, id)
+  renew(call.world, call.now, token)
+  token.updatedAt = call.now
+  return json(200, tokenJson(call, token, token.value))
+}
+
+export const deleteToken = (call: Call, id: string): Reply => {
+  requireRights(call, "owner")
+  findToken(call, id).deletedAt = call.now
+  return noContent()
+}
