@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+import * as AstroAccount from "@airflow-resource/astro/AstroAccount"
 import * as AstroApi from "@airflow-resource/astro/AstroApi"
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
+import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as AstroDelivery from "@airflow-resource/astro/AstroDelivery"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
 import * as AirflowApi from "@airflow-resource/core/AirflowApi"
@@ -13,7 +15,7 @@ import type { CacheError } from "@airflow-resource/core/CacheError"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import type { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
-import type { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
+import { DeploymentProvider, type ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import type { ProjectDirectory } from "@airflow-resource/core/ProjectDirectory"
@@ -72,6 +74,36 @@ export const layerPool = (
   )
 
 /**
+ * An account that was checked: settings whose layers do not check it again, and the variables by which other processes need not either.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Checked {
+  readonly settings: Settings.Settings
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/**
+ * Checks the token, the organization and the workspace, once for all processes of a run.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const check = (settings: Settings.Settings): Effect.Effect<Checked, ProviderError> =>
+  Effect.gen(function*() {
+    const { ready } = yield* DeploymentProvider
+    const checked = yield* AstroAccount.encode(settings.astro, yield* ready)
+    return {
+      settings: { ...settings, astro: { ...settings.astro, checked: Option.some(checked) } },
+      environment: { [AstroConfig.accountVariable]: checked }
+    }
+  }).pipe(
+    Effect.provide(astroOf(settings).pipe(Layer.provide([Http.layer, NodeContext.layer]))),
+    PinnedClock.live
+  )
+
+/**
  * The layers that settings describe, on real time whoever builds them.
  *
  * @since 0.1.0
@@ -84,7 +116,7 @@ export const layer = (
   PinnedClock.liveLayer(
     Layer.mergeAll(
       poolOf(settings, options),
-      Option.match(settings.github, { onNone: () => layerAstro(settings.dags), onSome: layerSecrets })
+      deliveryOf(settings)
     ).pipe(
       Layer.provideMerge(ledgerOf(settings)),
       Layer.provideMerge(astroOf(settings)),
@@ -205,11 +237,13 @@ export const settingsOf = (
     apiUrl: emulator.astroApiUrl,
     token: emulator.astroToken,
     workspaceId: emulator.workspaceId,
-    organizationId: Option.none()
+    organizationId: Option.none(),
+    rates: { get: 12 * emulator.speed, post: 4 * emulator.speed, delete: 2 * emulator.speed }
   },
   via: "api",
   astroBin: Option.none(),
-  dags: Option.none(),
+  dags: `${process.cwd()}/dags`,
+  deploysDags: false,
   make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
   github: delivery === "none"
     ? Option.none()
@@ -235,26 +269,34 @@ const poolOf = (settings: Settings.Settings, options: Partial<DeploymentPool.Poo
   }).pipe(Layer.provide(AirflowApi.layer))
 
 /** The cloud and the projects, by the astro CLI or without it; nobody looks for it before it is used. */
-const astroOf = ({ astro, astroBin, via }: Settings.Settings) => {
+const astroOf = ({ astro, astroBin, dags, via }: Settings.Settings) => {
   const api = AstroApi.layer(astro)
+  const projects = AstroProject.withDags(via === "cli" ? AstroProject.layerCli : AstroProject.layer, dags)
   const services: Layer.Layer<
     DeploymentProvider | ProjectDirectory,
     never,
     AstroCli.AstroCli | HttpClient.HttpClient | FileSystem.FileSystem | Path.Path
   > = via === "cli"
-    ? Layer.mergeAll(api.pipe(Layer.provide(AstroCli.layerHttpClient)), AstroProject.layerCli)
-    : Layer.mergeAll(api, AstroProject.layer)
+    ? Layer.mergeAll(api.pipe(Layer.provide(AstroCli.layerHttpClient)), projects)
+    : Layer.mergeAll(api, projects)
   return services.pipe(
     Layer.provideMerge(AstroCli.layer({ ...astro, bin: Option.getOrUndefined(astroBin) })),
     Layer.provide(ProcessRunner.layer)
   )
 }
 
-const layerAstro = (dags: Option.Option<string>) =>
-  Option.match(dags, {
-    onNone: () => DagDelivery.layerNone,
-    onSome: (folder) => AstroDelivery.layer({ dags: folder })
-  })
+const deliveryOf = (
+  { astro, dags, deploysDags, github, via }: Settings.Settings
+): Layer.Layer<
+  DagDelivery.DagDelivery,
+  RepositoryInvalid,
+  AstroCli.AstroCli | DeploymentProvider | DeploymentCache | HttpClient.HttpClient | FileSystem.FileSystem
+> => {
+  if (deploysDags) {
+    return via === "cli" ? AstroDelivery.layer({ dags }) : AstroDelivery.layerApi({ ...astro, dags })
+  }
+  return Option.match(github, { onNone: () => DagDelivery.layerNone, onSome: layerSecrets })
+}
 
 const ledgerOf = ({ cache }: Settings.Settings) => SqliteDeploymentCache.layer({ path: cache })
 

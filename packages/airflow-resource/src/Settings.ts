@@ -10,15 +10,14 @@ import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as GithubConfig from "@airflow-resource/github/GithubConfig"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
-import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { ConfigurationError } from "./ConfigurationError.js"
 import { fromConfigError } from "./ConfigurationError.js"
+import * as Environment from "./internal/environment.js"
 import * as ProjectRoot from "./ProjectRoot.js"
 
 const hibernateAfter = Config.withDefault(Config.duration("AIRFLOW_RESOURCE_HIBERNATE_AFTER"), 0)
@@ -83,8 +82,10 @@ export interface Settings {
   readonly make: Make
   /** `None`: nothing is delivered through GitHub. */
   readonly github: Option.Option<Config.Config.Success<typeof GithubConfig.config>>
-  /** The folder whose DAGs the astro CLI deploys, absolute; `None`: it deploys nothing. */
-  readonly dags: Option.Option<string>
+  /** The folder of the DAGs, absolute. It need not be there. */
+  readonly dags: string
+  /** Whether a lease gets them by a deploy of Astro's own. */
+  readonly deploysDags: boolean
   /** Absolute. */
   readonly cache: string
 }
@@ -99,7 +100,7 @@ export const variables: Readonly<Record<string, string>> = {
   AIRFLOW_RESOURCE_PROVIDER:
     "who operates the deployments: `cli` (the astro CLI), `api` (Astro's REST API) or `emulator`; default cli",
   AIRFLOW_RESOURCE_DELIVERY:
-    "how DAG code reaches the deployment: `secrets` (of the GitHub repository), `astro` (the astro CLI deploys AIRFLOW_DAG_PATH) or `none`",
+    "how DAG code reaches the deployment: `secrets` (of the GitHub repository), `astro` (a deploy of AIRFLOW_DAG_PATH) or `none`",
   AIRFLOW_RESOURCE_POOL: "the first part of the deployments' names; default airflow-resource",
   AIRFLOW_RESOURCE_MAX: "how many deployments the pool may fill; default 4",
   AIRFLOW_RESOURCE_FENCE: "whether a lease without a token of its own goes on (`auto`) or fails (`on`); default auto",
@@ -175,26 +176,27 @@ export const load = (
   read(from, (root) =>
     Effect.gen(function*() {
       const path = yield* Path.Path
-      const delivery = yield* Config.withDefault(
+      const delivery = Config.withDefault(
         Config.literal("secrets", "astro", "none")("AIRFLOW_RESOURCE_DELIVERY"),
         "secrets"
       )
+      // what is wrong with it is said together with all else
+      const named = yield* Effect.orElseSucceed(delivery, () => "none" as const)
       const settings = yield* Config.all({
         pool,
         astro: AstroConfig.config,
         via: Config.map(providerConfig, (named) => named === "cli" ? "cli" as const : "api" as const),
         astroBin: AstroConfig.bin,
         make: AstroConfig.make,
-        github: delivery === "secrets" && delivers
+        github: named === "secrets" && delivers
           ? Config.map(GithubConfig.config, Option.some)
           : Config.succeed(Option.none()),
-        dags: delivery === "astro" && delivers
-          ? Config.map(Config.withDefault(Config.nonEmptyString("AIRFLOW_DAG_PATH"), "dags"), Option.some)
-          : Config.succeed(Option.none()),
+        dags: Config.withDefault(Config.nonEmptyString("AIRFLOW_DAG_PATH"), "dags"),
+        deploysDags: Config.map(delivery, () => named === "astro" && delivers),
         cache: cacheFile(root)
       })
       const absolute = (file: string) => path.resolve(Option.getOrElse(root, () => from), file)
-      return { ...settings, cache: absolute(settings.cache), dags: Option.map(settings.dags, absolute) }
+      return { ...settings, cache: absolute(settings.cache), dags: absolute(settings.dags) }
     }))
 
 // internal
@@ -210,17 +212,6 @@ const read = <A, R>(
   body: (root: Option.Option<string>) => Effect.Effect<A, ConfigError.ConfigError, R>
 ): Effect.Effect<A, ConfigurationError, R | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
-    const path = yield* Path.Path
     const root = yield* ProjectRoot.find(from)
-    const environment = ConfigProvider.fromEnv()
-    const dotEnv = yield* Effect.option(
-      Effect.flatMap(root, (folder) => PlatformConfigProvider.fromDotEnv(path.join(folder, ".env")))
-    )
-    return yield* Effect.withConfigProvider(
-      body(root),
-      Option.match(dotEnv, {
-        onNone: () => environment,
-        onSome: (file) => ConfigProvider.orElse(environment, () => file)
-      })
-    )
+    return yield* Effect.withConfigProvider(body(root), yield* Environment.provider(root))
   }).pipe(Effect.mapError((error) => fromConfigError(error, variables)))

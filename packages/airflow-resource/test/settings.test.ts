@@ -63,17 +63,24 @@ describe("Settings", () => {
         inProject(
           { ...complete, ...environment },
           (folder) =>
-            Effect.map(Settings.load(folder), ({ astroBin, dags, github, via }) => ({
+            Effect.map(Settings.load(folder), ({ astroBin, dags, deploysDags, github, via }) => ({
               via,
               bin: Option.getOrUndefined(astroBin),
-              dags: Option.getOrUndefined(Option.map(dags, (path) => path.replace(folder, "ROOT"))),
+              dags: dags.replace(folder, "ROOT"),
+              deploysDags,
               github: Option.isSome(github)
             }))
         )
-      assert.deepStrictEqual(yield* load({}), { via: "cli", bin: undefined, dags: undefined, github: true })
+      assert.deepStrictEqual(yield* load({}), {
+        via: "cli",
+        bin: undefined,
+        dags: "ROOT/dags",
+        deploysDags: false,
+        github: true
+      })
       assert.deepStrictEqual(
         yield* load({ AIRFLOW_RESOURCE_PROVIDER: "api", ASTRO_BIN: "/opt/astro", AIRFLOW_RESOURCE_DELIVERY: "astro" }),
-        { via: "api", bin: "/opt/astro", dags: "ROOT/dags", github: false }
+        { via: "api", bin: "/opt/astro", dags: "ROOT/dags", deploysDags: true, github: false }
       )
       assert.strictEqual(
         (yield* load({ AIRFLOW_RESOURCE_DELIVERY: "astro", AIRFLOW_DAG_PATH: "flows" })).dags,
@@ -194,11 +201,11 @@ describe("ProjectRoot", () => {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped()
       yield* fs.makeDirectory(`${folder}/a/b/c`, { recursive: true })
-      assert.deepStrictEqual(yield* ProjectRoot.find(`${folder}/a/b/c`), Option.none())
+      assert.isTrue(Option.isNone(yield* ProjectRoot.find(`${folder}/a/b/c`)))
       yield* fs.writeFileString(`${folder}/a/package.json`, "{}")
       yield* fs.writeFileString(`${folder}/a/b/package.json`, "{}")
-      assert.deepStrictEqual(yield* ProjectRoot.find(`${folder}/a/b/c`), Option.some(`${folder}/a`))
+      assert.strictEqual(Option.getOrNull(yield* ProjectRoot.find(`${folder}/a/b/c`)), `${folder}/a`)
       yield* fs.makeDirectory(`${folder}/a/b/.git`)
-      assert.deepStrictEqual(yield* ProjectRoot.find(`${folder}/a/b/c`), Option.some(`${folder}/a/b`))
+      assert.strictEqual(Option.getOrNull(yield* ProjectRoot.find(`${folder}/a/b/c`)), `${folder}/a/b`)
     }).pipe(Effect.provide(NodeContext.layer)))
 })

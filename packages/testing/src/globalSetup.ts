@@ -1,6 +1,7 @@
 /**
- * Upkeep for a whole run, in vitest's main process: `globalSetup: ["@airflow-resource/testing/globalSetup"]`. Tests leave their
- * deployments to it, it empties them ahead of the next test, and at the end it puts to sleep what nobody holds.
+ * What is done once for a whole run, in vitest's main process: `globalSetup: ["@airflow-resource/testing/globalSetup"]`. Token,
+ * organization and workspace are checked for all workers; and upkeep, to which tests leave their deployments, empties them ahead of the
+ * next test, and at the end puts to sleep what nobody holds.
  *
  * @since 0.1.0
  */
@@ -39,7 +40,8 @@ const upkeep: Effect.Effect<boolean, never, Scope.Scope> = Effect.gen(function*(
   const from = process.cwd()
   // each process has an emulator of its own
   if ((yield* Settings.provider(from)) === "emulator") return false
-  const settings = yield* Settings.load(from, { delivers: false })
+  const { environment, settings } = yield* check(yield* Settings.load(from, { delivers: false }))
+  yield* forWorkers(environment)
   yield* Layer.build(AirflowResources.layerUpkeep.pipe(Layer.provide(AirflowResources.layerPool(settings))))
   return true
 }).pipe(
@@ -51,6 +53,21 @@ const upkeep: Effect.Effect<boolean, never, Scope.Scope> = Effect.gen(function*(
   }),
   Effect.provide(Layer.merge(NodeContext.layer, toStderr))
 )
+
+/** What may get better is left to those who need it. */
+const check = (settings: Settings.Settings) =>
+  Effect.catchIf(
+    AirflowResources.check(settings),
+    ({ retryable }) => retryable,
+    () => Effect.succeed({ settings, environment: {} })
+  )
+
+/** They start later, with this process's environment. */
+const forWorkers = (environment: Readonly<Record<string, string>>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => void Object.assign(process.env, environment)),
+    () => Effect.sync(() => Object.keys(environment).forEach((name) => delete process.env[name]))
+  )
 
 const signals = ["SIGINT", "SIGTERM"] as const
 

@@ -72,6 +72,21 @@ it.scopedLive(
   330_000
 )
 
+it.scopedLive("four workers go by one check of the account", () =>
+  Effect.gen(function*() {
+    const { audit, env } = yield* world
+    const { code, text } = yield* run("in a worker of its own", { ...env, AIRFLOW_RESOURCE_MAX: "4" })
+    assert.strictEqual(code, 0, text)
+    assert.lengthOf(new Set(text.match(/^worker \d+$/gm)), 4, text)
+    const { awake, requests } = yield* audit
+    const checks = requests.filter(({ path }) => /^\/v1\/organizations(\?|$|\/[^/]+\/workspaces)/.test(path))
+    assert.deepStrictEqual(checks.map(({ path }) => path.replace(/c[a-z0-9]{24}/g, "ID")), [
+      "/v1/organizations?limit=100",
+      "/v1/organizations/ID/workspaces/ID"
+    ])
+    assert.deepStrictEqual(awake, [])
+  }).pipe(Effect.provide(NodeContext.layer)), 330_000)
+
 it.scopedLive("a run that is ended by a signal leaves nothing awake that nobody holds", () =>
   Effect.gen(function*() {
     const { audit, env } = yield* world

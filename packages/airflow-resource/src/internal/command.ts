@@ -16,6 +16,8 @@ import * as process from "node:process"
 import * as AirflowResources from "../AirflowResources.js"
 import * as Settings from "../Settings.js"
 import * as CacheReset from "./cacheReset.js"
+import * as Doctor from "./doctor.js"
+import * as Emulated from "./emulator.js"
 import * as Status from "./status.js"
 import { oneLine } from "./text.js"
 
@@ -38,7 +40,7 @@ export class EmulatorIsPrivate extends Schema.TaggedError<EmulatorIsPrivate>("ai
   override get message(): string {
     return `AIRFLOW_RESOURCE_PROVIDER is emulator, and an emulator lives only within the process that started it: ` +
       `there is nothing to look at from here, and nothing that could stay awake. ` +
-      `For the pool on Astro set AIRFLOW_RESOURCE_PROVIDER=api.`
+      `For the pool on Astro set AIRFLOW_RESOURCE_PROVIDER=api; \`airflow-resource emulator\` starts one that others can use.`
   }
 }
 
@@ -152,7 +154,57 @@ const cache = Command.make("cache").pipe(
   Command.withSubcommands([reset])
 )
 
+const doctor = Command.make("doctor", { json }, ({ json }) =>
+  Effect.gen(function*() {
+    const lines = yield* Doctor.examine(process.cwd())
+    yield* print(json, Doctor.report(lines), () => Doctor.render(lines))
+    yield* Doctor.judge(lines)
+  })).pipe(Command.withDescription("Looks whether everything is there that a lease needs; makes and changes nothing."))
+
+const within = (name: string, isFine: (value: number) => boolean, what: string) => (value: number) =>
+  isFine(value)
+    ? Effect.succeed(value)
+    : Effect.fail(ValidationError.invalidValue(HelpDoc.p(`--${name} is ${value}, and has to be ${what}`)))
+
+const asLine = (shown: Emulated.Shown) => JSON.stringify(shown)
+
+const emulator = Command.make("emulator", {
+  port: Options.integer("port").pipe(
+    Options.mapEffect(within("port", (port) => port >= 1 && port <= 65_535, "a port from 1 to 65535")),
+    Options.withDefault(0),
+    Options.withDescription("where to listen on 127.0.0.1; a free port by default")
+  ),
+  speed: Options.float("speed").pipe(
+    Options.mapEffect(within("speed", (speed) => speed > 0 && speed < Infinity, "a number greater than 0")),
+    Options.withDefault(100),
+    Options.withDescription("how many times as fast as the real ones; 1 is as slow as they are")
+  ),
+  seed: Options.integer("seed").pipe(
+    Options.withDefault(1),
+    Options.withDescription("the same seed gives the same ids")
+  ),
+  astroHome: Options.text("astro-home").pipe(
+    Options.optional,
+    Options.withDescription("a folder that becomes an ASTRO_HOME for the astro CLI, as long as the emulator runs")
+  ),
+  as: Options.all({
+    json: Options.boolean("json").pipe(Options.withDescription("prints one line of JSON")),
+    env: Options.boolean("print-env").pipe(Options.withDescription("prints what a shell has to export"))
+  }).pipe(
+    Options.mapEffect(({ env, json }) =>
+      env && json
+        ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--json and --print-env exclude each other")))
+        : Effect.succeed(json ? asLine : env ? Emulated.exports : Emulated.render)
+    )
+  )
+}, ({ as, ...options }) =>
+  Emulated.start(options).pipe(
+    Effect.flatMap((shown) => Console.log(as(shown))),
+    Effect.zipRight(Effect.never),
+    Effect.scoped
+  )).pipe(Command.withDescription("Runs Astro, GitHub and Airflow, emulated, until it is interrupted."))
+
 export const command = Command.make("airflow-resource").pipe(
   Command.withDescription("The pool of Airflow deployments that tests lease from."),
-  Command.withSubcommands([status, reap, drain, cache])
+  Command.withSubcommands([doctor, status, reap, drain, cache, emulator])
 )

@@ -1,0 +1,12 @@
+// A process of its own: leases once, says what it got, and gives it back.
+import { AirflowResource, AirflowResources } from "airflow-resource"
+import { Console, Effect } from "effect"
+
+AirflowResource.use(
+  { testName: "once" },
+  ({ airflow, deploymentName, fenced }) =>
+    Effect.flatMap(
+      airflow.dags,
+      (dags) => Console.log(JSON.stringify({ deploymentName, fenced, dags: dags.map(({ dagId }) => dagId) }))
+    )
+).pipe(Effect.provide(AirflowResources.layerFromEnv), Effect.runPromise)
