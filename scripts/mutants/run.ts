@@ -98,7 +98,7 @@ const withMutant = async <A>(scratch: string, { file, find, replace }: Mutant, b
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 
 const [only = ""] = process.argv.slice(2)
-const all = ["historical.json", "protocol.json"].flatMap((file) => read(path.join(here, file)))
+const all = ["historical.json", "protocol.json", "astro.json"].flatMap((file) => read(path.join(here, file)))
   .filter(({ name }) => name.includes(only))
 const scratch = copy()
 process.on("exit", () => fs.rmSync(scratch, { recursive: true, force: true }))
