@@ -45,15 +45,6 @@ const provider = (options: Partial<AstroCli.AstroCliOptions>) => {
   )
 }
 
-/** Whether a process still runs; one that only waits to be reaped does not. */
-const runs = (pid: number) => {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
-  } catch {
-    return false
-  }
-}
-
 const test = (title: string, body: () => Effect.Effect<void, unknown, Scope.Scope>) =>
   it.scopedLive(title, body, 30_000)
 
@@ -110,7 +101,8 @@ describe("AstroCli finds the program", () => {
   > = [
     ["missing", { bin: "/nowhere/astro" }, "notFound", /Install it .*ASTRO_BIN.*AIRFLOW_RESOURCE_PROVIDER=api/],
     ["not on the PATH", { bin: undefined, environment: {} }, "notFound", /no astro on the PATH/],
-    ["no program", { bin: "/etc/passwd" }, "unusable", /rights/],
+    ["not executable", { bin: "/etc/passwd" }, "unusable", /rights/],
+    ["a folder", { bin: "/etc" }, "unusable", /rights/],
     ["another program of that name", { mood: "other" }, "unusable", /not Astronomer's.*ASTRO_BIN/],
     ["too old", { version: "1.39.0" }, "tooOld", /1\.39\.0.*1\.40 is needed.*Update/],
     ["much too old", { version: "0.9" }, "tooOld", /Update/],
@@ -178,7 +170,12 @@ describe("AstroCli gives the program", () => {
         const file = join(cwd, ".astro", "config.yaml")
         assert.strictEqual(statSync(file).mode & 0o777, 0o600)
         assert.strictEqual(statSync(cwd).mode & 0o777, 0o700)
-        assert.deepStrictEqual(readdirSync(cwd, { recursive: true }).sort(), [".astro", ".astro/config.yaml"])
+        assert.deepStrictEqual(readdirSync(cwd, { recursive: true }).sort(), [
+          ".astro",
+          ".astro/config.yaml",
+          "owner.json"
+        ])
+        assert.notInclude(readFileSync(join(cwd, "owner.json"), "utf8"), canary)
         const config = readFileSync(file, "utf8")
         assert.include(config, `token: "Bearer ${canary}"`)
         assert.match(config, /^ {4}expiresin: 20[5-9]/m)
@@ -261,8 +258,8 @@ describe("AstroApi through AstroCli names what is wrong", () => {
       says: RegExp
     ]
   > = [
-    [{ version: "1.38.1" }, "invalid", /1\.38\.1.*1\.40 is needed/],
-    [{ bin: "/nowhere/astro" }, "invalid", /ASTRO_BIN/],
+    [{ version: "1.38.1" }, "unusable", /1\.38\.1.*1\.40 is needed/],
+    [{ bin: "/nowhere/astro" }, "unusable", /ASTRO_BIN/],
     [{ mood: "cancels" }, "undecodable", /Canceling deployment deletion/],
     [{ mood: "silent" }, "undecodable", /none of the words that mean success/],
     [{ mood: "help" }, "undecodable", /none of the words that mean success/],
@@ -271,6 +268,7 @@ describe("AstroApi through AstroCli names what is wrong", () => {
     [{ mood: "panics" }, "undecodable", /crashed/],
     [{ mood: "dies" }, "undecodable", /SIGKILL/],
     [{ mood: "diesHalfway" }, "undecodable", /SIGKILL/],
+    [{ mood: "floods" }, "undecodable", /printed more than is read/],
     [{ mood: "shouts", token: Redacted.make(`eyJh.${canary}.x`) }, "undecodable", /<the token>/],
     [{ mood: "shouts" }, "undecodable", /something with Bearer <the token>/]
   ]
@@ -309,19 +307,22 @@ describe("AstroApi through AstroCli names what is wrong", () => {
     Effect.gen(function*() {
       const cases = [
         ["hangs", "hangs", /within 1s/],
+        ["stubborn", "hangs", /within 1s/],
         ["deadline", "timeout", /in time/],
         [undefined, "unreachable", /connection refused/]
       ] as const
       for (const [mood, kind, says] of cases) {
         const standIn = yield* StandIn.make(mood === undefined ? {} : { mood })
-        const { httpClient } = yield* cli({ bin: standIn.bin, timeout: mood === "hangs" ? "1 seconds" : "20 seconds" })
-        const { cause } = yield* Effect.flip(httpClient.get(`${account.apiUrl}/v1/organizations`))
+        const { httpClient } = yield* cli({ bin: standIn.bin, timeout: kind === "hangs" ? "1 seconds" : "20 seconds" })
+        // as the pool writes
+        const get = Effect.uninterruptible(httpClient.get(`${account.apiUrl}/v1/organizations`))
+        const { cause } = yield* Effect.flip(get)
         assert.instanceOf(cause, AstroCli.AstroCliError)
         assert.strictEqual(cause.kind, kind)
         assert.isTrue(cause.retryable)
         assert.match(cause.message, says)
         assert.notInclude(cause.message, "http:")
-        for (const { pid } of yield* standIn.calls) assert.isFalse(runs(pid))
+        for (const { pid } of yield* standIn.calls) assert.isFalse(StandIn.runs(pid))
       }
     }))
 
@@ -335,8 +336,8 @@ describe("AstroApi through AstroCli names what is wrong", () => {
         Effect.retry({ while: () => Effect.as(Effect.sleep("5 millis"), true) }),
         Effect.timeout("10 seconds")
       )
-      assert.isTrue(called.slice(1).every(({ pid }) => runs(pid)))
+      assert.isTrue(called.slice(1).every(({ pid }) => StandIn.runs(pid)))
       yield* Fiber.interrupt(fiber)
-      assert.isFalse(called.some(({ pid }) => runs(pid)))
+      assert.isFalse(called.some(({ pid }) => StandIn.runs(pid)))
     }))
 })

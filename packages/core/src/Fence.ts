@@ -5,7 +5,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { CacheError } from "./CacheError.js"
@@ -108,10 +110,15 @@ export const mint = (
  */
 export const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean, ProviderError> =>
   Effect.gen(function*() {
-    const own = yield* slot.provider.createToken(id, tokenName(slot))
-    const contested = isContested(slot, own, yield* tokensOf(slot, id))
-    if (contested) yield* slot.provider.deleteToken(id, own.id)
-    return contested
+    const own = yield* Effect.either(slot.provider.createToken(id, tokenName(slot)))
+    if (Either.isRight(own)) {
+      const contested = isContested(slot, own.right, yield* tokensOf(slot, id))
+      if (contested) yield* slot.provider.deleteToken(id, own.right.id)
+      return contested
+    }
+    if (own.left.kind === "forbidden" || own.left.kind === "notFound") return yield* own.left
+    // without it nobody knows how old the others are: whoever has one is let alone
+    return (yield* tokensOf(slot, id)).some(Predicate.not(isOfLedger(slot)))
   }).pipe(Effect.catchIf(({ kind }) => kind === "forbidden" || kind === "notFound", () => Effect.succeed(false)))
 
 /**

@@ -178,7 +178,8 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
         pin(Effect.acquireUseRelease(
           start(spec),
           (running) =>
-            Effect.timeoutFail(finish(running), {
+            // its caller may be uninterruptible
+            Effect.timeoutFail(Effect.interruptible(finish(running)), {
               duration: spec.timeout,
               onTimeout: () =>
                 failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`)

@@ -109,7 +109,11 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
         return yield* Effect.tryPromise({
           try: (signal) => send(octokit, { owner, repo, baseUrl, headers, request: { signal } }),
           catch: (thrown) => fromOctokit(thrown, { operation, now, hide: (text) => text.replaceAll(token, "***") })
-        }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout: () => timedOut(operation, timeout) }))
+        }).pipe(
+          // whoever asks may be uninterruptible
+          Effect.interruptible,
+          Effect.timeoutFail({ duration: timeout, onTimeout: () => timedOut(operation, timeout) })
+        )
       }).pipe(Effect.retry({ while: schedules.worthRepeating, schedule: schedules.repetitions }))
 
     const publicKey = (repository: GithubRepository.GithubRepository) => {

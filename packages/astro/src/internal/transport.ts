@@ -60,6 +60,8 @@ export const make = (
         Effect.flatMap((response) =>
           Effect.map(response.text, (text) => ({ status: response.status, headers: response.headers, text }))
         ),
+        // the pool cannot be interrupted while it writes
+        Effect.interruptible,
         Effect.timeoutOption(within),
         Effect.mapError((error) => AstroError.fromTransport(operation, error)),
         Effect.flatMap(

@@ -75,6 +75,21 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
   )
 
   it(
+    "a deployment for which no token can be made is put to sleep all the same",
+    inWorld({ pool: { max: 1 } }, (world) => {
+      for (let time = 0; time < 20; time++) {
+        world.cloud.fates.push({ matches: ({ call }) => call === "createToken", becomes: "refused" })
+      }
+      const failed = world.actor().lease("a")
+      world.until("it has failed", () => failed.running.exit !== undefined)
+      assert.strictEqual(failed.error, "ProviderError")
+      assert.lengthOf(world.cloud.awake(), 0)
+      assert.isAbove(world.cloud.fates.length, 0)
+      world.cloud.fates.length = 0
+    })
+  )
+
+  it(
     "what is gone when it is to be woken, though it could still be read, is made anew",
     inWorld({ pool: { max: 1 } }, (world) => {
       const actor = world.actor()

@@ -107,6 +107,15 @@ describe("ProcessRunner", () => {
       yield* gone(yield* pidIn(file))
     }))
 
+  test("ends one that hangs also where its caller cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "pid")
+      const hangs = node(tells(file) + lasting, { timeout: "2 seconds" })
+      const error = yield* Effect.flip(Effect.uninterruptible(hangs))
+      assert.strictEqual(error.kind, "timedOut")
+      yield* gone(yield* pidIn(file))
+    }))
+
   test("asks one to end, by SIGTERM", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")

@@ -65,6 +65,8 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
       Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
       // a redirection leads to a login page, which must not be taken for an answer
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+      // a finalizer cannot be interrupted
+      Effect.interruptible,
       Effect.timeoutOption(requestTimeout),
       Effect.mapError((error): Failure => ({ error: fromTransport(call.operation, error) })),
       Effect.flatMap(Option.match({
