@@ -177,7 +177,7 @@ export const make = (
             ? new AstroCliError({ kind: "hangs", detail, remedy: `Try again, or ${withoutIt}.` })
             : kind === "notFound"
             ? new AstroCliError({ kind, detail: `there is no ${bin}`, remedy })
-            : new AstroCliError({ kind: "unusable", detail, remedy })
+            : new AstroCliError({ kind: "unusable", detail: `${bin}: ${detail}`, remedy })
         )
       )
 
@@ -192,7 +192,7 @@ export const make = (
         }
         const bin = yield* Effect.provide(locate(options.bin, environment.PATH ?? ""), files)
         const place = yield* Scope.extend(homeOf(options), own)
-        const ended = yield* invoke({ bin, place }, ["version"])
+        const ended = yield* invoke({ bin, place }, ["version"], { limit: Duration.min(timeout, versionTimeout) })
         const version = CliAnswer.version(ended.stdout)
         if (ended.exitCode !== 0 || version === undefined) {
           return yield* new AstroCliError({
@@ -336,6 +336,8 @@ const minimum = [1, 40] as const
 const minimumToDeploy = [1, 43] as const
 const maxOutput = 64 * 1024 * 1024
 const deployTimeout = Duration.minutes(5)
+/** It asks nobody. */
+const versionTimeout = Duration.seconds(10)
 
 const tooOld = (bin: string, version: string, needed: readonly [number, number]) =>
   new AstroCliError({

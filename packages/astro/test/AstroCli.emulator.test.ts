@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { suite } from "../../core/test/provider/DeploymentProvider.suite.js"
 import * as Cli from "./cli.js"
 import * as Lease from "./lease.js"
+import * as Refusals from "./refusals.suite.js"
 import * as StandIn from "./StandIn.js"
 
 suite(
@@ -13,6 +14,8 @@ suite(
     return Cli.services(yield* Emulator.Emulator, bin)
   })).pipe(Layer.provide(Emulator.layer({ speed: 1000 })))
 )
+
+Refusals.suite("AstroApi through a stand-in for the astro CLI", Effect.map(StandIn.make(), ({ bin }) => bin))
 
 it.scopedLive("a lease is the same through the astro CLI as by REST", () =>
   Effect.gen(function*() {

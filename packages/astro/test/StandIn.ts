@@ -6,6 +6,8 @@ import { join } from "node:path"
 /** How the stand-in misbehaves. */
 export interface Options {
   readonly mood?: string
+  /** Only in calls with these arguments. */
+  readonly when?: string
   readonly version?: string
 }
 
@@ -35,8 +37,18 @@ export const make = (options: Options = {}) =>
         bin,
         folder,
         calls: Effect.sync((): ReadonlyArray<Call> =>
-          existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").map((line) => JSON.parse(line)) : []
+          // what comes after the last line's end is still being written
+          existsSync(log) ? readFileSync(log, "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line)) : []
         )
       }
     }
   )
+
+/** Whether a process still runs; one that only waits to be reaped does not. */
+export const runs = (pid: number) => {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
+  } catch {
+    return false
+  }
+}

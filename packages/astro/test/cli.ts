@@ -14,12 +14,16 @@ export const account = ({ astroApiUrl, astroToken, workspaceId }: Emulator.Servi
 })
 
 /** All that the program does for a lease: the one at `bin`, or on the PATH. */
-export const services = (emulator: Emulator.Service, bin: string | undefined) =>
+export const services = (
+  emulator: Emulator.Service,
+  bin: string | undefined,
+  options: Partial<AstroCli.AstroCliOptions> = {}
+) =>
   Layer.mergeAll(
     AstroApi.layer(account(emulator)).pipe(Layer.provide(AstroCli.layerHttpClient)),
     AstroProject.layerCli
   ).pipe(
-    Layer.provide(AstroCli.layer({ ...account(emulator), bin })),
+    Layer.provide(AstroCli.layer({ ...account(emulator), bin, ...options })),
     Layer.provide([ProcessRunner.layer, NodeContext.layer])
   )
 

@@ -15,7 +15,8 @@ const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-
 
 type Services = DeploymentProvider.DeploymentProvider | ProjectDirectory.ProjectDirectory
 
-const pool = (services: Layer.Layer<Services>) =>
+/** Everything that a lease needs. */
+export const pool = (services: Layer.Layer<Services>) =>
   Layer.mergeAll(
     DeploymentPool.layer({ make, revocationWait: "5 millis", reset: { settle: "100 millis" } }),
     DagDelivery.layerNone

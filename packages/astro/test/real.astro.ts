@@ -3,7 +3,6 @@ import { AstroCli, AstroProject } from "@airflow-resource/astro"
 import { ProjectDirectory } from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import { Emulator } from "@airflow-resource/emulator"
-import { HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Redacted } from "effect"
@@ -14,6 +13,9 @@ import * as Cli from "./cli.js"
 import { suite as delivery } from "./delivery.suite.js"
 import * as Lease from "./lease.js"
 import { suite as native } from "./native.suite.js"
+import { play } from "./recording.js"
+import { suite as refusals } from "./refusals.suite.js"
+import { scenes } from "./scenes.js"
 import * as StandIn from "./StandIn.js"
 
 const bin = process.env.ASTRO_BIN
@@ -31,6 +33,8 @@ suite(
     Layer.provide(Emulator.layer({ speed: 1000 }))
   )
 )
+
+refusals("AstroApi through the astro CLI", Effect.succeed(bin))
 
 const program = await Effect.runPromise(Effect.scoped(Effect.flatMap(
   client({
@@ -52,8 +56,9 @@ if (/^1\.4[0-2]\b/.test(program.version)) {
     }))
 } else {
   delivery("AstroDelivery through the astro CLI", Effect.succeed(bin))
-  native(program.path)
 }
+
+native(program)
 
 describe("the astro CLI", () => {
   it.scopedLive("leases as REST does", () =>
@@ -86,81 +91,16 @@ describe("the astro CLI", () => {
       const deployments = `${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}/deployments`
       yield* Effect.all(Array.from({ length: 16 }, () => httpClient.get(deployments)), { concurrency: "unbounded" })
       assert.deepStrictEqual(files(), before)
-      assert.deepStrictEqual(before[0], [".astro", ".astro/config.yaml"])
+      assert.sameMembers(before[0] as Array<string>, [".astro", ".astro/config.yaml", "owner.json"])
     }), 60_000)
 
-  it.scopedLive("is what the stand-in stands in for", () =>
-    Effect.gen(function*() {
-      const standIn = (yield* StandIn.make()).bin
-      const outputs = (program: string | undefined) =>
-        Effect.scoped(Effect.gen(function*() {
-          const emulator = yield* Emulator.make({ seed: 7 })
-          const printed: Array<unknown> = []
-          const { run } = Context.get(yield* Layer.build(ProcessRunner.layer), ProcessRunner.ProcessRunner)
-          const listening = ProcessRunner.layerTest((command) =>
-            Effect.tap(run(command), ({ exitCode, isCut, signal, stderr, stdout }) =>
-              Effect.sync(() => {
-                const plain = (text: string) =>
-                  text.replaceAll(emulator.url.replace("http://", ""), "HOST")
-                    .replace(/^Date: .*$/m, "Date: D")
-                    .replace(/^Content-Length: .*$/m, "Content-Length: N")
-                    .replace(/"\d{4}-\d\d-\d\dT[^"]*"/g, `"TIME"`)
-                    .replace(/"(token|shortToken)": ".*"/g, `"$1": "T"`)
-                if (command.args[0] !== "version") {
-                  printed.push({
-                    args: command.args.map(plain),
-                    exitCode,
-                    isCut,
-                    signal,
-                    stdout: plain(stdout),
-                    stderr: plain(stderr)
-                  })
-                }
-              }))
-          )
-          const { httpClient } = Context.get(
-            yield* Layer.build(
-              AstroCli.layer({ ...Cli.account(emulator), bin: program }).pipe(
-                Layer.provide([listening, NodeContext.layer])
-              )
-            ),
-            AstroCli.AstroCli
-          )
-          const organization = `${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}`
-          const post = (path: string, body: unknown) =>
-            httpClient.execute(HttpClientRequest.bodyUnsafeJson(HttpClientRequest.post(`${organization}${path}`), body))
-          const create = post("/deployments", { name: "ü <1> & \u2028", workspaceId: emulator.workspaceId })
-          const created = (yield* (yield* create).json) as { readonly id: string }
-          yield* create
-          yield* httpClient.get(`${organization}/deployments?limit=2&names=%C3%BC`)
-          yield* httpClient.get(`${organization}/deployments/none`)
-          yield* post("/tokens", { name: "t", scope: "DEPLOYMENT", role: "DEPLOYMENT_ADMIN", entityId: created.id })
-          const { faults } = emulator
-          const headers = { "Retry-After": "7" }
-          for (
-            const then of [
-              { _tag: "Status", status: 429, body: { message: "slow ü", a: [1, { c: 1.5, b: null }] }, headers },
-              { _tag: "Status", status: 503 },
-              { _tag: "Status", status: 200, body: `{"a": ` },
-              { _tag: "Status", status: 202, body: {} },
-              { _tag: "Html", status: 502 },
-              { _tag: "DropBefore" },
-              { _tag: "DropAfter" }
-            ] as const
-          ) {
-            yield* faults.next({ match: {}, then })
-            yield* Effect.ignore(httpClient.get(`${emulator.astroApiUrl}/v1/organizations?limit=1`))
-          }
-          yield* httpClient.del(`${organization}/deployments/${created.id}`)
-          yield* httpClient.execute(
-            HttpClientRequest.del(`${organization}/deployments/${created.id}`).pipe(
-              HttpClientRequest.setHeader("x-api-version", "1.0")
-            )
-          )
-          return printed
-        }))
-      assert.deepStrictEqual(yield* outputs(standIn), yield* outputs(bin))
-    }), 60_000)
+  for (const scene of scenes) {
+    it.scopedLive(`does what the stand-in does: ${scene.title}`, () =>
+      Effect.gen(function*() {
+        const standIn = yield* StandIn.make({ version: program.version })
+        assert.deepStrictEqual(yield* play(scene, standIn.bin), yield* play(scene, program.path))
+      }), 60_000)
+  }
 
   it.scopedLive("makes the project that the template stands in for", () =>
     Effect.gen(function*() {

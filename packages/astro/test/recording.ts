@@ -1,0 +1,191 @@
+/**
+ * What the astro CLI prints and asks when it is called as the library calls it: one run of the scenes over the emulator, by a real
+ * program (`npm run record:astro`) or by the stand-in.
+ */
+import { AstroCli } from "@airflow-resource/astro"
+import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import { Emulator } from "@airflow-resource/emulator"
+import { NodeContext } from "@effect/platform-node"
+import { Context, Effect, Layer, Redacted, type Scope } from "effect"
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import * as AstroHome from "../src/internal/astroHome.js"
+import * as CliAnswer from "../src/internal/cliAnswer.js"
+import * as Cli from "./cli.js"
+import * as Proxy from "./Proxy.js"
+
+/** What differs from run to run has a name in its place. */
+export interface Recording {
+  readonly astro: string
+  readonly scenes: Readonly<Record<string, ReadonlyArray<Invocation>>>
+}
+
+export interface Invocation {
+  readonly step: string
+  readonly args: ReadonlyArray<string>
+  readonly stdin: string | null
+  readonly exitCode: number | null
+  readonly stdout: string
+  readonly stderr: string
+  readonly requests: ReadonlyArray<Proxy.Exchange>
+}
+
+/** An emulator of its own, and the program in front of it. */
+export interface Stage {
+  readonly emulator: Emulator.Service
+  /** Where the program asks. */
+  readonly apiUrl: string
+  readonly cli: (options?: Partial<AstroCli.AstroCliOptions>) => Effect.Effect<typeof AstroCli.AstroCli.Service>
+  /** Without the library, which would not do it. */
+  readonly run: (args: ReadonlyArray<string>, config?: (text: string) => string) => Effect.Effect<unknown, unknown>
+  /** A folder with these files. */
+  readonly folder: (files: Readonly<Record<string, string>>) => string
+}
+
+export interface Step {
+  readonly name: string
+  /** As {@link meaning} says it. */
+  readonly means: string
+  readonly act: (stage: Stage) => Effect.Effect<unknown, unknown, Scope.Scope>
+}
+
+export interface Scene {
+  readonly title: string
+  readonly steps: ReadonlyArray<Step>
+}
+
+/** What the library takes it for. */
+export const meaning = (
+  args: ReadonlyArray<string>,
+  { exitCode, stderr, stdout }: Pick<Invocation, "exitCode" | "stderr" | "stdout">
+): string => {
+  const ended = { exitCode, signal: null, stdout, stderr, isCut: false }
+  const done = args[0] === "version"
+    ? CliAnswer.version(stdout)
+    : args[0] === "api"
+    ? CliAnswer.parse(ended)?.status
+    : args[0] === "deploy"
+    ? CliAnswer.deployed(stdout)
+    : CliAnswer.isInitialized(stdout) || undefined
+  return done === undefined ? CliAnswer.problem(ended, "ASTRO_TOKEN").kind : `${done}`
+}
+
+/** Plays a scene with the program at `bin`. */
+export const play = ({ steps }: Scene, bin: string) =>
+  Effect.gen(function*() {
+    // nothing takes time, so that every status is the same in every run
+    const emulator = yield* Emulator.make({ durations: { create: 0, hibernate: 0, wake: 0, update: 0, deploy: 0 } })
+    const proxy = yield* Proxy.make(emulator.url)
+    const root = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(realpathSync(tmpdir()), "astro-recording-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+    )
+    const { run } = Context.get(yield* Layer.build(ProcessRunner.layer), ProcessRunner.ProcessRunner)
+    const named = naming({
+      [emulator.organizationId]: "ORGANIZATION",
+      [emulator.workspaceId]: "WORKSPACE",
+      [Redacted.value(emulator.astroToken)]: "ASTRO_TOKEN"
+    })
+    const invocations: Array<Invocation> = []
+    let step = ""
+    const recorded = (command: ProcessRunner.Command) =>
+      Effect.map(run(command), (ended) => {
+        const { args, cwd, env, stdin } = command
+        const homes = [["ASTRO_HOME", env["ASTRO_HOME"] ?? ""], ["FOLDER", cwd]] as const
+        const places = [["HOST", new URL(proxy.url).host], ...homes] as const
+        const plain = (text: string) =>
+          named(places.reduce((rest, [name, place]) => rest.replaceAll(place, name), text))
+        invocations.push({
+          step,
+          args: args.map(plain),
+          stdin: stdin === undefined ? null : plain(stdin),
+          requests: proxy.taken().map((exchange) => Proxy.map(exchange, plain)),
+          exitCode: ended.exitCode,
+          stdout: plain(ended.stdout),
+          stderr: plain(ended.stderr)
+        })
+        return ended
+      })
+    const account = { ...Cli.account(emulator), apiUrl: proxy.url, environment: {}, bin }
+    const { env, path } = yield* AstroHome.make(account, {})
+    // every client of ours asks for it
+    const version = yield* run({ command: bin, args: ["version"], env, cwd: path, timeout: "20 seconds" })
+    const runner = ProcessRunner.layerTest((command) =>
+      command.args[0] === "version" ? Effect.succeed(version) : recorded(command)
+    )
+    const scope = yield* Effect.scope
+    const stage: Stage = {
+      emulator,
+      apiUrl: proxy.url,
+      cli: (options) =>
+        Effect.map(
+          Layer.buildWithScope(
+            AstroCli.layer({ ...account, ...options }).pipe(Layer.provide([runner, NodeContext.layer])),
+            scope
+          ),
+          (context) => Context.get(context, AstroCli.AstroCli)
+        ),
+      run: (args, config = (text) => text) =>
+        Effect.gen(function*() {
+          const { env, path } = yield* AstroHome.make(account, {})
+          writeFileSync(join(path, ".astro", "config.yaml"), config(AstroHome.configText(account)))
+          yield* recorded({ command: bin, args, env, cwd: path, timeout: "20 seconds" })
+        }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
+      folder: (files) => {
+        const path = mkdtempSync(join(root, "folder-"))
+        for (const [name, text] of Object.entries(files)) {
+          mkdirSync(dirname(join(path, name)), { recursive: true })
+          writeFileSync(join(path, name), text)
+        }
+        return path
+      }
+    }
+    for (const { act, name } of steps) {
+      step = name
+      yield* Effect.exit(Effect.scoped(act(stage)))
+    }
+    return shortened(invocations)
+  }).pipe(Effect.provide(NodeContext.layer))
+
+/** An answer that came before is not repeated. */
+const shortened = (invocations: ReadonlyArray<Invocation>): ReadonlyArray<Invocation> => {
+  const seen = new Map<string, string>()
+  const short = (body: string, step: string) => {
+    const first = seen.get(body)
+    if (first === undefined && body.length > 200) seen.set(body, step)
+    return first === undefined ? body : `as in "${first}"`
+  }
+  return invocations.map((invocation) => ({
+    ...invocation,
+    requests: invocation.requests.map((exchange) => ({
+      ...exchange,
+      answer: exchange.answer && { ...exchange.answer, body: short(exchange.answer.body, invocation.step) }
+    }))
+  }))
+}
+
+/** Numbered in the order in which they first came up. */
+const naming = (given: Readonly<Record<string, string>>) => {
+  const names = new Map(Object.entries(given))
+  // its Airflow's path is the end of a deployment's id
+  const paths = new Map<string, string>()
+  const nameOf = (prefix: string) => (value: string) => {
+    const name = names.get(value) ?? `${prefix}${names.size - Object.keys(given).length + 1}`
+    names.set(value, name)
+    paths.set(`d${value.slice(-7)}`, `d-${name}`)
+    return name
+  }
+  return (text: string) =>
+    text
+      .replace(/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, nameOf("TOKEN"))
+      .replace(/\bc[a-z0-9]{24}\b/g, nameOf("ID"))
+      .replace(/\bd[a-z0-9]{7}\b/g, (path) => paths.get(path) ?? path)
+      .replace(/\bsig=\w+/g, "sig=SIGNATURE")
+      .replace(/\b[a-z]+-[a-z]+-1\d{3}\b/g, "NAMESPACE")
+      .replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "TIME")
+      .replace(/^Date: .*$/m, "Date: DATE")
+      .replace(/^Content-Length: .*$/m, "Content-Length: LENGTH")
+      // these are long, and a stack is another machine's
+      .replace(/^(Usage:|\[signal |goroutine )[^]*$/m, "…")
+}

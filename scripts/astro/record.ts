@@ -1,0 +1,30 @@
+/**
+ * `npm run record:astro [program…]`: what real astro CLIs print and ask, into `packages/astro/test/recordings`, one file per version.
+ * Without one: `ASTRO_BIN`, else the `astro` on the PATH. Nothing but loopback is asked.
+ */
+import { Console, Data, Effect } from "effect"
+import { writeFileSync } from "node:fs"
+import { play, type Recording } from "../../packages/astro/test/recording.js"
+import { scenes } from "../../packages/astro/test/scenes.js"
+import * as Run from "../run.js"
+import { programAt, programs } from "./program.js"
+
+class Unnamed extends Data.TaggedError("Unnamed")<{ readonly message: string }> {}
+
+const record = (bin: string | undefined) =>
+  Effect.gen(function*() {
+    const { path, version } = yield* programAt(bin)
+    if (version === "") {
+      return yield* new Unnamed({ message: `${path} does not know its version. Build it with one, or take a release.` })
+    }
+    const played = yield* Effect.forEach(scenes, (scene) =>
+      Effect.map(Effect.scoped(play(scene, path)), (invocations) =>
+        [scene.title, invocations] as const).pipe(
+          Effect.tap(([title, { length }]) => Console.log(`astro ${version}, ${title}: ${length} calls`))
+        ))
+    const recording: Recording = { astro: version, scenes: Object.fromEntries(played) }
+    const file = new URL(`../../packages/astro/test/recordings/${version}.json`, import.meta.url)
+    writeFileSync(file, `${JSON.stringify(recording, null, 2)}\n`)
+  })
+
+await Run.main(Effect.forEach(programs, (bin) => Run.outcome(`the recording of ${bin ?? "astro"}`, record(bin))))

@@ -1,0 +1,73 @@
+/** What scripts share that do one thing after the other, most of them by vitest. */
+import { Cause, Console, Data, type Duration, Effect, Exit } from "effect"
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+
+export class VitestFailed extends Data.TaggedError("VitestFailed")<{ readonly message: string }> {}
+
+const cli = fileURLToPath(new URL("vitest.mjs", import.meta.resolve("vitest/package.json")))
+
+/** Runs suites. Vitest leads a group of its own, so that its workers end with it. */
+export const vitest = (config: URL, { duration, env }: {
+  readonly duration: Duration.DurationInput
+  readonly env: Record<string, string>
+}) =>
+  Effect.async<void, VitestFailed>((resume) => {
+    const child = spawn(process.execPath, [cli, "run", "--config", fileURLToPath(config)], {
+      env: { ...process.env, ...env },
+      detached: true,
+      stdio: ["ignore", "inherit", "inherit"]
+    })
+    const fail = (message: string) => resume(new VitestFailed({ message }))
+    child.once("error", (error) => fail(`vitest did not start: ${error.message}`))
+    child.once("exit", (code) => code === 0 ? resume(Effect.void) : fail(`vitest ended with ${code}`))
+    return Effect.sync(() => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL")
+      } catch {
+        // it has ended
+      }
+    })
+  }).pipe(Effect.timeoutFail({
+    duration,
+    onTimeout: () => new VitestFailed({ message: `vitest took longer than ${duration}` })
+  }))
+
+interface Outcome {
+  readonly ok: boolean
+  readonly line: string
+}
+
+/** `what` is named in a line that says how it went. */
+export const outcome = <E extends { readonly message: string }>(
+  what: string,
+  self: Effect.Effect<void, E>
+): Effect.Effect<Outcome> =>
+  self.pipe(
+    Effect.tapError((error) => Console.error(error.message)),
+    Effect.match({
+      onFailure: ({ message }) => ({ ok: false, line: `${what}: failed, ${message.split("\n", 1)[0]}` }),
+      onSuccess: () => ({ ok: true, line: `${what}: passed` })
+    })
+  )
+
+/** Runs the script to its end, and tells all lines there. */
+export const main = async <E extends { readonly message: string }>(
+  script: Effect.Effect<ReadonlyArray<Outcome>, E>
+): Promise<void> => {
+  const program = Effect.gen(function*() {
+    const outcomes = yield* script
+    for (const { line } of outcomes) yield* Console.log(line)
+    return outcomes.every(({ ok }) => ok)
+  }).pipe(Effect.catchAll(({ message }) => Effect.as(Console.error(message), false)))
+
+  // nothing may be left running when a terminal or a CI job takes us down, however often it says so
+  const stop = new AbortController()
+  process.on("SIGINT", () => stop.abort())
+  process.on("SIGTERM", () => stop.abort())
+  const exit = await Effect.runPromiseExit(program, { signal: stop.signal })
+  process.exitCode = Exit.isSuccess(exit) && exit.value ? 0 : 1
+  if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) {
+    process.stderr.write(`${Cause.pretty(exit.cause)}\n`)
+  }
+}
