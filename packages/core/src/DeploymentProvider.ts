@@ -41,6 +41,18 @@ export interface DeploymentToken {
 /**
  * An environment variable of a deployment. A secret's value is never read back.
  *
+ * @example
+ * ```ts
+ * import type { DeploymentId } from "@airflow-resource/core/Deployment"
+ * import { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
+ * import * as Effect from "effect/Effect"
+ * import type * as Redacted from "effect/Redacted"
+ *
+ * // the others stay as they are
+ * export const prepare = (id: DeploymentId, key: Redacted.Redacted) =>
+ *   Effect.flatMap(DeploymentProvider, ({ setVariables }) => setVariables(id, { LOG_LEVEL: "debug", API_KEY: key }))
+ * ```
+ *
  * @since 0.1.0
  * @category models
  */
