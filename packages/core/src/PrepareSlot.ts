@@ -356,14 +356,13 @@ const asleep = (slot: HeldSlot, deployment: Deployment) =>
     ? Effect.zipRight(
       step(slot, "waiting until it is asleep"),
       Effect.timeoutOption(
-        slot.watch.until((seen) =>
+        looking(slot, (seen) =>
           Effect.succeed(
             Option.liftPredicate(
               Option.fromNullable(seen.get(deployment.id)),
               Predicate.not(Option.exists(isFallingAsleep))
             )
-          )
-        ),
+          )),
         longestSleep
       )
     )
@@ -417,6 +416,12 @@ const findLate = (slot: HeldSlot, granted: Slot) =>
     "15 seconds"
   )
 
+/** One look of many that fails is not the last word; how long it may go on is its caller's to say. */
+const looking = <A, E extends ProviderError | CacheError | LeaseLost>(
+  slot: HeldSlot,
+  f: (seen: Seen) => Effect.Effect<Option.Option<A>, E>
+) => Effect.retry(slot.watch.until(f), { schedule: schedules.poll, while: isRetryable })
+
 const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
   Effect.gen(function*() {
     yield* step(slot, "waiting for HEALTHY")
@@ -429,9 +434,7 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
         if (last.hibernationRequested) yield* wake(slot, last)
         return Option.liftPredicate(last, ({ isAwake }) => isAwake)
       })
-    return yield* slot.watch.until(look).pipe(
-      // one look of many that fails is not the last word
-      Effect.retry({ schedule: schedules.poll, while: isRetryable }),
+    return yield* looking(slot, look).pipe(
       Effect.timeoutFail({
         duration: slot.options.healthyTimeout,
         onTimeout: () =>
