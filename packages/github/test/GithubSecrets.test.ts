@@ -200,7 +200,8 @@ describe("GithubSecrets", () => {
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       github.plan(keyRoute, ...Array.from({ length: 5 }, () => FakeGithub.hanging))
-      const error = yield* simulate(Effect.flip(secrets.put(repository, secretsOf("CANARY"))))
+      // also where a finalizer waits for it
+      const error = yield* simulate(Effect.flip(Effect.uninterruptible(secrets.put(repository, secretsOf("CANARY")))))
       assertSafe(error)
       assert.strictEqual(error.kind, "timeout")
       assert.include(error.message, "15s")

@@ -111,7 +111,8 @@ describe("what an answer means", () => {
     it.effect(`${title}: ${kind}`, () =>
       Effect.gen(function*() {
         const { airflow, requests } = yield* connect({ [dag]: answer })
-        const error = yield* inTime(Effect.flip(airflow.dag("d")))
+        // as a finalizer asks, too
+        const error = yield* inTime(Effect.flip(Effect.uninterruptible(airflow.dag("d"))))
         assert.strictEqual(error.kind, kind)
         assert.strictEqual(requests.length, asked)
         assert.include(error.message, says)
