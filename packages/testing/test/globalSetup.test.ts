@@ -109,6 +109,12 @@ it.scopedLive("an environment that is not complete is one line, and fails nothin
       "airflow-resource: no upkeep in this run: ASTRO_ACCESS_TOKEN is missing, ASTRO_WORKSPACE_ID is missing, " +
       "ASTRO_CLOUD_PROVIDER is missing, ASTRO_REGION is missing"
     ])
+    const refused = yield* run("needs nothing", { ...env, ASTRO_WORKSPACE_ID: "another" })
+    assert.strictEqual(refused.code, 0, refused.text)
+    assert.match(
+      refused.text,
+      /^airflow-resource: no upkeep in this run: .*does not see the workspace another.*ASTRO_WORKSPACE_ID/m
+    )
     const emulated = yield* run("needs nothing", { AIRFLOW_RESOURCE_PROVIDER: "emulator" })
     assert.strictEqual(emulated.code, 0, emulated.text)
     assert.notInclude(emulated.text, "airflow-resource")
