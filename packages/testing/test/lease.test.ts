@@ -264,7 +264,8 @@ describe("a lease", () => {
       yield* Fiber.interrupt(fiber)
       yield* assertTidy
       const again = yield* lease("after")
-      assert.strictEqual(again.reused, "woken")
+      // the interrupt may come before the request to create has left
+      assert.include(["created", "woken"], again.reused)
       const audit = yield* (yield* Emulator.Emulator).audit
       assert.lengthOf(audit.deployments, 1)
     }).pipe(Effect.provide(emulated())), 60_000)
