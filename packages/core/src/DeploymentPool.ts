@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -36,6 +37,7 @@ import * as PinnedClock from "./PinnedClock.js"
 import type * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 import type { PoolEvent, Slot } from "./Slot.js"
+import * as TimeLimit from "./TimeLimit.js"
 
 /**
  * Defaults in brackets.
@@ -348,8 +350,8 @@ export const make = (
                     Option.match({ onNone: () => Effect.void, onSome: PrepareSlot.abandon(provider) })
                   )
               ),
-              Effect.interruptible,
-              Effect.timeout("2 minutes"),
+              (released) => TimeLimit.option(released, "2 minutes"),
+              Effect.flatMap(Option.match({ onNone: () => new Cause.TimeoutException(), onSome: Effect.succeed })),
               Effect.catchAllCause((cause) =>
                 Effect.logWarning("the release did not end well; the next holder of the slot repairs it", cause)
               ),

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -26,6 +27,7 @@ import type { LeaseLost } from "./Lease.js"
 import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { Slot } from "./Slot.js"
+import * as TimeLimit from "./TimeLimit.js"
 
 /**
  * A deployment did not become healthy in time.
@@ -135,8 +137,8 @@ export const release = (
     if (Option.isSome(prepared)) {
       yield* step(slot, "pausing DAGs")
       yield* prepared.value.airflow.pauseAll.pipe(
-        Effect.interruptible,
-        Effect.timeout("5 seconds"),
+        (paused) => TimeLimit.option(paused, "5 seconds"),
+        Effect.flatMap(Option.match({ onNone: () => new Cause.TimeoutException(), onSome: Effect.succeed })),
         Effect.catchAll((error) => Effect.logWarning("the DAGs could not be paused; the next holder does it", error))
       )
       if (yield* slot.cache.handOver(slot.rules, slot.number, slot.epoch)) return

@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as ChildProcess from "node:child_process"
 import * as PinnedClock from "./PinnedClock.js"
+import * as TimeLimit from "./TimeLimit.js"
 
 /**
  * A program to run, and its limits.
@@ -178,12 +179,14 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
         pin(Effect.acquireUseRelease(
           start(spec),
           (running) =>
-            // its caller may be uninterruptible
-            Effect.timeoutFail(Effect.interruptible(finish(running)), {
-              duration: spec.timeout,
-              onTimeout: () =>
-                failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`)
-            }),
+            Effect.flatMap(
+              TimeLimit.option(finish(running), spec.timeout),
+              Option.match({
+                onNone: () =>
+                  failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`),
+                onSome: Effect.succeed
+              })
+            ),
           stop(spec)
         ))
     })

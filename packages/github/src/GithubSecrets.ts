@@ -4,12 +4,14 @@
  * @since 0.1.0
  */
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
+import * as TimeLimit from "@airflow-resource/core/TimeLimit"
 import type { Octokit } from "@octokit/rest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { fromOctokit, GithubError, timedOut, undecodable } from "./GithubError.js"
@@ -106,13 +108,13 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
         )
         const { name: repo, owner } = repository
         const now = yield* Clock.currentTimeMillis
-        return yield* Effect.tryPromise({
+        const answered = Effect.tryPromise({
           try: (signal) => send(octokit, { owner, repo, baseUrl, headers, request: { signal } }),
           catch: (thrown) => fromOctokit(thrown, { operation, now, hide: (text) => text.replaceAll(token, "***") })
-        }).pipe(
-          // whoever asks may be uninterruptible
-          Effect.interruptible,
-          Effect.timeoutFail({ duration: timeout, onTimeout: () => timedOut(operation, timeout) })
+        })
+        return yield* Effect.flatMap(
+          TimeLimit.option(answered, timeout),
+          Option.match({ onNone: () => timedOut(operation, timeout), onSome: Effect.succeed })
         )
       }).pipe(Effect.retry({ while: schedules.worthRepeating, schedule: schedules.repetitions }))
 

@@ -1,5 +1,6 @@
 /** How Astro's API is asked: with which token, how often, what is repeated, and until when. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import * as TimeLimit from "@airflow-resource/core/TimeLimit"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
@@ -60,9 +61,7 @@ export const make = (
         Effect.flatMap((response) =>
           Effect.map(response.text, (text) => ({ status: response.status, headers: response.headers, text }))
         ),
-        // the pool cannot be interrupted while it writes
-        Effect.interruptible,
-        Effect.timeoutOption(within),
+        (asked) => TimeLimit.option(asked, within),
         Effect.mapError((error) => AstroError.fromTransport(operation, error)),
         Effect.flatMap(
           Option.match({ onNone: () => AstroError.timedOut(operation, within), onSome: Effect.succeed })

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Endpoint } from "../../Airflow.js"
 import { AirflowApiError } from "../../AirflowError.js"
+import * as TimeLimit from "../../TimeLimit.js"
 import * as Credentials from "./credentials.js"
 
 export interface Call {
@@ -65,9 +66,7 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
       Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
       // a redirection leads to a login page, which must not be taken for an answer
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-      // a finalizer cannot be interrupted
-      Effect.interruptible,
-      Effect.timeoutOption(requestTimeout),
+      (asked) => TimeLimit.option(asked, requestTimeout),
       Effect.mapError((error): Failure => ({ error: fromTransport(call.operation, error) })),
       Effect.flatMap(Option.match({
         onNone: () => Effect.fail<Failure>({ error: tooSlow(call.operation) }),
