@@ -3,7 +3,8 @@ import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { AirflowResources } from "airflow-resource"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
+import { environment } from "../../testing/test/chaos/processes.js"
 import * as Child from "./child.js"
 
 /** The quickstart against an emulator of its own, through the astro CLI where one is given: what it says, what the ledger has, what is left. */
@@ -17,13 +18,7 @@ export const run = (bin?: string) =>
       ["--provider", bin === undefined ? "api" : "cli"],
       {
         ...(bin === undefined ? {} : { ASTRO_BIN: bin }),
-        ASTRO_API_URL: emulator.astroApiUrl,
-        ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-        ASTRO_WORKSPACE_ID: emulator.workspaceId,
-        ASTRO_CLOUD_PROVIDER: "aws",
-        ASTRO_REGION: "us-east-1",
-        AIRFLOW_RESOURCE_DELIVERY: "none",
-        AIRFLOW_RESOURCE_CACHE: cache
+        ...environment(emulator, folder, 4)
       },
       folder
     )

@@ -2,11 +2,12 @@ import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createRequire } from "node:module"
 import * as path from "node:path"
+import { environment } from "./chaos/processes.js"
 
 const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs")
 
@@ -43,16 +44,8 @@ const world = Effect.gen(function*() {
   return {
     audit: emulator.audit,
     env: {
-      AIRFLOW_RESOURCE_PROVIDER: "api",
-      ASTRO_API_URL: emulator.astroApiUrl,
-      ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-      ASTRO_WORKSPACE_ID: emulator.workspaceId,
-      ASTRO_CLOUD_PROVIDER: "aws",
-      ASTRO_REGION: "us-east-1",
-      AIRFLOW_RESOURCE_DELIVERY: "none",
-      AIRFLOW_RESOURCE_HIBERNATE_AFTER: "1 hour",
-      AIRFLOW_RESOURCE_MAX: "1",
-      AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
+      ...environment(emulator, folder, 1),
+      AIRFLOW_RESOURCE_HIBERNATE_AFTER: "1 hour"
     }
   }
 })
