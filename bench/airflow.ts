@@ -2,8 +2,8 @@
  * What the client costs beside bare `fetch`: time per call, requests per wait and per reset. Both do the same to the same emulated
  * Airflow in turns: believe the ratios, the milliseconds are those of this machine. `npm run bench`, less than a minute.
  */
-import type { Airflow } from "@airflow-resource/core"
-import { AirflowApi, AirflowReadiness, AirflowReset } from "@airflow-resource/core"
+import type { Airflow } from "@airflow-resource/airflow"
+import { AirflowApi, AirflowReadiness, AirflowReset } from "@airflow-resource/airflow"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Redacted } from "effect"

@@ -5,14 +5,8 @@
  * Believe the counts and the ratio, the milliseconds are those of this machine. `npm run bench:astro`, about a minute.
  */
 import { AstroApi, AstroCli, AstroProject } from "@airflow-resource/astro"
-import {
-  AirflowApi,
-  AirflowResource,
-  DagDelivery,
-  DeploymentPool,
-  type DeploymentProvider,
-  type ProjectDirectory
-} from "@airflow-resource/core"
+import { AirflowApi } from "@airflow-resource/airflow"
+import { AirflowResource, DagDelivery, DeploymentPool, type DeploymentProvider, type ProjectDirectory } from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient, FileSystem, HttpClient, type Path } from "@effect/platform"

@@ -3,7 +3,8 @@
  * a hundred leases in one process; a slot whose process was killed; and the calls to Astro of a lease.
  * Believe the ratios and the counts, the milliseconds are those of this machine. `npm run bench:pool`, about three minutes.
  */
-import { AirflowApi, DeploymentCache, DeploymentPool, DeploymentProvider, Upkeep } from "@airflow-resource/core"
+import { AirflowApi } from "@airflow-resource/airflow"
+import { DeploymentCache, DeploymentPool, DeploymentProvider, Upkeep } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"

@@ -1,5 +1,6 @@
 import { AstroApi, AstroProject } from "@airflow-resource/astro"
-import { AirflowApi, AirflowResource, DagDelivery, DeploymentPool } from "@airflow-resource/core"
+import { AirflowApi } from "@airflow-resource/airflow"
+import { AirflowResource, DagDelivery, DeploymentPool } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"

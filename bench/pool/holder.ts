@@ -1,5 +1,6 @@
 // A process that holds the only slot until it is killed.
-import { AirflowApi, DeploymentPool, DeploymentProvider } from "@airflow-resource/core"
+import { AirflowApi } from "@airflow-resource/airflow"
+import { DeploymentPool, DeploymentProvider } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"

@@ -3,13 +3,14 @@
  *
  * @since 0.1.0
  */
-import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import type { Requirements } from "@airflow-resource/core/AirflowResource"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import * as DeploymentProvider from "@airflow-resource/core/DeploymentProvider"
 import * as ProjectDirectory from "@airflow-resource/core/ProjectDirectory"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 /**
@@ -40,10 +41,24 @@ export const layerOffline = (
       revocationWait: 0,
       readyPolls: 1,
       ...options.pool
-    }).pipe(Layer.provide(AirflowApi.layerMemory(options.airflow))),
+    }).pipe(Layer.provide(airflowsOf(options))),
     DagDelivery.layerNone,
     ProjectDirectory.layerMemory
   ).pipe(Layer.provideMerge(Layer.merge(
     DeploymentCache.layerMemory,
     DeploymentProvider.layerMemory(options.cloud)
   )))
+
+// internal
+
+/** Each deployment has an Airflow, which accepts requests while the deployment is awake. */
+const airflowsOf = ({ airflow }: OfflineOptions) =>
+  Layer.unwrapEffect(Effect.map(DeploymentProvider.DeploymentProvider, ({ list }) =>
+    AirflowApi.layerMemory({
+      isAwake: (baseUrl) =>
+        Effect.match(list, {
+          onFailure: () => false,
+          onSuccess: (all) => all.some(({ airflowUrl, isAwake }) => airflowUrl === baseUrl && isAwake)
+        }),
+      ...airflow
+    })))

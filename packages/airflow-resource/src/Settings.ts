@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
-import * as AirflowReset from "@airflow-resource/core/AirflowReset"
+import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import type { Make } from "@airflow-resource/core/Deployment"
 import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as GithubConfig from "@airflow-resource/github/GithubConfig"

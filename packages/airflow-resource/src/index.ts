@@ -3,18 +3,8 @@
  *
  * @since 0.1.0
  */
-export {
-  AirflowApi,
-  AirflowError,
-  AirflowReadiness,
-  AirflowReset,
-  AirflowResource,
-  DeploymentPool,
-  Lease,
-  PinnedClock,
-  TaskLog,
-  Upkeep
-} from "@airflow-resource/core"
+export { AirflowApi, AirflowError, AirflowReadiness, AirflowReset, PinnedClock, TaskLog } from "@airflow-resource/airflow"
+export { AirflowResource, DeploymentPool, Lease, Upkeep } from "@airflow-resource/core"
 export * as AirflowResources from "./AirflowResources.js"
 export * as ConfigurationError from "./ConfigurationError.js"
 export * as Http from "./Http.js"

@@ -1,12 +1,5 @@
-import {
-  AirflowApi,
-  AirflowResource,
-  DagDelivery,
-  DeploymentCache,
-  DeploymentPool,
-  type DeploymentProvider,
-  type ProjectDirectory
-} from "@airflow-resource/core"
+import { AirflowApi } from "@airflow-resource/airflow"
+import { AirflowResource, DagDelivery, DeploymentCache, DeploymentPool, type DeploymentProvider, type ProjectDirectory } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
 import { FetchHttpClient } from "@effect/platform"
 import { Effect, Layer } from "effect"

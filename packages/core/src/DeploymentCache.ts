@@ -14,12 +14,12 @@ import type * as Scope from "effect/Scope"
 import type { CacheError } from "./CacheError.js"
 import * as Heartbeat from "./Heartbeat.js"
 import * as Host from "./Host.js"
-import * as schedules from "./internal/schedules.js"
+import * as Polling from "@airflow-resource/airflow/Polling"
 import type { LeaseId } from "./Lease.js"
 import { LeaseLost } from "./Lease.js"
 import type { Reading } from "./LedgerTime.js"
 import * as LedgerTime from "./LedgerTime.js"
-import * as PinnedClock from "./PinnedClock.js"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { LockHolder, Owner, PoolEvent, Slot, Ticket } from "./Slot.js"
 
@@ -382,7 +382,7 @@ const lock = (
       (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
     )
     let reason = ""
-    const wait = schedules.untilSome(
+    const wait = Polling.untilSome(
       Effect.gen(function*() {
         const answer = yield* claim
         if ("epoch" in answer) return Option.some(answer.epoch)
@@ -392,7 +392,7 @@ const lock = (
         }
         return Option.none()
       }),
-      schedules.queue
+      Polling.queue
     )
 
     return yield* Effect.uninterruptibleMask((restore) =>

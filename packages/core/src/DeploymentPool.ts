@@ -17,8 +17,8 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { AirflowApi } from "./AirflowApi.js"
-import type { ResetOptions } from "./AirflowReset.js"
+import { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
+import type { ResetOptions } from "@airflow-resource/airflow/AirflowReset"
 import type { CacheError } from "./CacheError.js"
 import type { Deployment, Make } from "./Deployment.js"
 import type { Look } from "./DeploymentCache.js"
@@ -30,14 +30,14 @@ import type * as Fence from "./Fence.js"
 import * as Heartbeat from "./Heartbeat.js"
 import type { HeldSlot, PrepareOptions } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
-import * as schedules from "./internal/schedules.js"
+import * as Polling from "@airflow-resource/airflow/Polling"
 import { LeaseId, LeaseLost } from "./Lease.js"
 import * as Marker from "./Marker.js"
-import * as PinnedClock from "./PinnedClock.js"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import type * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 import type { PoolEvent, Slot } from "./Slot.js"
-import * as TimeLimit from "./TimeLimit.js"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 
 /**
  * Defaults in brackets.
@@ -282,7 +282,7 @@ export const make = (
     const watchOver = (slot: Slot, { id, name }: Deployment) =>
       Effect.gen(function*() {
         let missed = 0
-        const reason = schedules.untilSome(
+        const reason = Polling.untilSome(
           Effect.map(watch.within("15 seconds"), (seen) => {
             const deployment = seen.get(id)
             missed = deployment === undefined ? missed + 1 : 0
@@ -360,7 +360,7 @@ export const make = (
             )
           )
 
-          const granted = schedules.untilSome(
+          const granted = Polling.untilSome(
             Effect.gen(function*() {
               const status = yield* cache.step(pool, key)
               if (status._tag === "Granted") return Option.some(status.slot)
@@ -369,7 +369,7 @@ export const make = (
               if ((yield* Ref.get(during)) !== waiting) yield* onStep(waiting, status)
               return Option.none()
             }),
-            schedules.queue
+            Polling.queue
           )
 
           const attempt = Effect.gen(function*() {
@@ -412,7 +412,7 @@ export const make = (
           })
 
           yield* cache.enqueue(pool, { key, leaseId, needs, label: request.label })
-          return yield* restore(Effect.timeoutOption(schedules.untilSome(attempt, schedules.queue), acquireTimeout))
+          return yield* restore(Effect.timeoutOption(Polling.untilSome(attempt, Polling.queue), acquireTimeout))
             .pipe(
               Effect.flatMap(Option.match({
                 onNone: () =>

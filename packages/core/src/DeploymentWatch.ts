@@ -12,7 +12,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Deployment, DeploymentId } from "./Deployment.js"
 import type { ProviderError } from "./DeploymentProvider.js"
-import * as schedules from "./internal/schedules.js"
+import * as Polling from "@airflow-resource/airflow/Polling"
 
 /**
  * The workspace's deployments by id.
@@ -72,7 +72,7 @@ export const make = (
       until: (f) =>
         Effect.acquireUseRelease(
           Effect.sync(() => void (waiters += 1)),
-          () => schedules.untilSome(Effect.flatMap(next, f), Schedule.forever),
+          () => Polling.untilSome(Effect.flatMap(next, f), Schedule.forever),
           () =>
             Effect.sync(() => {
               waiters -= 1

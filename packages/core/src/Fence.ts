@@ -15,7 +15,7 @@ import type { Deployment, DeploymentId } from "./Deployment.js"
 import type { DeploymentToken, ProviderError } from "./DeploymentProvider.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { step, write } from "./HeldSlot.js"
-import * as schedules from "./internal/schedules.js"
+import * as Polling from "@airflow-resource/airflow/Polling"
 import { LeaseLost } from "./Lease.js"
 
 /**
@@ -67,7 +67,7 @@ export const mint = (
     }
     yield* step(slot, "making a token")
     const minted = yield* slot.provider.createToken(deployment.id, tokenName(slot)).pipe(
-      Effect.retry({ schedule: schedules.backoff, times: 4, while: (error) => error.retryable }),
+      Effect.retry({ schedule: Polling.backoff, times: 4, while: (error) => error.retryable }),
       Effect.asSome,
       Effect.catchIf(
         (error) => fence === "auto" && error.kind === "forbidden" && Option.isSome(accessToken),

@@ -11,10 +11,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { Airflow } from "./Airflow.js"
-import type { AirflowApiError, AirflowNotReady } from "./AirflowError.js"
-import * as AirflowReadiness from "./AirflowReadiness.js"
-import * as AirflowReset from "./AirflowReset.js"
+import type { Airflow } from "@airflow-resource/airflow/Airflow"
+import type { AirflowApiError, AirflowNotReady } from "@airflow-resource/airflow/AirflowError"
+import * as AirflowReadiness from "@airflow-resource/airflow/AirflowReadiness"
+import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import type { CacheError } from "./CacheError.js"
 import type { Deployment } from "./Deployment.js"
 import type { DeploymentProvider, ProviderError } from "./DeploymentProvider.js"
@@ -22,12 +22,12 @@ import type { Seen } from "./DeploymentWatch.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { request, step, write } from "./HeldSlot.js"
-import * as schedules from "./internal/schedules.js"
+import * as Polling from "@airflow-resource/airflow/Polling"
 import type { LeaseLost } from "./Lease.js"
 import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { Slot } from "./Slot.js"
-import * as TimeLimit from "./TimeLimit.js"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 
 /**
  * A deployment did not become healthy in time.
@@ -175,7 +175,7 @@ export const sleep = (
       slot.provider.hibernate(id),
       () => ({ deploymentId: id, power: "asleep" })
     )
-    yield* Effect.retry(hibernated, { schedule: schedules.backoff, times: 3, while: isRetryable }).pipe(
+    yield* Effect.retry(hibernated, { schedule: Polling.backoff, times: 3, while: isRetryable }).pipe(
       Effect.zipRight(Fence.revoke(slot, id, own)),
       Effect.catchIf(
         (error) => error._tag === "ProviderError" && error.kind === "notFound",
@@ -346,7 +346,7 @@ const wake = (slot: HeldSlot, deployment: Deployment) =>
   Effect.zipRight(
     asleep(slot, deployment),
     Effect.retry(request(slot, "waking", slot.provider.wake(deployment.id), () => ({})), {
-      schedule: schedules.backoff,
+      schedule: Polling.backoff,
       times: 3,
       while: isRetryable
     })
@@ -414,7 +414,7 @@ const create = (
 /** A creation that was not answered may show in the list a little later. */
 const findLate = (slot: HeldSlot, granted: Slot) =>
   Effect.timeoutOption(
-    schedules.untilSome(Effect.map(lookUp(slot, granted), Option.fromNullable), schedules.backoff),
+    Polling.untilSome(Effect.map(lookUp(slot, granted), Option.fromNullable), Polling.backoff),
     "15 seconds"
   )
 
@@ -422,7 +422,7 @@ const findLate = (slot: HeldSlot, granted: Slot) =>
 const looking = <A, E extends ProviderError | CacheError | LeaseLost>(
   slot: HeldSlot,
   f: (seen: Seen) => Effect.Effect<Option.Option<A>, E>
-) => Effect.retry(slot.watch.until(f), { schedule: schedules.poll, while: isRetryable })
+) => Effect.retry(slot.watch.until(f), { schedule: Polling.poll, while: isRetryable })
 
 const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
   Effect.gen(function*() {

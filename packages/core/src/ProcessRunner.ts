@@ -11,8 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as ChildProcess from "node:child_process"
-import * as PinnedClock from "./PinnedClock.js"
-import * as TimeLimit from "./TimeLimit.js"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 
 /**
  * A program to run, and its limits.

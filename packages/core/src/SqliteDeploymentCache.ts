@@ -28,7 +28,7 @@ import { classify, detached, toCacheError, transaction } from "./internal/sqlite
 import { LeaseId } from "./Lease.js"
 import type { Reading } from "./LedgerTime.js"
 import * as LedgerTime from "./LedgerTime.js"
-import * as PinnedClock from "./PinnedClock.js"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { PoolEvent, Slot, Ticket } from "./Slot.js"
 

@@ -18,7 +18,7 @@ import type { ProviderError } from "./DeploymentProvider.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
-import * as schedules from "./internal/schedules.js"
+import * as Polling from "@airflow-resource/airflow/Polling"
 import { LeaseId } from "./Lease.js"
 import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
@@ -108,7 +108,7 @@ export const drain = (options: {
       yield* options.onReport?.({ actions: news, ...rest }) ?? Effect.void
       return done.length === 0 && rest.held.length === 0 && rest.awake.length === 0
     })
-    yield* Effect.repeat(look, { until: (isQuiet) => isQuiet, schedule: schedules.poll }).pipe(
+    yield* Effect.repeat(look, { until: (isQuiet) => isQuiet, schedule: Polling.poll }).pipe(
       Effect.zipRight(Effect.sleep(lockDelay)),
       Effect.zipRight(look),
       Effect.repeat({ until: (isQuiet) => isQuiet }),

@@ -3,11 +3,6 @@
  *
  * @since 0.1.0
  */
-export * as Airflow from "./Airflow.js"
-export * as AirflowApi from "./AirflowApi.js"
-export * as AirflowError from "./AirflowError.js"
-export * as AirflowReadiness from "./AirflowReadiness.js"
-export * as AirflowReset from "./AirflowReset.js"
 export * as AirflowResource from "./AirflowResource.js"
 export * as CacheError from "./CacheError.js"
 export * as DagDelivery from "./DagDelivery.js"
@@ -28,7 +23,6 @@ export * as PoolPolicy from "./PoolPolicy.js"
 export * as PrepareSlot from "./PrepareSlot.js"
 export * as ProjectDirectory from "./ProjectDirectory.js"
 export * as Slot from "./Slot.js"
-export * as TaskLog from "./TaskLog.js"
 export * as TimeLimit from "./TimeLimit.js"
 export * as Upkeep from "./Upkeep.js"
 export * as UpkeepPolicy from "./UpkeepPolicy.js"

@@ -5,11 +5,12 @@ import ts from "typescript"
 
 /** Which package may import which, in its sources. */
 const arrows: Record<string, ReadonlyArray<string>> = {
-  core: [],
+  airflow: [],
+  core: ["airflow"],
   emulator: [],
   astro: ["core"],
   github: ["core"],
-  "airflow-resource": ["core", "astro", "github", "emulator"],
+  "airflow-resource": ["airflow", "core", "astro", "github", "emulator"],
   testing: ["airflow-resource"]
 }
 

@@ -1,6 +1,7 @@
 import { AstroApi, AstroProject } from "@airflow-resource/astro"
 import type { Slot } from "@airflow-resource/core"
-import { AirflowApi, DagDelivery, DeploymentCache, DeploymentPool, Host, Upkeep } from "@airflow-resource/core"
+import { AirflowApi } from "@airflow-resource/airflow"
+import { DagDelivery, DeploymentCache, DeploymentPool, Host, Upkeep } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"

@@ -1,4 +1,5 @@
-import { CacheError, DeploymentCache, type Host, PinnedClock } from "@airflow-resource/core"
+import { PinnedClock } from "@airflow-resource/airflow"
+import { CacheError, DeploymentCache, type Host } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"

@@ -2,14 +2,8 @@
  * A deterministic cloud: deployments with Astro's states, tokens of their own, and an Airflow in each. Requests take time, may be held
  * back, and may lose their answers; they land whatever has become of their sender.
  */
-import {
-  type Airflow,
-  type AirflowApi,
-  AirflowError,
-  Deployment,
-  DeploymentProvider,
-  type DeploymentProvider as Provider
-} from "@airflow-resource/core"
+import { type Airflow, type AirflowApi, AirflowError } from "@airflow-resource/airflow"
+import { Deployment, DeploymentProvider, type DeploymentProvider as Provider } from "@airflow-resource/core"
 import { DateTime, Effect, Option, Redacted } from "effect"
 import type { VirtualTime } from "./VirtualTime.js"
 

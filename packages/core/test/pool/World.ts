@@ -2,19 +2,8 @@
  * A world in one process: a cloud, ledgers, and actors, each of which is what a process is: a pool of its own, over a ledger that it
  * may share. Whatever an actor asks of ledger, provider or Airflow goes through its gate, where it can be paused or crash.
  */
-import {
-  type Airflow,
-  AirflowApi,
-  CacheError,
-  DeploymentCache,
-  DeploymentPool,
-  DeploymentProvider,
-  type Host,
-  type Lease,
-  Marker,
-  type Slot,
-  Upkeep
-} from "@airflow-resource/core"
+import { type Airflow, AirflowApi } from "@airflow-resource/airflow"
+import { CacheError, DeploymentCache, DeploymentPool, DeploymentProvider, type Host, type Lease, Marker, type Slot, Upkeep } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FileSystem, Path } from "@effect/platform"
 import { Cause, type Clock, Context, Deferred, Effect, Exit, type Fiber, Layer, Logger, Scope } from "effect"

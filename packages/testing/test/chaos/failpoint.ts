@@ -1,7 +1,7 @@
 // A process that ends, by its own hand, right before or after a named call of the ledger or of the provider.
 import * as AstroApi from "@airflow-resource/astro/AstroApi"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
-import * as AirflowApi from "@airflow-resource/core/AirflowApi"
+import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"

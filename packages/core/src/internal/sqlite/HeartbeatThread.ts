@@ -10,7 +10,7 @@ import { Worker } from "node:worker_threads"
 import type { Store } from "../../DeploymentCache.js"
 import * as Heartbeat from "../../Heartbeat.js"
 import type { LeaseLost } from "../../Lease.js"
-import * as PinnedClock from "../../PinnedClock.js"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import type { Watched } from "./files.js"
 import { beat } from "./schema.js"
 

@@ -1,0 +1,116 @@
+/**
+ * Airflow 2: `/api/v1`.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { AirflowApiError } from "../AirflowError.js"
+import type { Dialect } from "./dialect.js"
+import { notFollowed, notLive, poolFields, removeBy } from "./dialect.js"
+import { fromText } from "./logs.js"
+import type { Rest } from "./rest.js"
+import { upsert } from "./rest.js"
+import { DagRow, HealthBody, present, TaskPage, toDag, toHealth, toTask, XComBody } from "./rows.js"
+import { fail, segment } from "./transport.js"
+import type { Features } from "./version.js"
+
+export const make = (rest: Rest, features: Features): Dialect => {
+  const { call, change, get, text } = rest
+  const removeFrom = removeBy(rest)
+  const remove: Dialect["remove"] = (kind, name) =>
+    kind === "pool" && name.includes("/") ? unreachablePool("remove", name) : removeFrom(kind, name)
+  return {
+    health: Effect.map(get("read Airflow's health", "/health", HealthBody), toHealth),
+    everyDag: "only_active=false",
+    orders: { connections: "connection_id", importErrors: "import_error_id" },
+
+    // the row of a DAG may be newer than what would run, which only the details are made of
+    liveDag: (dagId) =>
+      get(`read the DAG ${dagId}`, `/dags/${segment(dagId)}/details`, DagRow).pipe(
+        Effect.map(toDag),
+        Effect.filterOrFail(({ hasImportErrors, isActive }) => isActive && !hasImportErrors, () => notLive(dagId))
+      ),
+    dagSource: ({ dagId, fileToken }) =>
+      text({
+        ...call("GET", `read the source of ${dagId}`, `/dagSources/${segment(fileToken)}`),
+        accept: "text/plain"
+      }),
+
+    runBody: ({ conf, logicalDate, note, runId }) => ({
+      dag_run_id: runId,
+      conf,
+      ...present({
+        logical_date: Option.getOrUndefined(Option.map(logicalDate, DateTime.formatIso)),
+        note: Option.getOrUndefined(note)
+      })
+    }),
+    followRun: (dagId, runId) => notFollowed(dagId, runId),
+
+    // not paged: the server caps no page here, and knows no order
+    taskInstances: (dagId, runId) =>
+      Effect.map(
+        get(
+          `list the tasks of ${runId}`,
+          `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances?limit=10000`,
+          TaskPage
+        ),
+        ({ rows }) => rows.map(toTask)
+      ),
+    readLog: (dagId, runId, taskId, mapIndex, tryNumber) => {
+      const path = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${
+        segment(taskId)
+      }/logs/${tryNumber}`
+      const query = `?full_content=true${mapIndex < 0 ? "" : `&map_index=${mapIndex}`}`
+      return Effect.map(
+        text({ ...call("GET", `read the log of ${taskId}`, `${path}${query}`), accept: "text/plain" }),
+        (body) => fromText(body, tryNumber)
+      )
+    },
+    xcom: (dagId, runId, taskId, { key = "return_value", mapIndex = -1 } = {}) => {
+      const task = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${segment(taskId)}`
+      const query = [
+        ...(mapIndex < 0 ? [] : [`map_index=${mapIndex}`]),
+        ...(features.xcomAsJson ? ["stringify=false"] : [])
+      ].join("&")
+      return Effect.map(
+        get(
+          `read the XCom ${key} of ${taskId}`,
+          `${task}/xcomEntries/${segment(key)}${query === "" ? "" : `?${query}`}`,
+          XComBody
+        ),
+        ({ value }) => value
+      )
+    },
+
+    // sets it where it is there
+    putVariable: ({ description, key, value }) =>
+      upsert(
+        change("POST", `set the variable ${key}`, "/variables", { key, value, ...present({ description }) }),
+        Effect.void
+      ),
+    putPool: (pool) => {
+      const { name, ...fields } = poolFields(pool)
+      if (name.includes("/")) return unreachablePool("set", name)
+      const path = `/pools/${segment(name)}?update_mask=${Object.keys(fields).join(",")}`
+      return upsert(
+        change("POST", `set the pool ${name}`, "/pools", { name, ...fields }),
+        change("PATCH", `set the pool ${name}`, path, fields)
+      )
+    },
+    remove,
+    removeAll: (kind, names) => Effect.forEach(names, (name) => remove(kind, name), { concurrency: 4, discard: true }),
+    queuedEventsPath: "/datasets/queuedEvent",
+    usersPath: "/api/v1/users",
+    // a managed Airflow keeps its users elsewhere
+    hasNoUsers: ({ kind }) => kind === "unsupported" || kind === "forbidden"
+  }
+}
+
+// internal
+
+const unreachablePool = (verb: string, name: string): Effect.Effect<never, AirflowApiError> =>
+  fail(`${verb} the pool ${name}`, {
+    kind: "unsupported",
+    detail: "the API of Airflow 2 does not reach a pool with a slash in its name",
+    remedy: "Choose a name without one; one that is there goes with its deployment."
+  })

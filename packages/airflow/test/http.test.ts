@@ -1,0 +1,370 @@
+import type { AirflowError } from "@airflow-resource/airflow"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Redacted, TestClock } from "effect"
+import { inspect } from "node:util"
+import {
+  type Answer,
+  answer,
+  connect,
+  dagRow,
+  html,
+  inTime,
+  problem,
+  refused,
+  type Request,
+  serve,
+  silent,
+  token
+} from "./server.js"
+
+const dag = "GET /api/v1/dags/d"
+
+interface Case {
+  readonly title: string
+  readonly answer: Answer
+  readonly kind: AirflowError.AirflowApiError["kind"]
+  readonly asked: number
+  readonly says: string
+}
+
+const cases: ReadonlyArray<Case> = [
+  { title: "a refused connection", answer: refused, kind: "unreachable", asked: 4, says: "ECONNREFUSED" },
+  { title: "silence", answer: silent, kind: "timeout", asked: 4, says: "15s" },
+  { title: "401", answer: problem(401, null, "Unauthorized"), kind: "unauthorized", asked: 1, says: "Unauthorized" },
+  { title: "403", answer: problem(403, null, "Forbidden"), kind: "forbidden", asked: 1, says: "Forbidden" },
+  { title: "404", answer: problem(404, null, "not found"), kind: "notFound", asked: 1, says: "not found" },
+  { title: "409", answer: problem(409, "already exists"), kind: "conflict", asked: 1, says: "already exists" },
+  { title: "400", answer: problem(400, "Extra query"), kind: "badRequest", asked: 1, says: "Extra query" },
+  { title: "422", answer: answer(422, { detail: [] }), kind: "badRequest", asked: 1, says: "422" },
+  { title: "429", answer: answer(429, ""), kind: "rateLimited", asked: 4, says: "429" },
+  { title: "a 500 page", answer: html(500), kind: "server", asked: 4, says: "500" },
+  { title: "a 502 page", answer: html(502), kind: "gateway", asked: 4, says: "HTML" },
+  { title: "503", answer: answer(503, "no upstream"), kind: "gateway", asked: 4, says: "503" },
+  { title: "a 404 page, before there is a route", answer: html(404), kind: "gateway", asked: 4, says: "HTML" },
+  { title: "a 200 page", answer: html(200), kind: "gateway", asked: 1, says: "HTML" },
+  {
+    title: "half an answer",
+    answer: answer(200, "{\"version\": \"2."),
+    kind: "undecodable",
+    asked: 1,
+    says: "not what"
+  },
+  { title: "another answer", answer: answer(200, { v: 1 }), kind: "undecodable", asked: 1, says: "not what" },
+  {
+    title: "a redirection",
+    answer: answer(302, "", { location: "/login" }),
+    kind: "redirected",
+    asked: 1,
+    says: "login page"
+  },
+  {
+    title: "an Airflow that was upgraded meanwhile",
+    answer: answer(404, { error: "/api/v1 has been removed in Airflow 3, please use /api/v2" }),
+    kind: "unsupported",
+    asked: 1,
+    says: "connect again"
+  },
+  {
+    title: "a method that is not there",
+    answer: answer(405, { detail: "Method Not Allowed" }),
+    kind: "unsupported",
+    asked: 1,
+    says: "does not offer it"
+  },
+  {
+    title: "the fields that Airflow 3 misses",
+    answer: answer(422, {
+      detail: [{ type: "missing", loc: ["body", "logical_date"], msg: "Field required", input: {} }]
+    }),
+    kind: "badRequest",
+    asked: 1,
+    says: "body.logical_date: Field required"
+  },
+  {
+    title: "a conflict that Airflow 3 found in its database",
+    answer: answer(409, {
+      detail: { reason: "Unique constraint violation", statement: "INSERT INTO x", orig_error: "y" }
+    }),
+    kind: "conflict",
+    asked: 1,
+    says: "Unique constraint violation"
+  },
+  {
+    title: "a database that was locked",
+    answer: answer(500, { detail: { reason: "Database error", statement: "hidden", orig_error: "hidden" } }),
+    kind: "server",
+    asked: 4,
+    says: "Database error"
+  },
+  { title: "500 as text", answer: answer(500, "Internal Server Error"), kind: "server", asked: 4, says: "500" },
+  {
+    title: "a server that repeats the token",
+    answer: problem(400, `what is ${token}?`),
+    kind: "badRequest",
+    asked: 1,
+    says: "<redacted>"
+  }
+]
+
+describe("what an answer means", () => {
+  for (const { answer, asked, kind, says, title } of cases) {
+    it.effect(`${title}: ${kind}`, () =>
+      Effect.gen(function*() {
+        const { airflow, requests } = yield* connect({ [dag]: answer })
+        // as a finalizer asks, too
+        const error = yield* inTime(Effect.flip(Effect.uninterruptible(airflow.dag("d"))))
+        assert.strictEqual(error.kind, kind)
+        assert.strictEqual(requests.length, asked)
+        assert.include(error.message, says)
+        assert.include(error.message, "read the DAG d")
+        assert.deepInclude(error, { request: "GET https://airflow.test/dx/api/v1/dags/d", attempts: asked })
+        const shown = [inspect(error, { depth: 10 }), JSON.stringify(error), error.message, String(error), error.stack]
+        assert.notInclude(shown.join("\n"), token)
+        assert.notInclude(shown.join("\n"), Buffer.from(token).toString("base64"))
+      }))
+  }
+})
+
+describe("requests", () => {
+  const variable = { key: "a/b", value: "1" }
+
+  it.effect("are bare: our credentials, what is accepted, a content type only with a body, no tracing", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({
+        "DELETE /api/v1/variables/a%2Fb": answer(204, undefined),
+        "POST /api/v1/variables": answer(200, variable)
+      })
+      const airflow = yield* server.client
+      assert.strictEqual(airflow.apiUrl, "https://airflow.test/dx/api/v1")
+      assert.deepStrictEqual(airflow.version, { full: "2.11.2", major: 2, minor: 11, patch: 2 })
+      yield* airflow.variables.remove("a/b")
+      yield* airflow.variables.put(variable)
+      for (const { headers } of server.requests) {
+        assert.strictEqual(headers["authorization"], `Bearer ${token}`)
+        assert.strictEqual(headers["accept"], "application/json")
+        assert.notProperty(headers, "traceparent")
+        assert.notProperty(headers, "b3")
+      }
+      assert.deepStrictEqual(server.routes(), [
+        "GET /api/v2/version",
+        "GET /api/v1/version",
+        "DELETE /api/v1/variables/a%2Fb",
+        "POST /api/v1/variables"
+      ])
+      assert.deepStrictEqual(server.requests.slice(2).map(({ headers }) => headers["content-type"]), [
+        undefined,
+        "application/json"
+      ])
+    }).pipe(Effect.withSpan("a test's own span")))
+
+  it.effect("wait as long as a server asks for", () =>
+    Effect.gen(function*() {
+      const limited = answer(429, "", { "retry-after": "20" })
+      const { airflow } = yield* connect({ [dag]: [limited, answer(200, dagRow)] })
+      const waited = Effect.zipRight(airflow.dag("d"), Clock.currentTimeMillis)
+      assert.strictEqual(yield* inTime(waited), 20_000)
+    }))
+
+  it.effect("are not sent for a name of dots, which would ask for something else", () =>
+    Effect.gen(function*() {
+      const { airflow } = yield* connect({})
+      for (const id of [".", ".."]) {
+        assert.strictEqual((yield* Effect.flip(airflow.variables.remove(id))).kind, "badRequest")
+        assert.strictEqual((yield* Effect.flip(airflow.dag(id))).kind, "badRequest")
+      }
+    }))
+
+  it.effect("that write are sent once, unless they end the same", () =>
+    Effect.gen(function*() {
+      const { airflow, routes } = yield* connect({
+        "POST /api/v1/users": answer(502, ""),
+        "DELETE /api/v1/pools/p": [answer(502, ""), problem(404, "gone")]
+      })
+      const user = { username: "u", password: Redacted.make("p") }
+      assert.strictEqual((yield* inTime(Effect.flip(airflow.users.create(user)))).kind, "gateway")
+      yield* inTime(airflow.pools.remove("p"))
+      assert.deepStrictEqual(routes(), ["POST /api/v1/users", "DELETE /api/v1/pools/p", "DELETE /api/v1/pools/p"])
+    }))
+
+  it.effect("for a list go on by what came, and count nothing twice", () =>
+    Effect.gen(function*() {
+      const at = (offset: number) => `GET /api/v1/variables?order_by=id&limit=100&offset=${offset}`
+      const rows = (...keys: ReadonlyArray<string>) => keys.map((key) => ({ key, value: key }))
+      const { airflow } = yield* connect({
+        [at(0)]: answer(200, { variables: rows("a", "b"), total_entries: 5 }),
+        // one was added in front meanwhile
+        [at(2)]: answer(200, { variables: rows("b", "c"), total_entries: 6 }),
+        [at(4)]: answer(200, { variables: [], total_entries: 6 })
+      })
+      assert.deepStrictEqual((yield* airflow.variables.list).map(({ key }) => key), ["a", "b", "c"])
+    }))
+
+  it.effect("to pause all go on where one call does not reach", () =>
+    Effect.gen(function*() {
+      const path = "PATCH /api/v1/dags?only_active=false&dag_id_pattern=~&limit=100"
+      const dags = Array.from(
+        { length: 100 },
+        (_, index) => ({ dag_id: `d${index}`, is_paused: true, is_active: true })
+      )
+      const { airflow, requests } = yield* connect({
+        [`${path}&offset=0`]: answer(200, { dags, total_entries: 101 }),
+        [`${path}&offset=100`]: answer(200, { dags: dags.slice(0, 1), total_entries: 101 })
+      })
+      yield* airflow.pauseAll
+      assert.deepStrictEqual(requests.map(({ body }) => body), [{ is_paused: true }, { is_paused: true }])
+    }))
+})
+
+describe("what is made or changed", () => {
+  it.effect("is made like that, or what is there is made like it, through a stumble of the server", () =>
+    Effect.gen(function*() {
+      const { airflow, requests } = yield* connect({
+        "POST /api/v2/variables": [answer(500, "Internal Server Error"), answer(409, { detail: "exists" })],
+        "PATCH /api/v2/variables/k": answer(200, {}),
+        "POST /api/v2/pools": answer(409, { detail: { reason: "Unique constraint violation" } }),
+        "PATCH /api/v2/pools/p?update_mask=slots&update_mask=description&update_mask=include_deferred": answer(200, {}),
+        "PATCH /api/v2/pools/default_pool?update_mask=slots&update_mask=include_deferred": answer(200, {}),
+        "POST /api/v2/connections": [answer(409, { detail: "exists" }), answer(201, {})],
+        "DELETE /api/v2/connections/c": answer(204, undefined)
+      }, { version: "3.2.2" })
+      yield* inTime(airflow.variables.put({ key: "k", value: "1" }))
+      yield* airflow.pools.put({ name: "p", slots: 2, description: "two" })
+      yield* airflow.pools.put({ name: "default_pool", slots: 3 })
+      yield* airflow.connections.put({ id: "c", type: "http", extra: { a: 1 }, password: Redacted.make("s") })
+      const body = (route: string) => requests.find((request) => request.route.startsWith(route))?.body
+      assert.deepStrictEqual(body("PATCH /api/v2/variables/k"), { key: "k", value: "1", description: null })
+      assert.deepStrictEqual(body("PATCH /api/v2/pools/p"), {
+        pool: "p",
+        slots: 2,
+        description: "two",
+        include_deferred: false
+      })
+      assert.deepStrictEqual(body("PATCH /api/v2/pools/default_pool"), { slots: 3, include_deferred: false })
+      assert.deepStrictEqual(body("POST /api/v2/connections"), {
+        connection_id: "c",
+        conn_type: "http",
+        extra: "{\"a\":1}",
+        password: "s"
+      })
+    }))
+})
+
+describe("credentials", () => {
+  const encoded = (claims: unknown) => Buffer.from(JSON.stringify(claims)).toString("base64url")
+  const jwt = (exp: number, name = "x") => `e30.${encoded({ exp })}.${name}`
+  const granted = (value: string) => answer(201, { access_token: value })
+  const password = { _tag: "Password", username: "u", password: Redacted.make("p") } as const
+  const log = "POST /auth/token"
+  const v3 = "GET /api/v2/dags/d"
+  const sent = (requests: ReadonlyArray<Request>, route: string) =>
+    requests.filter((request) => request.route === route).map(({ headers }) => headers["authorization"])
+
+  it.effect("by password are exchanged for a token once, which is renewed before it expires", () =>
+    Effect.gen(function*() {
+      const [first, second] = [jwt(3600, "a"), jwt(7200, "b")]
+      const server = yield* serve({ [log]: [granted(first), granted(second)], [v3]: answer(200, dagRow) }, {
+        version: "3.1.8",
+        credentials: password
+      })
+      const airflow = yield* server.client
+      yield* airflow.dag("d")
+      yield* TestClock.adjust("50 minutes")
+      yield* airflow.dag("d")
+      yield* TestClock.adjust("6 minutes")
+      yield* airflow.dag("d")
+      assert.deepStrictEqual(sent(server.requests, v3), [`Bearer ${first}`, `Bearer ${first}`, `Bearer ${second}`])
+      assert.deepStrictEqual(server.requests.find(({ route }) => route === log)?.body, { username: "u", password: "p" })
+      assert.deepStrictEqual(sent(server.requests, log), [undefined, undefined])
+    }))
+
+  it.effect("by password are renewed when a restarted server knows none of its tokens, once", () =>
+    Effect.gen(function*() {
+      const [first, second] = [jwt(9e9, "a"), jwt(9e9, "b")]
+      const unknown = answer(403, { detail: "Invalid JWT token" })
+      const server = yield* serve({
+        [log]: [granted(first), granted(second)],
+        [v3]: [unknown, answer(200, dagRow), unknown]
+      }, { version: "3.3.2", credentials: password })
+      const airflow = yield* server.client
+      yield* airflow.dag("d")
+      assert.deepStrictEqual(sent(server.requests, v3), [`Bearer ${first}`, `Bearer ${second}`])
+      const error = yield* Effect.flip(airflow.dag("d"))
+      assert.strictEqual(error.kind, "forbidden")
+      assert.strictEqual(sent(server.requests, v3).length, 4)
+    }))
+
+  it.effect("by password are sent as they are to Airflow 2, which gives no tokens", () =>
+    Effect.gen(function*() {
+      const { airflow, requests } = yield* connect({ [log]: html(404), [dag]: answer(200, dagRow) }, {
+        credentials: password
+      })
+      yield* airflow.dag("d")
+      assert.deepStrictEqual(sent(requests, dag), [`Basic ${Buffer.from("u:p").toString("base64")}`])
+    }))
+
+  it.effect("that are wrong say so", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({ [log]: answer(401, { detail: "Invalid credentials" }) }, {
+        version: "3.1.8",
+        credentials: password
+      })
+      const error = yield* Effect.flip(server.client)
+      assert.deepInclude(error, { kind: "unauthorized", operation: "log in as u" })
+    }))
+
+  it.effect("of one's own are asked for before every request, and not shown", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const headers = Effect.sync(() => ({ "x-key": Redacted.make(`canary-of-one's-own-${++asked}`) }))
+      const server = yield* serve({ [dag]: problem(400, "no canary-of-one's-own-3 here") }, {
+        credentials: { _tag: "Custom", headers }
+      })
+      const error = yield* Effect.flip(Effect.flatMap(server.client, (airflow) => airflow.dag("d")))
+      assert.deepStrictEqual(server.requests.map(({ headers }) => headers["x-key"]?.slice(-1)), ["1", "2", "3"])
+      assert.include(error.message, "<redacted>")
+    }))
+})
+
+describe("a user", () => {
+  const user = { username: "u", password: Redacted.make("p") }
+
+  it.effect("is created, exists, or is none of Airflow's business", () =>
+    Effect.gen(function*() {
+      const outcomes: ReadonlyArray<readonly [Answer, string]> = [
+        [answer(200, {}), "created"],
+        [problem(409, "Username `u` already exists"), "exists"],
+        [problem(404, "no route"), "unsupported"],
+        [problem(403, null, "Forbidden"), "unsupported"],
+        [answer(405, { detail: "Method Not Allowed" }), "unsupported"]
+      ]
+      for (const [given, outcome] of outcomes) {
+        const { airflow } = yield* connect({ "POST /api/v1/users": given })
+        assert.strictEqual(yield* airflow.users.create(user), outcome)
+      }
+      const { airflow } = yield* connect({ "POST /api/v1/users": problem(400, "Unknown roles") })
+      assert.strictEqual((yield* Effect.flip(airflow.users.create(user))).kind, "badRequest")
+    }))
+
+  it.effect("is asked for where Airflow 3 keeps its users, if it has any", () =>
+    Effect.gen(function*() {
+      const path = "/auth/fab/v1/users"
+      const { airflow } = yield* connect({
+        [`POST ${path}`]: answer(200, {}),
+        [`GET ${path}/u`]: answer(200, { username: "u", email: "u@example.com", roles: [{ name: "Admin" }] }),
+        [`DELETE ${path}/u`]: [answer(204, undefined), answer(404, { detail: "gone" })]
+      }, { version: "3.2.2" })
+      assert.strictEqual(yield* airflow.users.create(user), "created")
+      assert.deepStrictEqual(yield* airflow.users.get("u"), { username: "u", email: "u@example.com", roles: ["Admin"] })
+      yield* airflow.users.remove("u")
+      yield* airflow.users.remove("u")
+      const simple = yield* connect({
+        [`POST ${path}`]: answer(405, { detail: "Method Not Allowed" }),
+        // the page that every unknown address shows
+        [`GET ${path}/u`]: html(200),
+        [`DELETE ${path}/u`]: answer(405, { detail: "Method Not Allowed" })
+      }, { version: "3.2.2" })
+      assert.strictEqual(yield* simple.airflow.users.create(user), "unsupported")
+      assert.strictEqual((yield* Effect.flip(simple.airflow.users.get("u"))).kind, "unsupported")
+      assert.strictEqual((yield* Effect.flip(simple.airflow.users.remove("u"))).kind, "unsupported")
+    }))
+})

@@ -1,0 +1,232 @@
+import { AirflowApi, AirflowReset } from "@airflow-resource/airflow"
+import { FetchHttpClient } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { kindOf, suite, until } from "./AirflowApi.suite.js"
+
+const {
+  AIRFLOW_DAGS_FOLDER: dagsFolder = "",
+  AIRFLOW_PASSWORD: password = "",
+  AIRFLOW_PIDS: pids = "",
+  AIRFLOW_URL: baseUrl = "",
+  AIRFLOW_USERNAME: username = "",
+  AIRFLOW_VERSION: version = "",
+  AIRFLOW_VIEWER_PASSWORD: viewerPassword = "",
+  AIRFLOW_VIEWER_USERNAME: viewerUsername = ""
+} = process.env
+const isTwo = version.startsWith("2.")
+
+const connectAs = (username: string, password: string) =>
+  Effect.flatMap(
+    AirflowApi.AirflowApi,
+    ({ connect }) =>
+      connect({ baseUrl, credentials: { _tag: "Password", username, password: Redacted.make(password) } })
+  ).pipe(
+    Effect.provide(Layer.provide(AirflowApi.layer, FetchHttpClient.layer))
+  )
+const connect = connectAs(username, password)
+
+/** Longer each time: Python takes a file of the same size and second for the one that it has compiled. */
+const dagFile = (dagId: string, tag: string, words: string) => `
+from datetime import datetime
+
+try:
+    from airflow.sdk import dag, task
+except ImportError:
+    from airflow.decorators import dag, task
+
+
+@dag(dag_id="${dagId}", schedule=None, start_date=datetime(2024, 1, 1), catchup=False, tags=["${tag}"])
+def delivered():
+    @task
+    def speak():
+        print("${words}")
+
+    speak()
+
+
+delivered()
+`
+
+/** A DAG that needs two assets, and one that brings one of them. */
+const assetFile = (producer: string, consumer: string) => `
+from datetime import datetime
+
+try:
+    from airflow.sdk import Asset, dag, task
+except ImportError:
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import dag, task
+
+one, other = Asset("test://${producer}/one"), Asset("test://${producer}/other")
+
+
+@dag(dag_id="${producer}", schedule=None, start_date=datetime(2024, 1, 1), catchup=False)
+def produces():
+    @task(outlets=[one])
+    def produce():
+        print("produced")
+
+    produce()
+
+
+@dag(dag_id="${consumer}", schedule=[one, other], start_date=datetime(2024, 1, 1), catchup=False)
+def consumes():
+    @task
+    def consume():
+        print("consumed")
+
+    consume()
+
+
+produces()
+consumes()
+`
+
+/** Writes versions of one DAG's file; takes the file away in the end. */
+const delivery = Effect.gen(function*() {
+  const dagId = `delivered_${randomUUID().slice(0, 8)}`
+  const file = path.join(dagsFolder, `${dagId}.py`)
+  yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(file, { force: true })))
+  // never half of a file
+  const deliver = (text: string) =>
+    Effect.tap(DateTime.now, () =>
+      Effect.sync(() => {
+        fs.writeFileSync(`${file}.new`, text)
+        fs.renameSync(`${file}.new`, file)
+      }))
+  return { dagId, file, deliver }
+})
+
+const areAlive = Effect.forEach(pids.split(","), (entry) => {
+  const [name = "", pid] = entry.split("=")
+  return Effect.try({ try: () => process.kill(Number(pid), 0), catch: () => `${name} is gone` })
+})
+
+suite(`AirflowApi against Airflow ${version}`, connect, {
+  version,
+  users: isTwo ? "created" : "unsupported",
+  hasFiles: true
+})
+
+describe(`AirflowApi against Airflow ${version}, with its files and users at hand`, () => {
+  const minute = { timeout: "1 minute" } as const
+
+  it.scopedLive("is refused with a wrong password", () =>
+    Effect.gen(function*() {
+      const refused = kindOf(Effect.flatMap(connectAs(username, "wrong"), ({ authenticated }) => authenticated))
+      assert.include(["unauthorized", "forbidden"], yield* refused)
+    }))
+
+  it.scopedLive("may do what its user may, and no more", () =>
+    Effect.gen(function*() {
+      const viewer = yield* connectAs(viewerUsername, viewerPassword)
+      assert.isTrue(yield* viewer.verifyAirflowDagExists("hello_world_dag"))
+      assert.strictEqual(yield* kindOf(viewer.variables.put({ key: "viewer", value: "1" })), "forbidden")
+    }))
+
+  it.scopedLive("knows a new file, the next version of it, and that it is gone", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const { dagId, deliver, file } = yield* delivery
+      yield* deliver(dagFile(dagId, "v1", "the first words"))
+      yield* airflow.awaitDag(dagId, { ...minute, tag: "v1" })
+      const since = yield* deliver(dagFile(dagId, "v2", "the second words, and more"))
+      const dag = yield* airflow.awaitDag(dagId, { ...minute, tag: "v2", since })
+      assert.deepStrictEqual([...dag.tags], ["v2"])
+      assert.include(yield* airflow.dagSource(dagId), "the second words")
+      const { runId } = yield* airflow.runDag(dagId, minute)
+      assert.include(yield* airflow.getTaskInstanceLogs(dagId, runId, "speak"), "the second words, and more")
+      fs.rmSync(file)
+      yield* until(airflow.dag(dagId), ({ isActive }) => !isActive)
+      assert.isFalse(yield* airflow.verifyAirflowDagExists(dagId))
+    }), 180_000)
+
+  it.scopedLive("knows a file that breaks, and does not run what was in it", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const { dagId, deliver, file } = yield* delivery
+      yield* deliver(dagFile(dagId, "v1", "whole"))
+      yield* airflow.awaitDag(dagId, { ...minute, tag: "v1" })
+      const since = yield* deliver(`${dagFile(dagId, "v2", "broken")}raise RuntimeError("broken on purpose")\n`)
+      const broken = yield* Effect.flip(airflow.awaitDag(dagId, { timeout: "1 hour", tag: "v2", since }))
+      assert(broken._tag === "DagImportFailed")
+      assert.include(broken.stackTrace, "broken on purpose")
+      const refused = yield* Effect.flip(airflow.trigger(dagId))
+      assert(refused._tag === "DagImportFailed")
+      assert.include(refused.stackTrace, "broken on purpose")
+      const again = yield* deliver(dagFile(dagId, "v3", "whole again, and longer"))
+      yield* airflow.awaitDag(dagId, { ...minute, tag: "v3", since: again })
+      fs.rmSync(file)
+      yield* until(airflow.importErrors, (errors) => errors.every(({ filename }) => !filename.includes(dagId)))
+    }), 180_000)
+
+  it.scopedLive("stops a DAG with a schedule, and removes what that started by itself", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      yield* airflow.setPaused("scheduled_dag", false)
+      yield* until(airflow.runs("scheduled_dag"), (runs) => runs.length > 0)
+      // one's own run is told from those
+      const { runId } = yield* airflow.trigger("scheduled_dag", { unpause: false })
+      assert.include(["queued", "running"], (yield* airflow.run("scheduled_dag", runId)).state)
+      const { removed } = yield* AirflowReset.reset(airflow)
+      assert.isAtLeast(removed.filter(({ name }) => name.startsWith("scheduled_dag/")).length, 2)
+      assert.deepStrictEqual(yield* airflow.runs("scheduled_dag"), [])
+      assert.isTrue((yield* airflow.dag("scheduled_dag")).isPaused)
+    }), 120_000)
+
+  it.scopedLive("forgets the events that wait for others before they start a DAG", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      const { dagId, deliver, file } = yield* delivery
+      const consumer = `${dagId}_consumer`
+      yield* deliver(assetFile(dagId, consumer))
+      yield* airflow.awaitDag(dagId, minute)
+      yield* airflow.awaitDag(consumer, minute)
+      yield* airflow.setPaused(consumer, false)
+      yield* airflow.runDag(dagId, minute)
+      yield* until(airflow.queuedEvents(consumer), (count) => count === 1)
+      const { removed } = yield* AirflowReset.reset(airflow)
+      assert.deepInclude(removed, { kind: "queued events of", name: consumer })
+      assert.strictEqual(yield* airflow.queuedEvents(consumer), 0)
+      fs.rmSync(file)
+      yield* until(airflow.dag(consumer), ({ isActive }) => !isActive)
+    }), 180_000)
+
+  it.scopedLive("clears lists of more than one page", () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      yield* AirflowReset.reset(airflow)
+      // each write costs Airflow 2 some time, and a page of it has a hundred; Airflow 3 locks itself out of SQLite by several at once
+      const keys = Array.from({ length: isTwo ? 105 : 250 }, (_, index) => `page_${index}`)
+      yield* Effect.forEach(keys, (key) => airflow.variables.put({ key, value: "1" }))
+      assert.sameMembers((yield* airflow.variables.list).map(({ key }) => key), keys)
+      assert.strictEqual((yield* AirflowReset.reset(airflow)).removed.length, keys.length)
+      assert.deepStrictEqual(yield* airflow.variables.list, [])
+    }), 180_000)
+
+  // what Airflow 3 could lose is a DAG processor, which Airflow 2 does not have
+  const resets = isTwo ? 5 : 100
+  it.scopedLive(`is whole after ${resets} resets in a row`, () =>
+    Effect.gen(function*() {
+      const airflow = yield* connect
+      yield* airflow.pauseAll
+      yield* Effect.repeatN(
+        Effect.gen(function*() {
+          const { runId } = yield* airflow.trigger("hello_world_dag", { unpause: false })
+          yield* airflow.variables.put({ key: "in between", value: "1" })
+          const { removed } = yield* AirflowReset.reset(airflow)
+          assert.deepInclude(removed, { kind: "run", name: `hello_world_dag/${runId}` })
+        }),
+        resets - 1
+      )
+      yield* areAlive
+      yield* airflow.waitForAirflowToBeReady(minute)
+      const { dagProcessor } = yield* airflow.health
+      assert.strictEqual(Option.isSome(dagProcessor), !isTwo)
+      yield* airflow.runDag("hello_world_dag", minute)
+    }), 600_000)
+})

@@ -1,0 +1,56 @@
+import { TimeLimit } from "@airflow-resource/airflow"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Option, TestClock } from "effect"
+
+/** What takes so long, and whether it came to its end. */
+const work = (takes: string) => {
+  let state = "running"
+  const set = (to: string) => Effect.sync(() => void (state = to))
+  const effect = Effect.sleep(takes as "1 second").pipe(
+    Effect.zipRight(set("done")),
+    Effect.onInterrupt(() => set("interrupted"))
+  )
+  return { limited: TimeLimit.option(effect, "10 seconds"), state: () => state }
+}
+
+describe("a time limit", () => {
+  for (
+    const [caller, as] of [["any", (self) => self], ["an uninterruptible", Effect.uninterruptible]] as ReadonlyArray<
+      readonly [string, (self: ReturnType<typeof work>["limited"]) => ReturnType<typeof work>["limited"]]
+    >
+  ) {
+    it.effect(`ends what takes longer, for ${caller} caller`, () =>
+      Effect.gen(function*() {
+        const { limited, state } = work("1 hour")
+        const fiber = yield* Effect.fork(as(limited))
+        yield* TestClock.adjust("10 seconds")
+        assert.isTrue(Option.isNone(yield* Fiber.join(fiber)))
+        assert.strictEqual(state(), "interrupted")
+      }))
+  }
+
+  it.effect("lets an uninterruptible caller finish, however often it is interrupted", () =>
+    Effect.gen(function*() {
+      const { limited, state } = work("1 second")
+      let answer: Exit.Exit<unknown> | undefined
+      const fiber = yield* Effect.fork(
+        Effect.uninterruptible(Effect.map(Effect.exit(limited), (exit) => void (answer = exit)))
+      )
+      yield* TestClock.adjust("100 millis")
+      yield* Fiber.interruptFork(fiber)
+      yield* Fiber.interruptFork(fiber)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.await(fiber)
+      assert.strictEqual(state(), "done")
+      assert.isTrue(answer !== undefined && Exit.isSuccess(answer))
+    }))
+
+  it.effect("goes with a caller that may be interrupted", () =>
+    Effect.gen(function*() {
+      const { limited, state } = work("1 hour")
+      const fiber = yield* Effect.fork(limited)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(state(), "interrupted")
+    }))
+})
