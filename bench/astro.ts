@@ -4,9 +4,15 @@
  * revocation of tokens, for what runs to settle, and between two looks at an Airflow that is ready.
  * Believe the counts and the ratio, the milliseconds are those of this machine. `npm run bench:astro`, about a minute.
  */
-import { AstroApi, AstroCli, AstroProject } from "@airflow-resource/astro"
 import { AirflowApi } from "@airflow-resource/airflow"
-import { AirflowResource, DagDelivery, DeploymentPool, type DeploymentProvider, type ProjectDirectory } from "@airflow-resource/core"
+import { AstroApi, AstroCli, AstroProject } from "@airflow-resource/astro"
+import {
+  AirflowResource,
+  DagDelivery,
+  DeploymentPool,
+  type DeploymentProvider,
+  type ProjectDirectory
+} from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient, FileSystem, HttpClient, type Path } from "@effect/platform"
@@ -105,10 +111,10 @@ const world = (account: Account, via: "api" | "cli", others: Others) =>
       : Layer.mergeAll(api.pipe(Layer.provide(AstroCli.layerHttpClient)), AstroProject.layerCli).pipe(
         Layer.provide(AstroCli.layer({ ...account, bin: process.env["ASTRO_BIN"] }))
       )
-    const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+    const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
     return yield* Layer.build(
       Layer.mergeAll(
-        DeploymentPool.layer({ make, prefix: `bench-${via}`, revocationWait: 0, readyPolls: 1, reset: { settle: 0 } }),
+        DeploymentPool.layer({ spec, prefix: `bench-${via}`, revocationWait: 0, readyPolls: 1, reset: { settle: 0 } }),
         DagDelivery.layerNone
       ).pipe(
         Layer.provideMerge(SqliteDeploymentCache.layer({ path: `${folder}/cluster_cache.db` })),

@@ -104,7 +104,7 @@ const reclaim = Effect.gen(function*() {
 
 const inMemory = (options: Partial<DeploymentPool.PoolOptions>) =>
   DeploymentPool.layer({
-    make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+    spec: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
     readyPolls: 1,
     revocationWait: 0,
     ...options

@@ -1,12 +1,12 @@
-import { AstroApi, AstroProject } from "@airflow-resource/astro"
 import { AirflowApi } from "@airflow-resource/airflow"
+import { AstroApi, AstroProject } from "@airflow-resource/astro"
 import { AirflowResource, DagDelivery, DeploymentPool } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Option } from "effect"
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 const Provider = Layer.unwrapEffect(Effect.gen(function*() {
   return AstroApi.layer({
@@ -17,7 +17,7 @@ const Provider = Layer.unwrapEffect(Effect.gen(function*() {
   })
 }))
 
-const Pool = DeploymentPool.layer({ make, max: 2 })
+const Pool = DeploymentPool.layer({ spec, max: 2 })
 
 const Airflows = Layer.mergeAll(
   Pool.pipe(Layer.provide([AirflowApi.layer, Provider])),

@@ -16,7 +16,7 @@ Effect.gen(function*() {
   Effect.scoped,
   Effect.provide(
     DeploymentPool.layer({
-      make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+      spec: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
       max: 1,
       readyPolls: 1,
       revocationWait: 0

@@ -3,20 +3,20 @@
  *
  * @since 0.1.0
  */
+import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as AstroAccount from "@airflow-resource/astro/AstroAccount"
 import * as AstroApi from "@airflow-resource/astro/AstroApi"
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as AstroDelivery from "@airflow-resource/astro/AstroDelivery"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
-import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import type { Requirements } from "@airflow-resource/core/AirflowResource"
 import type { CacheError } from "@airflow-resource/core/CacheError"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import type { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import { DeploymentProvider, type ProviderError } from "@airflow-resource/core/DeploymentProvider"
-import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import type { ProjectDirectory } from "@airflow-resource/core/ProjectDirectory"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
@@ -244,7 +244,7 @@ export const settingsOf = (
   astroBin: Option.none(),
   dags: `${process.cwd()}/dags`,
   deploysDags: false,
-  make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+  spec: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
   github: delivery === "none"
     ? Option.none()
     : Option.some({
@@ -261,7 +261,7 @@ export const settingsOf = (
 const poolOf = (settings: Settings.Settings, options: Partial<DeploymentPool.PoolOptions> = {}) =>
   DeploymentPool.layer({
     ...settings.pool,
-    make: settings.make,
+    spec: settings.spec,
     apiToken: Option.getOrUndefined(settings.pool.apiToken),
     accessToken: settings.astro.token,
     password: Option.getOrUndefined(settings.pool.password),

@@ -37,7 +37,7 @@ export const layerOffline = (
 > =>
   Layer.mergeAll(
     DeploymentPool.layer({
-      make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+      spec: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
       revocationWait: 0,
       readyPolls: 1,
       ...options.pool

@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
-import type { Make } from "@airflow-resource/core/Deployment"
+import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
+import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
 import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as GithubConfig from "@airflow-resource/github/GithubConfig"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -79,7 +79,7 @@ export interface Settings {
   readonly via: "cli" | "api"
   /** The astro CLI; `None`: the first `astro` on the PATH. */
   readonly astroBin: Option.Option<string>
-  readonly make: Make
+  readonly spec: DeploymentSpec
   /** `None`: nothing is delivered through GitHub. */
   readonly github: Option.Option<Config.Config.Success<typeof GithubConfig.config>>
   /** The folder of the DAGs, absolute. It need not be there. */
@@ -187,7 +187,7 @@ export const load = (
         astro: AstroConfig.config,
         via: Config.map(providerConfig, (named) => named === "cli" ? "cli" as const : "api" as const),
         astroBin: AstroConfig.bin,
-        make: AstroConfig.make,
+        spec: AstroConfig.spec,
         github: named === "secrets" && delivers
           ? Config.map(GithubConfig.config, Option.some)
           : Config.succeed(Option.none()),

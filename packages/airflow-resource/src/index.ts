@@ -3,7 +3,14 @@
  *
  * @since 0.1.0
  */
-export { AirflowApi, AirflowError, AirflowReadiness, AirflowReset, PinnedClock, TaskLog } from "@airflow-resource/airflow"
+export {
+  AirflowApi,
+  AirflowError,
+  AirflowReadiness,
+  AirflowReset,
+  PinnedClock,
+  TaskLog
+} from "@airflow-resource/airflow"
 export { AirflowResource, DeploymentPool, Lease, Upkeep } from "@airflow-resource/core"
 export * as AirflowResources from "./AirflowResources.js"
 export * as ConfigurationError from "./ConfigurationError.js"

@@ -32,7 +32,7 @@ const is = (verdict: Checks.Verdict, state: Checks.Verdict["state"], says: RegEx
   else assert.match(verdict.remedy ?? "", remedy)
 }
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 /** An Astro, and how it is asked. */
 const world = (options: Emulator.Options = {}) =>
@@ -240,23 +240,23 @@ describe("doctor looks at Astro:", () => {
   test("runtime and region", () =>
     Effect.gen(function*() {
       const { account, emulator, id } = yield* world()
-      is(yield* Checks.runtime(account, id, make), "pass", /^13\.1\.0$/)
+      is(yield* Checks.runtime(account, id, spec), "pass", /^13\.1\.0$/)
       is(
-        yield* Checks.runtime(account, id, { ...make, runtimeVersion: "99.0.0" }),
+        yield* Checks.runtime(account, id, { ...spec, runtimeVersion: "99.0.0" }),
         "fail",
         /99\.0\.0 is not offered/,
         /ASTRO_RUNTIME_VERSION.*13\.1\.0/
       )
-      is(yield* Checks.region(account, id, make), "pass", /^aws us-east-1$/)
+      is(yield* Checks.region(account, id, spec), "pass", /^aws us-east-1$/)
       is(
-        yield* Checks.region(account, id, { ...make, region: "us-central1" }),
+        yield* Checks.region(account, id, { ...spec, region: "us-central1" }),
         "fail",
         /aws us-central1 is not offered/,
         /ASTRO_REGION.* aws: us-east-1, us-west-2/
       )
       const narrow = yield* world({ regions: [{ provider: "AWS", name: "us-east-1" }] })
       is(
-        yield* Checks.region(narrow.account, narrow.id, { ...make, cloudProvider: "gcp" }),
+        yield* Checks.region(narrow.account, narrow.id, { ...spec, cloudProvider: "gcp" }),
         "fail",
         /gcp us-east-1/,
         /ASTRO_CLOUD_PROVIDER/
@@ -264,7 +264,7 @@ describe("doctor looks at Astro:", () => {
       for (const look of [Checks.runtime, Checks.region]) {
         const body = { message: "Insufficient permissions" }
         yield* emulator.faults.next({ match: {}, then: { _tag: "Status", status: 403, body } })
-        is(yield* look(account, id, make), "warn", /does not tell.*Insufficient/, /Try it/)
+        is(yield* look(account, id, spec), "warn", /does not tell.*Insufficient/, /Try it/)
       }
     }))
 })

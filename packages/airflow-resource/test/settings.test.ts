@@ -100,7 +100,7 @@ describe("Settings", () => {
     inProject(complete, (folder) =>
       Effect.gen(function*() {
         const settings = yield* Settings.load(folder)
-        assert.deepStrictEqual(settings.make, { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" })
+        assert.deepStrictEqual(settings.spec, { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" })
         assert.strictEqual(settings.pool.username, "airflow")
         assert.strictEqual(settings.pool.max, 4)
         assert.deepStrictEqual(settings.pool.reset, { keep: {}, defaultPoolSlots: 128 })
@@ -187,8 +187,8 @@ describe("Settings", () => {
           const fs = yield* FileSystem.FileSystem
           yield* fs.makeDirectory(`${folder}/deep/er`, { recursive: true })
           const settings = yield* Settings.load(`${folder}/deep/er`)
-          assert.strictEqual(settings.make.region, "from-process")
-          assert.strictEqual(settings.make.runtimeVersion, "12.7.1")
+          assert.strictEqual(settings.spec.region, "from-process")
+          assert.strictEqual(settings.spec.runtimeVersion, "12.7.1")
           assert.deepStrictEqual(Duration.toMinutes(settings.pool.maxHold), 5)
         }),
       "ASTRO_REGION=from-file\nASTRO_RUNTIME_VERSION=12.7.1\nAIRFLOW_RESOURCE_MAX_HOLD=5 minutes\n"

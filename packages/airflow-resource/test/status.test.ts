@@ -6,7 +6,7 @@ import * as Status from "../src/internal/status.js"
 
 const now = Date.UTC(2026, 10, 25, 12, 0, 0)
 const minute = 60_000
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 const owner = (pid: number): Slot.Owner => ({ host: "ci-7", bootId: "b", pid, startedAt: "1" })
 const host: Host.Host = { owner: owner(1), isGone: ({ pid }) => pid === 404, uptime: () => null }
 
@@ -16,7 +16,7 @@ const slot = (number: number, facts: Partial<Slot.Slot>): Slot.Slot => ({
   generation: 1,
   name: `pool-s${number}-g1`,
   deploymentId: DeploymentId.make(`d${number}`),
-  make,
+  spec,
   power: "asleep",
   clean: false,
   busyUntil: null,
@@ -50,10 +50,10 @@ const look: DeploymentCache.Look = {
     slot(1, { power: "awake", holder: holder(12, { fenced: false }) }),
     slot(3, { power: "unknown", holder: holder(404) }),
     slot(4, { power: "awake", clean: true, adopted: true }),
-    slot(5, { name: null, deploymentId: null, make: null, power: "unknown", busyUntil: now + minute })
+    slot(5, { name: null, deploymentId: null, spec: null, power: "unknown", busyUntil: now + minute })
   ],
   tickets: [],
-  upkeep: { leaseId: "u", label: "upkeep", owner: owner(9), deadline: now + minute }
+  upkeep: { holderId: "u", label: "upkeep", owner: owner(9), deadline: now + minute }
 }
 const status = Status.of(look, { poolId: "abc", max: 5, ttl: minute, maxHold: minute, lockDelay: 0 }, host, "/cache.db")
 

@@ -179,10 +179,12 @@ export class RunStuck extends Schema.TaggedError<RunStuck>("@airflow-resource/ai
  * @since 0.1.0
  * @category errors
  */
-export class RunVanished extends Schema.TaggedError<RunVanished>("@airflow-resource/airflow/RunVanished")("RunVanished", {
-  dagId: Schema.String,
-  runId: Schema.String
-}) {
+export class RunVanished
+  extends Schema.TaggedError<RunVanished>("@airflow-resource/airflow/RunVanished")("RunVanished", {
+    dagId: Schema.String,
+    runId: Schema.String
+  })
+{
   override get message(): string {
     return `The run ${this.runId} of ${this.dagId} was deleted while it was waited for. Who else uses this Airflow?`
   }

@@ -1,6 +1,6 @@
 import { TimeLimit } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { Effect, Exit, Fiber, TestClock } from "effect"
 
 /** What takes so long, and whether it came to its end. */
 const work = (takes: string) => {
@@ -10,7 +10,7 @@ const work = (takes: string) => {
     Effect.zipRight(set("done")),
     Effect.onInterrupt(() => set("interrupted"))
   )
-  return { limited: TimeLimit.option(effect, "10 seconds"), state: () => state }
+  return { limited: TimeLimit.fail(effect, { limit: "10 seconds", onTimeout: () => "timed out" }), state: () => state }
 }
 
 describe("a time limit", () => {
@@ -24,7 +24,7 @@ describe("a time limit", () => {
         const { limited, state } = work("1 hour")
         const fiber = yield* Effect.fork(as(limited))
         yield* TestClock.adjust("10 seconds")
-        assert.isTrue(Option.isNone(yield* Fiber.join(fiber)))
+        assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("timed out"))
         assert.strictEqual(state(), "interrupted")
       }))
   }
@@ -32,9 +32,9 @@ describe("a time limit", () => {
   it.effect("lets an uninterruptible caller finish, however often it is interrupted", () =>
     Effect.gen(function*() {
       const { limited, state } = work("1 second")
-      let answer: Exit.Exit<unknown> | undefined
+      let exit: Exit.Exit<unknown, string> | undefined
       const fiber = yield* Effect.fork(
-        Effect.uninterruptible(Effect.map(Effect.exit(limited), (exit) => void (answer = exit)))
+        Effect.uninterruptible(Effect.map(Effect.exit(limited), (ended) => void (exit = ended)))
       )
       yield* TestClock.adjust("100 millis")
       yield* Fiber.interruptFork(fiber)
@@ -42,7 +42,7 @@ describe("a time limit", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.await(fiber)
       assert.strictEqual(state(), "done")
-      assert.isTrue(answer !== undefined && Exit.isSuccess(answer))
+      assert.isTrue(exit !== undefined && Exit.isSuccess(exit))
     }))
 
   it.effect("goes with a caller that may be interrupted", () =>

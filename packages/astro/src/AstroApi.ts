@@ -268,7 +268,7 @@ const fromAstro = (workspaceId: string) => (astro: typeof AstroDeployment.Type):
     status: Schema.is(DeploymentStatus)(astro.status) ? astro.status : "UNKNOWN",
     isDevelopment: astro.isDevelopmentMode === true,
     hibernationRequested: override?.isHibernating === true && override.isActive !== false,
-    make: {
+    spec: {
       runtimeVersion: astro.astroRuntimeVersion ?? astro.runtimeVersion ?? "unknown",
       cloudProvider: cloudOf(astro.cloudProvider),
       region: astro.region ?? "unknown"
@@ -291,14 +291,14 @@ const airflowUrl = (text: string) => {
 }
 
 /** Everything is said explicitly: defaults differ between versions of the API. */
-const newDeployment = (workspaceId: string, { description, make, name }: NewDeployment) => ({
+const newDeployment = (workspaceId: string, { description, name, spec }: NewDeployment) => ({
   name,
   description,
   workspaceId,
   type: "STANDARD",
-  cloudProvider: make.cloudProvider.toUpperCase(),
-  region: make.region,
-  astroRuntimeVersion: make.runtimeVersion,
+  cloudProvider: spec.cloudProvider.toUpperCase(),
+  region: spec.region,
+  astroRuntimeVersion: spec.runtimeVersion,
   executor: "CELERY",
   isDevelopmentMode: true,
   isHighAvailability: false,

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Make } from "@airflow-resource/core/Deployment"
+import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Either from "effect/Either"
@@ -93,7 +93,7 @@ export const bin: Config.Config<Option.Option<string>> = Config.option(text("AST
  * @since 0.1.0
  * @category config
  */
-export const make: Config.Config<Make> = Config.all({
+export const spec: Config.Config<DeploymentSpec> = Config.all({
   runtimeVersion: Config.withDefault(text("ASTRO_RUNTIME_VERSION"), "13.1.0"),
   cloudProvider: Config.literal("aws", "gcp", "azure")("ASTRO_CLOUD_PROVIDER"),
   region: text("ASTRO_REGION")

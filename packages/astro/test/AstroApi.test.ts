@@ -7,7 +7,7 @@ import { inspect } from "node:util"
 
 const canary = "canary-5d1f0c"
 const id = Deployment.DeploymentId.make("cdeployment0000000000001")
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 type Answer =
   | {
@@ -118,7 +118,7 @@ const refusal = (status: number, message: string, headers: Record<string, string
 })
 const html: Omit<Exclude<Answer, string>, "status"> = { text: "<html><body>502</body></html>" }
 const create = (provider: typeof DeploymentProvider.DeploymentProvider.Service) =>
-  provider.create({ name: "pool-1", description: "d", make })
+  provider.create({ name: "pool-1", description: "d", spec })
 const creating = (answer: Answer) => against({ "POST /organizations/org/deployments": [answer] })
 const reading = (...answers: ReadonlyArray<Answer>) => against({ [`GET ${path}`]: answers })
 

@@ -290,12 +290,12 @@ describe("AstroApi through AstroCli names what is wrong", () => {
       const emulator = yield* Emulator.make()
       const { astroApiUrl: apiUrl, astroToken: token, workspaceId } = emulator
       const { create } = yield* provider({ bin, apiUrl, token, workspaceId })
-      const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+      const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
       const cases = [["DropAfter", "unreachable", /EOF/], ["Html", "notJson", /proxy/]] as const
       for (const [fault, kind, says] of cases) {
         const then = fault === "Html" ? { _tag: fault, status: 502 } as const : { _tag: fault } as const
         yield* emulator.faults.next({ match: { method: "POST" }, then })
-        const error = yield* failure(create({ name: fault, description: "", make }))
+        const error = yield* failure(create({ name: fault, description: "", spec }))
         assert.strictEqual(error.kind, kind)
         assert.isTrue(error.ambiguous)
         assert.match(error.message, says)

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { account } from "./cli.js"
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => {
@@ -82,7 +82,7 @@ const promises = (name: string, way: Way) =>
           Effect.all([DeploymentProvider.DeploymentProvider, DagDelivery.DagDelivery]),
           context
         )
-        const { id, name } = yield* provider.create({ name: "pool-1", description: "", make })
+        const { id, name } = yield* provider.create({ name: "pool-1", description: "", spec })
         const token = yield* provider.createToken(id, "lease 1")
         const waits: Array<string> = []
         const deliver = (accessToken = token.value) =>

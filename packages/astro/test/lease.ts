@@ -1,17 +1,24 @@
 import { AirflowApi } from "@airflow-resource/airflow"
-import { AirflowResource, DagDelivery, DeploymentCache, DeploymentPool, type DeploymentProvider, type ProjectDirectory } from "@airflow-resource/core"
+import {
+  AirflowResource,
+  DagDelivery,
+  DeploymentCache,
+  DeploymentPool,
+  type DeploymentProvider,
+  type ProjectDirectory
+} from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
 import { FetchHttpClient } from "@effect/platform"
 import { Effect, Layer } from "effect"
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 type Services = DeploymentProvider.DeploymentProvider | ProjectDirectory.ProjectDirectory
 
 /** Everything that a lease needs. */
 export const pool = (services: Layer.Layer<Services>) =>
   Layer.mergeAll(
-    DeploymentPool.layer({ make, revocationWait: "5 millis", reset: { settle: "100 millis" } }),
+    DeploymentPool.layer({ spec, revocationWait: "5 millis", reset: { settle: "100 millis" } }),
     DagDelivery.layerNone
   ).pipe(
     Layer.provideMerge(DeploymentCache.layerMemory),

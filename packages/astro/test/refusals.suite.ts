@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, type Scope } from "effect"
 import * as Cli from "./cli.js"
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 type Service = typeof DeploymentProvider.DeploymentProvider.Service
 
@@ -22,8 +22,8 @@ interface Refusal {
 }
 
 const ready: Refusal["call"] = (provider) => provider.ready
-const create = (provider: Service, changed: Partial<Deployment.Make> = {}, name = "one") =>
-  provider.create({ name, description: "", make: { ...make, ...changed } })
+const create = (provider: Service, changed: Partial<Deployment.DeploymentSpec> = {}, name = "one") =>
+  provider.create({ name, description: "", spec: { ...spec, ...changed } })
 const refusing =
   (then: Parameters<Emulator.Service["faults"]["next"]>[0]["then"]): Refusal["call"] => (provider, { faults }) =>
     Effect.zipRight(faults.next({ match: { method: "POST" }, then }), create(provider))
@@ -98,7 +98,7 @@ const refusals: ReadonlyArray<Refusal> = [
     call: ready
   },
   {
-    title: "a token that may not make tokens",
+    title: "a token that may not spec tokens",
     kind: "forbidden",
     remedy: /Workspace Owner/,
     emulator: { tokenRights: "operator" },

@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import type { Airflow } from "@airflow-resource/airflow/Airflow"
+import type { AirflowApiError } from "@airflow-resource/airflow/AirflowError"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
@@ -13,11 +15,9 @@ import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import type { Airflow } from "@airflow-resource/airflow/Airflow"
-import type { AirflowApiError } from "@airflow-resource/airflow/AirflowError"
 import type { DeliveryError } from "./DagDelivery.js"
 import { DagDelivery } from "./DagDelivery.js"
-import type { DeploymentId, Make } from "./Deployment.js"
+import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { DeploymentCache } from "./DeploymentCache.js"
 import type { LeasedSlot, PoolError, Progress } from "./DeploymentPool.js"
 import { DeploymentPool } from "./DeploymentPool.js"
@@ -82,7 +82,7 @@ export interface AcquireOptions {
   /** For whom: the test's name, with its file where names repeat. Shown to those who wait. */
   readonly testName: string
   /** Another make than the pool's own. */
-  readonly make?: Make | undefined
+  readonly spec?: DeploymentSpec | undefined
   /** The Airflow user; default: the pool's. */
   readonly username?: string | undefined
   readonly password?: Redacted.Redacted | undefined
@@ -207,7 +207,7 @@ const assemble = (
     const delivery = yield* DagDelivery
     const projects = yield* ProjectDirectory
     const askedAt = yield* DateTime.now
-    const make = options.make ?? pool.options.make
+    const make = options.spec ?? pool.options.spec
     const projectName = `airflow_test_${slug(options.testName)}_${DateTime.toEpochMillis(askedAt)}`
 
     const [slot, project] = yield* Effect.all([

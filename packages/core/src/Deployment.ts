@@ -44,7 +44,7 @@ export type DeploymentStatus = typeof DeploymentStatus.Type
  * @since 0.1.0
  * @category models
  */
-export const Make = Schema.Struct({
+export const DeploymentSpec = Schema.Struct({
   runtimeVersion: Schema.NonEmptyString,
   cloudProvider: Schema.Literal("aws", "gcp", "azure"),
   region: Schema.NonEmptyString
@@ -54,7 +54,7 @@ export const Make = Schema.Struct({
  * @since 0.1.0
  * @category models
  */
-export type Make = typeof Make.Type
+export type DeploymentSpec = typeof DeploymentSpec.Type
 
 /**
  * @since 0.1.0
@@ -68,7 +68,7 @@ export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core
   status: DeploymentStatus,
   /** A hibernation is requested, whatever the status says at the moment. */
   hibernationRequested: Schema.Boolean,
-  make: Make,
+  spec: DeploymentSpec,
   /** One that may hibernate. */
   isDevelopment: Schema.Boolean,
   /** The version of the DAGs that are in force, where a deploy of DAGs alone has put them there. */

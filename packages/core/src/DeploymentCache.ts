@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
+import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,12 +16,10 @@ import type * as Scope from "effect/Scope"
 import type { CacheError } from "./CacheError.js"
 import * as Heartbeat from "./Heartbeat.js"
 import * as Host from "./Host.js"
-import * as Polling from "@airflow-resource/airflow/Polling"
 import type { LeaseId } from "./Lease.js"
 import { LeaseLost } from "./Lease.js"
 import type { Reading } from "./LedgerTime.js"
 import * as LedgerTime from "./LedgerTime.js"
-import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { LockHolder, Owner, PoolEvent, Slot, Ticket } from "./Slot.js"
 
@@ -43,7 +43,7 @@ export interface Lock {
 export interface LockOptions {
   /** For whom: shown to those who wait. */
   readonly label: string
-  readonly leaseId: string
+  readonly holderId: string
   /** Called with the reason each time that it changes. */
   readonly onWait: (reason: string) => Effect.Effect<void>
   /** How long the lock outlives a holder that does not beat. Default: 60 seconds. */
@@ -364,7 +364,7 @@ const lock = (
 ): Effect.Effect<Lock, CacheError, Scope.Scope> =>
   Effect.gen(function*() {
     const ttl = Duration.toMillis(options.ttl ?? "60 seconds")
-    const nonce = `${options.leaseId}/${yield* Random.nextIntBetween(0, 2 ** 31)}`
+    const nonce = `${options.holderId}/${yield* Random.nextIntBetween(0, 2 ** 31)}`
     const claim = store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(
       name,
       read,
@@ -373,13 +373,13 @@ const lock = (
           ? [{ heldBy: row.holder.label }, row]
           : [{ epoch: row.epoch + 1 }, {
             epoch: row.epoch + 1,
-            holder: { leaseId: nonce, label: options.label, owner, deadline: now + ttl }
+            holder: { holderId: nonce, label: options.label, owner, deadline: now + ttl }
           }]
     )
     const giveUp = store.modifyLock<void>(
       name,
       read,
-      (row) => [undefined, row.holder?.leaseId === nonce ? { ...row, holder: null } : row]
+      (row) => [undefined, row.holder?.holderId === nonce ? { ...row, holder: null } : row]
     )
     let reason = ""
     const wait = Polling.untilSome(

@@ -3,6 +3,11 @@
  *
  * @since 0.1.0
  */
+import { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
+import type { ResetOptions } from "@airflow-resource/airflow/AirflowReset"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
+import * as Polling from "@airflow-resource/airflow/Polling"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -17,10 +22,8 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
-import type { ResetOptions } from "@airflow-resource/airflow/AirflowReset"
 import type { CacheError } from "./CacheError.js"
-import type { Deployment, Make } from "./Deployment.js"
+import type { Deployment, DeploymentSpec } from "./Deployment.js"
 import type { Look } from "./DeploymentCache.js"
 import { DeploymentCache } from "./DeploymentCache.js"
 import type { Account, ProviderError } from "./DeploymentProvider.js"
@@ -30,14 +33,11 @@ import type * as Fence from "./Fence.js"
 import * as Heartbeat from "./Heartbeat.js"
 import type { HeldSlot, PrepareOptions } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
-import * as Polling from "@airflow-resource/airflow/Polling"
 import { LeaseId, LeaseLost } from "./Lease.js"
 import * as Marker from "./Marker.js"
-import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import type * as PoolPolicy from "./PoolPolicy.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 import type { PoolEvent, Slot } from "./Slot.js"
-import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 
 /**
  * Defaults in brackets.
@@ -47,7 +47,7 @@ import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
  */
 export interface PoolOptions {
   /** What a lease gets that asks for nothing else. */
-  readonly make: Make
+  readonly spec: DeploymentSpec
   /** First part of the deployments' names [`airflow-resource`]. */
   readonly prefix?: string | undefined
   /** How many deployments the pool may fill [4]. */
@@ -91,7 +91,7 @@ export interface LeaseRequest {
   readonly label: string
   /** Asking again under the same key is the same request. Default: a key of its own. */
   readonly key?: string | undefined
-  readonly make?: Make | undefined
+  readonly spec?: DeploymentSpec | undefined
   /** Called with every step, from the place in the queue to the last check. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
 }
@@ -188,7 +188,7 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
     readonly hold: (
       slot: Slot,
       rules: PoolPolicy.PoolRules,
-      needs: Make,
+      needs: DeploymentSpec,
       onStep: (activity: string) => Effect.Effect<void>
     ) => HeldSlot
     /** What happened, oldest first: to one lease, or to the whole pool. */
@@ -310,7 +310,7 @@ export const make = (
         Effect.gen(function*() {
           const leaseId = LeaseId.make(yield* randomId)
           const key = request.key ?? leaseId
-          const needs = request.make ?? options.make
+          const needs = request.spec ?? options.spec
           const during = yield* Ref.make("starting")
           const onStep = (activity: string, wait?: PoolPolicy.Wait) =>
             Effect.gen(function*() {
@@ -350,8 +350,8 @@ export const make = (
                     Option.match({ onNone: () => Effect.void, onSome: PrepareSlot.abandon(provider) })
                   )
               ),
-              (released) => TimeLimit.option(released, "2 minutes"),
-              Effect.flatMap(Option.match({ onNone: () => new Cause.TimeoutException(), onSome: Effect.succeed })),
+              (released) =>
+                TimeLimit.fail(released, { limit: "2 minutes", onTimeout: () => new Cause.TimeoutException() }),
               Effect.catchAllCause((cause) =>
                 Effect.logWarning("the release did not end well; the next holder of the slot repairs it", cause)
               ),

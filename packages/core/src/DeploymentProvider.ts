@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { DeploymentStatus, Make } from "./Deployment.js"
+import type { DeploymentSpec, DeploymentStatus } from "./Deployment.js"
 import { Deployment, DeploymentId } from "./Deployment.js"
 
 /**
@@ -69,7 +69,7 @@ export type DeploymentVariable =
 export interface NewDeployment {
   readonly name: string
   readonly description: string
-  readonly make: Make
+  readonly spec: DeploymentSpec
 }
 
 /**
@@ -247,7 +247,7 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
         description: fact.description,
         status: statusOf(fact),
         hibernationRequested: fact.power?.asleep === true,
-        make: fact.make,
+        spec: fact.spec,
         isDevelopment: true,
         airflowUrl: `memory://${fact.id}`,
         uiUrl: `memory://cloud/${fact.id}`

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,7 +13,6 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Deployment, DeploymentId } from "./Deployment.js"
 import type { ProviderError } from "./DeploymentProvider.js"
-import * as Polling from "@airflow-resource/airflow/Polling"
 
 /**
  * The workspace's deployments by id.

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -15,7 +16,6 @@ import type { Deployment, DeploymentId } from "./Deployment.js"
 import type { DeploymentToken, ProviderError } from "./DeploymentProvider.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { step, write } from "./HeldSlot.js"
-import * as Polling from "@airflow-resource/airflow/Polling"
 import { LeaseLost } from "./Lease.js"
 
 /**

@@ -3,14 +3,14 @@
  *
  * @since 0.1.0
  */
+import type { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
+import type * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import type { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
-import type * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import type { CacheError } from "./CacheError.js"
-import type { Make } from "./Deployment.js"
+import type { DeploymentSpec } from "./Deployment.js"
 import type { DeploymentCache } from "./DeploymentCache.js"
 import type { DeploymentProvider, ProviderError } from "./DeploymentProvider.js"
 import type { DeploymentWatch } from "./DeploymentWatch.js"
@@ -51,7 +51,7 @@ export interface HeldSlot {
   readonly epoch: number
   readonly rules: PoolPolicy.PoolRules
   readonly prefix: string
-  readonly needs: Make
+  readonly needs: DeploymentSpec
   readonly cache: typeof DeploymentCache.Service
   readonly provider: typeof DeploymentProvider.Service
   readonly watch: DeploymentWatch

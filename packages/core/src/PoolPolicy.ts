@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
-import type { Deployment, DeploymentId, Make } from "./Deployment.js"
+import type { Deployment, DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { LeaseId } from "./Lease.js"
 import type { EventKind, Holder, LockHolder, Owner, PoolEvent, Quarantine, Slot, Ticket } from "./Slot.js"
 
@@ -101,7 +101,7 @@ export interface Wait {
  */
 export interface NewTicket extends Claimant {
   readonly key: string
-  readonly needs: Make
+  readonly needs: DeploymentSpec
 }
 
 /**
@@ -123,7 +123,7 @@ export interface Claimant {
  * @category models
  */
 export interface SlotPatch
-  extends Partial<Pick<Slot, "generation" | "name" | "deploymentId" | "make" | "power" | "busyUntil">>
+  extends Partial<Pick<Slot, "generation" | "name" | "deploymentId" | "spec" | "power" | "busyUntil">>
 {
   /** A cloud request may land for so long from now on, in milliseconds. */
   readonly busyFor?: number
@@ -172,7 +172,7 @@ export const enqueue = (
   return {
     value: undefined,
     ledger: { ...ledger, tickets: [...ledger.tickets, added] },
-    events: [event(now, "queued", null, ticket.leaseId, describeMake(ticket.needs))]
+    events: [event(now, "queued", null, ticket.leaseId, describeSpec(ticket.needs))]
   }
 }
 
@@ -408,7 +408,7 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
       ...slot,
       name: deployment.name,
       deploymentId: deployment.id,
-      make: deployment.make,
+      spec: deployment.spec,
       power: deployment.hibernationRequested ? "unknown" : "awake",
       clean: false,
       // whoever held it may have deleted a token a moment ago (counterexample 8)
@@ -445,13 +445,14 @@ export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Obs
  * @since 0.1.0
  * @category combinators
  */
-export const describeMake = (make: Make): string => `${make.runtimeVersion} on ${make.cloudProvider} ${make.region}`
+export const describeSpec = (spec: DeploymentSpec): string =>
+  `${spec.runtimeVersion} on ${spec.cloudProvider} ${spec.region}`
 
 /**
  * @since 0.1.0
  * @category combinators
  */
-export const sameMake = (a: Make | null, b: Make): boolean =>
+export const sameSpec = (a: DeploymentSpec | null, b: DeploymentSpec): boolean =>
   a !== null && a.runtimeVersion === b.runtimeVersion && a.cloudProvider === b.cloudProvider && a.region === b.region
 
 // internal
@@ -472,7 +473,7 @@ const emptySlot = (number: number): Slot => ({
   generation: 1,
   name: null,
   deploymentId: null,
-  make: null,
+  spec: null,
   power: "unknown",
   clean: false,
   busyUntil: null,
@@ -563,18 +564,18 @@ const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> 
   }, lapse(ledger, rules, now))
 
 /** The lower, the better; `undefined` where the slot cannot serve the ticket. */
-const rank = (slot: Slot, needs: Make): number => {
+const rank = (slot: Slot, needs: DeploymentSpec): number => {
   if (slot.name === null) return 3
-  if (!sameMake(slot.make, needs)) return 4
+  if (!sameSpec(slot.spec, needs)) return 4
   return slot.power !== "awake" ? 2 : slot.clean ? 0 : 1
 }
 
 /** Free, nothing on its way to it, and not held back. An adopted deployment is not ours to replace by another make. */
-const mayBeGranted = (slot: Slot, now: number, needs: Make) =>
+const mayBeGranted = (slot: Slot, now: number, needs: DeploymentSpec) =>
   slot.holder === null && (slot.busyUntil ?? 0) <= now && (slot.quarantine?.until ?? 0) <= now &&
-  (!slot.adopted || sameMake(slot.make, needs))
+  (!slot.adopted || sameSpec(slot.spec, needs))
 
-const candidates = (ledger: Ledger, rules: PoolRules, now: number, needs: Make): ReadonlyArray<Slot> => {
+const candidates = (ledger: Ledger, rules: PoolRules, now: number, needs: DeploymentSpec): ReadonlyArray<Slot> => {
   if (ledger.slots.filter((slot) => slot.holder !== null).length >= rules.max) return []
   const mayFill = ledger.slots.filter(isFilled).length < rules.max
   const empty = ledger.slots.filter((slot) => !isFilled(slot))
@@ -625,7 +626,7 @@ const grantSlot = (ledger: Ledger, rules: PoolRules, now: number, ticket: Ticket
 const grant = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
   waiting(ledger).reduce<Change<void>>((change, ticket) => {
     const slot = candidates(change.ledger, rules, now, ticket.needs)[0]
-    if (slot === undefined || (!sameMake(slot.make, ticket.needs) && isServedSoon(change.ledger, ticket))) return change
+    if (slot === undefined || (!sameSpec(slot.spec, ticket.needs) && isServedSoon(change.ledger, ticket))) return change
     const granted = grantSlot(change.ledger, rules, now, ticket, slot)
     return { ...granted, events: [...change.events, ...granted.events] }
   }, unchanged(ledger, undefined))
@@ -636,9 +637,9 @@ const grant = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
  */
 const isServedSoon = ({ slots, tickets }: Ledger, { needs, seq }: Ticket): boolean => {
   const behind = tickets.filter((other) =>
-    other.state === "waiting" && other.seq >= seq && sameMake(other.needs, needs)
+    other.state === "waiting" && other.seq >= seq && sameSpec(other.needs, needs)
   )
-  const inHand = slots.filter(({ holder, make }) => holder?.kind === "upkeep" && sameMake(make, needs))
+  const inHand = slots.filter(({ holder, spec }) => holder?.kind === "upkeep" && sameSpec(spec, needs))
   return behind.length <= inHand.length
 }
 
@@ -667,7 +668,7 @@ const holders = (ledger: Ledger) =>
   )
 
 /** Does not change from one look to the next unless something has happened: it is shown whenever it changes. */
-const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: Make): string => {
+const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: DeploymentSpec): string => {
   const held = holders(ledger)
   const leased = held.map(({ activity, label, slot }) => `slot ${slot} to ${label} (${activity})`).join(", ")
   if (held.length >= rules.max) return `all ${rules.max} deployments are leased: ${leased}`
@@ -679,8 +680,8 @@ const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: Make
       ? [`slot ${number} may still be changing ${until(busyUntil)}`]
       : quarantine !== null && quarantine.until > now
       ? [`slot ${number} is in quarantine ${until(quarantine.until)}: ${quarantine.reason}`]
-      : slot.adopted && !sameMake(slot.make, needs)
-      ? [`slot ${number} is adopted, and of another make`]
+      : slot.adopted && !sameSpec(slot.spec, needs)
+      ? [`slot ${number} is adopted, and has another spec`]
       : []
   )
   return [...(held.length === 0 ? [] : [`leased: ${leased}`]), ...free].join("; ") || "others come first"

@@ -4,6 +4,12 @@
  *
  * @since 0.1.0
  */
+import type { Airflow } from "@airflow-resource/airflow/Airflow"
+import type { AirflowApiError, AirflowNotReady } from "@airflow-resource/airflow/AirflowError"
+import * as AirflowReadiness from "@airflow-resource/airflow/AirflowReadiness"
+import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
+import * as Polling from "@airflow-resource/airflow/Polling"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -11,10 +17,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { Airflow } from "@airflow-resource/airflow/Airflow"
-import type { AirflowApiError, AirflowNotReady } from "@airflow-resource/airflow/AirflowError"
-import * as AirflowReadiness from "@airflow-resource/airflow/AirflowReadiness"
-import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import type { CacheError } from "./CacheError.js"
 import type { Deployment } from "./Deployment.js"
 import type { DeploymentProvider, ProviderError } from "./DeploymentProvider.js"
@@ -22,12 +24,10 @@ import type { Seen } from "./DeploymentWatch.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { request, step, write } from "./HeldSlot.js"
-import * as Polling from "@airflow-resource/airflow/Polling"
 import type { LeaseLost } from "./Lease.js"
 import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { Slot } from "./Slot.js"
-import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 
 /**
  * A deployment did not become healthy in time.
@@ -137,8 +137,7 @@ export const release = (
     if (Option.isSome(prepared)) {
       yield* step(slot, "pausing DAGs")
       yield* prepared.value.airflow.pauseAll.pipe(
-        (paused) => TimeLimit.option(paused, "5 seconds"),
-        Effect.flatMap(Option.match({ onNone: () => new Cause.TimeoutException(), onSome: Effect.succeed })),
+        (paused) => TimeLimit.fail(paused, { limit: "5 seconds", onTimeout: () => new Cause.TimeoutException() }),
         Effect.catchAll((error) => Effect.logWarning("the DAGs could not be paused; the next holder does it", error))
       )
       if (yield* slot.cache.handOver(slot.rules, slot.number, slot.epoch)) return
@@ -261,10 +260,10 @@ const fill = (slot: HeldSlot, granted: Slot, why: Option.Option<string>) =>
     )
     if (Option.isNone(known)) return yield* anew
     const deployment = known.value
-    yield* write(slot, { deploymentId: deployment.id, make: deployment.make })
-    const unfit = PoolPolicy.sameMake(deployment.make, slot.needs)
+    yield* write(slot, { deploymentId: deployment.id, spec: deployment.spec })
+    const unfit = PoolPolicy.sameSpec(deployment.spec, slot.needs)
       ? why
-      : Option.some(`which is ${PoolPolicy.describeMake(deployment.make)}`)
+      : Option.some(`which is ${PoolPolicy.describeSpec(deployment.spec)}`)
     if (Option.isSome(unfit) && !granted.adopted) {
       if (yield* Fence.isInUse(slot, deployment.id)) return yield* new Fence.SlotContested({ name: deployment.name })
       return yield* replace(slot, granted, deployment, unfit.value)
@@ -305,7 +304,7 @@ const vacated = (slot: Slot): PoolPolicy.SlotPatch => ({
   generation: slot.generation + 1,
   name: null,
   deploymentId: null,
-  make: null,
+  spec: null,
   power: "unknown"
 })
 
@@ -386,14 +385,14 @@ const create = (
   Effect.gen(function*() {
     const name = Marker.deploymentName(slot.prefix, slot.rules.poolId, slot.number, granted.generation)
     if (granted.generation > 1) yield* removeOlder(slot, granted.generation, yield* slot.provider.list)
-    const { busyUntil } = yield* write(slot, { name, make: slot.needs })
+    const { busyUntil } = yield* write(slot, { name, spec: slot.needs })
     const accepted = request(
       slot,
       "creating",
       slot.provider.create({
         name,
         description: `Made for tests. ${Marker.marker(slot.rules.poolId)}`,
-        make: slot.needs
+        spec: slot.needs
       }),
       (deployment) => ({ deploymentId: deployment.id })
     )
@@ -406,7 +405,7 @@ const create = (
         if (!error.ambiguous) yield* write(slot, vacated(granted))
         return yield* error
       }))
-    yield* write(slot, { deploymentId: deployment.id, make: deployment.make, busyUntil })
+    yield* write(slot, { deploymentId: deployment.id, spec: deployment.spec, busyUntil })
     if (deployment.hibernationRequested) yield* wake(slot, deployment)
     return { deployment, reused: deployment.hibernationRequested ? "woken" : "created" }
   })

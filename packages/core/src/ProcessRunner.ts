@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -11,8 +13,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as ChildProcess from "node:child_process"
-import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
-import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 
 /**
  * A program to run, and its limits.
@@ -179,14 +179,11 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
         pin(Effect.acquireUseRelease(
           start(spec),
           (running) =>
-            Effect.flatMap(
-              TimeLimit.option(finish(running), spec.timeout),
-              Option.match({
-                onNone: () =>
-                  failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`),
-                onSome: Effect.succeed
-              })
-            ),
+            TimeLimit.fail(finish(running), {
+              limit: spec.timeout,
+              onTimeout: () =>
+                failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`)
+            }),
           stop(spec)
         ))
     })

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { DeploymentId, Make } from "./Deployment.js"
+import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { LeaseId } from "./Lease.js"
 
 /**
@@ -59,7 +59,7 @@ export interface Slot {
   /** Written before the deployment is created, so that a lost answer can be looked up. */
   readonly name: string | null
   readonly deploymentId: DeploymentId | null
-  readonly make: Make | null
+  readonly spec: DeploymentSpec | null
   readonly power: "awake" | "asleep" | "unknown"
   /** Verified empty by its last holder: a hint for choosing, never a reason to skip verifying. */
   readonly clean: boolean
@@ -102,7 +102,7 @@ export interface Ticket {
   /** `run/worker/test/attempt`: asking again under it is the same request. */
   readonly key: string
   readonly leaseId: LeaseId
-  readonly needs: Make
+  readonly needs: DeploymentSpec
   readonly owner: Owner
   readonly label: string
   readonly state: "waiting" | "granted" | "ended"
@@ -120,7 +120,7 @@ export interface Ticket {
  * @category models
  */
 export interface LockHolder {
-  readonly leaseId: string
+  readonly holderId: string
   readonly label: string
   readonly owner: Owner
   readonly deadline: number

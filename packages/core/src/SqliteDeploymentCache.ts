@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
@@ -28,7 +29,6 @@ import { classify, detached, toCacheError, transaction } from "./internal/sqlite
 import { LeaseId } from "./Lease.js"
 import type { Reading } from "./LedgerTime.js"
 import * as LedgerTime from "./LedgerTime.js"
-import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as PoolPolicy from "./PoolPolicy.js"
 import type { PoolEvent, Slot, Ticket } from "./Slot.js"
 

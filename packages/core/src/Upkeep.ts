@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,7 +19,6 @@ import type { ProviderError } from "./DeploymentProvider.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
 import { write } from "./HeldSlot.js"
-import * as Polling from "@airflow-resource/airflow/Polling"
 import { LeaseId } from "./Lease.js"
 import * as Marker from "./Marker.js"
 import * as PoolPolicy from "./PoolPolicy.js"
@@ -143,7 +143,7 @@ export const run = (options: UpkeepOptions = {}): Effect.Effect<void, never, Dep
       yield* Effect.addFinalizer(() => farewell)
       const { lost } = yield* pool.cache.lock(PoolPolicy.upkeepLock(poolId), {
         label: `upkeep of process ${pool.cache.owner.pid}`,
-        leaseId: yield* randomId,
+        holderId: yield* randomId,
         onWait: () => Effect.void
       })
       return yield* Effect.raceFirst(Effect.repeat(round(wanted), Schedule.spaced(every)), lost)
@@ -243,7 +243,7 @@ const tend = (
       const claimed = yield* cache.claim(rules, number, { leaseId: yield* randomId, label: `upkeep: ${chore}` })
       if (Option.isNone(claimed)) return Option.none()
       const slot = claimed.value
-      const held = hold(slot, rules, slot.make ?? options.make, () => Effect.void)
+      const held = hold(slot, rules, slot.spec ?? options.spec, () => Effect.void)
       const leftAlone = (detail: string): Action => ({
         slot: number,
         deployment: name ?? "",

@@ -11,7 +11,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { fromOctokit, GithubError, timedOut, undecodable } from "./GithubError.js"
@@ -112,10 +111,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
           try: (signal) => send(octokit, { owner, repo, baseUrl, headers, request: { signal } }),
           catch: (thrown) => fromOctokit(thrown, { operation, now, hide: (text) => text.replaceAll(token, "***") })
         })
-        return yield* Effect.flatMap(
-          TimeLimit.option(answered, timeout),
-          Option.match({ onNone: () => timedOut(operation, timeout), onSome: Effect.succeed })
-        )
+        return yield* TimeLimit.fail(answered, { limit: timeout, onTimeout: () => timedOut(operation, timeout) })
       }).pipe(Effect.retry({ while: schedules.worthRepeating, schedule: schedules.repetitions }))
 
     const publicKey = (repository: GithubRepository.GithubRepository) => {

@@ -70,7 +70,10 @@ export const layer = (
         const { fullName } = yield* Effect.mapError(secrets.check(options.repository), fromGithub)
         // a repository has one lock, whatever case or former name it was asked for by
         const name = `github:${options.repository.host}/${fullName}`.toLowerCase()
-        const lock = yield* Effect.mapError(cache.lock(name, target), fromCache)
+        const lock = yield* Effect.mapError(
+          cache.lock(name, { holderId: target.leaseId, label: target.label, onWait: target.onWait }),
+          fromCache
+        )
         // a holder that lost its lock stops writing: the secrets are another's by now
         yield* Effect.raceFirst(secrets.put(options.repository, secretsOf(target)), lock.lost).pipe(
           Effect.mapError((error) => error._tag === "LeaseLost" ? fromLoss(error) : fromGithub(error))

@@ -94,7 +94,7 @@ describe("a lease", () => {
         yield* assertTidy
       }).pipe(Effect.provide(emulated({
         emulator: { speed: 200, dags },
-        pool: { make: { runtimeVersion, cloudProvider: "aws", region: "us-east-1" } },
+        pool: { spec: { runtimeVersion, cloudProvider: "aws", region: "us-east-1" } },
         delivery: "none"
       }))), 60_000)
   }
@@ -357,7 +357,7 @@ describe("a lease", () => {
         const first = yield* lease("13")
         const second = yield* AirflowResource.use({
           testName: "12",
-          make: { runtimeVersion: "12.7.1", cloudProvider: "aws", region: "us-east-1" }
+          spec: { runtimeVersion: "12.7.1", cloudProvider: "aws", region: "us-east-1" }
         }, (resource) => Effect.succeed(resource))
         assert.strictEqual(second.reused, "created")
         assert.notStrictEqual(second.deploymentId, first.deploymentId)
@@ -379,8 +379,8 @@ describe("a lease", () => {
       const second = { ...first, runtimeVersion: "12.7.1" }
       // the same pool of the same account, seen by a ledger of its own
       const settings = AirflowResources.settingsOf(emulator, { cache: `${folder}/stranger.db`, delivery: "none" })
-      const stranger = AirflowResources.layer(settings, { max: 1, make: second })
-      yield* AirflowResource.use({ testName: "holds", make: first }, ({ airflow, deploymentId }) =>
+      const stranger = AirflowResources.layer(settings, { max: 1, spec: second })
+      yield* AirflowResource.use({ testName: "holds", spec: first }, ({ airflow, deploymentId }) =>
         Effect.gen(function*() {
           const refused = yield* Deferred.make<void>()
           const asks = yield* AirflowResource.use({
@@ -431,7 +431,7 @@ describe("a lease", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(AirflowResource.use({
         testName: "nowhere",
-        make: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "mars-1" }
+        spec: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "mars-1" }
       }, () => Effect.void))
       assert(error._tag === "ProviderError")
       assert.strictEqual(error.kind, "unknownRegion")

@@ -6,12 +6,12 @@ import { Effect } from "effect"
 /** In the emulator's real time: a day of these is over in seven minutes. */
 const speed = 200
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 /** A lease that is used: its Airflow runs a DAG. */
-const lease = (testName: string, runtimeVersion: string = make.runtimeVersion) =>
+const lease = (testName: string, runtimeVersion: string = spec.runtimeVersion) =>
   AirflowResource.use(
-    { testName, make: { ...make, runtimeVersion } },
+    { testName, spec: { ...spec, runtimeVersion } },
     ({ airflow, deploymentId, reused }) =>
       Effect.as(airflow.runDag("hello_world_dag", { timeout: "30 seconds" }), { deploymentId, reused })
   )
@@ -55,7 +55,7 @@ const quirks: Record<string, Quirks.Quirks> = {
 const all: Quirks.Quirks = Object.assign({}, ...Object.values(quirks))
 
 const emulated = (quirks: Quirks.Quirks) =>
-  AirflowResources.layerEmulator({ emulator: { speed, quirks }, pool: { max: 1, make }, delivery: "none" })
+  AirflowResources.layerEmulator({ emulator: { speed, quirks }, pool: { max: 1, spec }, delivery: "none" })
 
 describe.concurrent("a lease", () => {
   for (const [name, quirk] of Object.entries({ ...quirks, "all of them": all })) {

@@ -1,6 +1,6 @@
+import { AirflowApi } from "@airflow-resource/airflow"
 import { AstroApi, AstroProject } from "@airflow-resource/astro"
 import type { Slot } from "@airflow-resource/core"
-import { AirflowApi } from "@airflow-resource/airflow"
 import { DagDelivery, DeploymentCache, DeploymentPool, Host, Upkeep } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { Emulator } from "@airflow-resource/emulator"
@@ -46,7 +46,7 @@ const world = Effect.gen(function*() {
     const settings = AirflowResources.settingsOf(emulator, { cache: `${folder}/${cache}`, delivery: "none" })
     return Layer.mergeAll(
       DeploymentPool.layer({
-        make: settings.make,
+        spec: settings.spec,
         revocationWait: "25 millis",
         reset: { settle: "50 millis" },
         longestRequest: "1 seconds",

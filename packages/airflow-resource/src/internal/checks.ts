@@ -3,7 +3,7 @@ import * as AstroCli from "@airflow-resource/astro/AstroCli"
 import type { AstroConfig } from "@airflow-resource/astro/AstroConfig"
 import * as AstroCredentials from "@airflow-resource/astro/AstroCredentials"
 import * as AstroPrerequisites from "@airflow-resource/astro/AstroPrerequisites"
-import type { Make } from "@airflow-resource/core/Deployment"
+import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import type { GithubConfig } from "@airflow-resource/github/GithubConfig"
@@ -189,7 +189,7 @@ export const workspace = (account: AstroConfig, organizationId: string) =>
     onSuccess: ({ id, name }) => pass(`${name} (${id})`)
   }))
 
-export const runtime = (account: AstroConfig, organizationId: string, { runtimeVersion }: Make) =>
+export const runtime = (account: AstroConfig, organizationId: string, { runtimeVersion }: DeploymentSpec) =>
   AstroPrerequisites.runtimeVersions(account, organizationId).pipe(Effect.match({
     onFailure: unlessHidden,
     onSuccess: (offered) =>
@@ -201,17 +201,17 @@ export const runtime = (account: AstroConfig, organizationId: string, { runtimeV
         )
   }))
 
-export const region = (account: AstroConfig, organizationId: string, make: Make) =>
+export const region = (account: AstroConfig, organizationId: string, spec: DeploymentSpec) =>
   AstroPrerequisites.regions(account, organizationId).pipe(Effect.match({
     onFailure: unlessHidden,
     onSuccess: (offered) => {
-      const named = `${make.cloudProvider} ${make.region}`
-      const inCloud = offered.filter(({ cloudProvider }) => cloudProvider === make.cloudProvider)
-      return inCloud.some(({ region }) => region === make.region) ? pass(named) : fail(
+      const named = `${spec.cloudProvider} ${spec.region}`
+      const inCloud = offered.filter(({ cloudProvider }) => cloudProvider === spec.cloudProvider)
+      return inCloud.some(({ region }) => region === spec.region) ? pass(named) : fail(
         `${named} is not offered`,
         inCloud.length === 0
           ? "Set ASTRO_CLOUD_PROVIDER and ASTRO_REGION to a pair that Astro offers."
-          : `Set ASTRO_REGION to one that Astro offers on ${make.cloudProvider}: ${
+          : `Set ASTRO_REGION to one that Astro offers on ${spec.cloudProvider}: ${
             some(inCloud.map(({ region }) => region))
           }.`
       )

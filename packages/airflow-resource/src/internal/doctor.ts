@@ -37,7 +37,7 @@ export interface Line extends Checks.Verdict {
 export const examine = (from: string) =>
   Effect.gen(function*() {
     const found = yield* read(from)
-    const { astro, bin, cache, delivery, given, github, make, pool, problems, provider, root, settings } = found
+    const { astro, bin, cache, delivery, given, github, pool, problems, provider, root, settings, spec } = found
     const node = Effect.succeed(Checks.node(process.versions.node))
     if (provider === "emulator") {
       const enough = Checks.pass("AIRFLOW_RESOURCE_PROVIDER is emulator: nothing else is needed")
@@ -93,8 +93,8 @@ export const examine = (from: string) =>
       rights: within(["ASTRO_WORKSPACE_ID"], (id) =>
         Checks.rights(astro, id, { fence: pool.fence, isShared: Option.isSome(pool.shared) })),
       runtime: within(["ASTRO_RUNTIME_VERSION"], (id) =>
-        Checks.runtime(astro, id, make)),
-      region: within(["ASTRO_CLOUD_PROVIDER", "ASTRO_REGION"], (id) => Checks.region(astro, id, make)),
+        Checks.runtime(astro, id, spec)),
+      region: within(["ASTRO_CLOUD_PROVIDER", "ASTRO_REGION"], (id) => Checks.region(astro, id, spec)),
       clock: needing(
         ["ASTRO_ACCESS_TOKEN"],
         Effect.zipRight(Effect.exit(organization), Effect.map(ahead, Checks.clock))
@@ -180,7 +180,7 @@ const read = (from: string) =>
       delivery,
       astro: yield* of(AstroConfig.config),
       bin: yield* of(AstroConfig.bin),
-      make: yield* of(AstroConfig.make),
+      spec: yield* of(AstroConfig.spec),
       github: delivery === "secrets" ? yield* Effect.asSome(of(GithubConfig.config)) : Option.none(),
       cache: yield* Effect.either(Settings.cache(from)),
       pool: Option.match(pool, {

@@ -23,7 +23,7 @@ export const of = ({ now, slots, tickets, upkeep }: Look, rules: PoolPolicy.Pool
       slot: slot.number,
       deployment: slot.name,
       deploymentId: slot.deploymentId,
-      make: slot.make,
+      spec: slot.spec,
       power: slot.power,
       clean: slot.holder === null && slot.clean,
       adopted: slot.adopted,
@@ -95,11 +95,11 @@ export const render = (status: Status): string => {
     ...(status.slots.length === 0 ? [] : [
       "",
       table([
-        ["slot", "deployment", "make", "power", "state"],
+        ["slot", "deployment", "spec", "power", "state"],
         ...status.slots.map((slot) => [
           String(slot.slot),
           slot.deployment ?? "-",
-          slot.make === null ? "-" : PoolPolicy.describeMake(slot.make),
+          slot.spec === null ? "-" : PoolPolicy.describeSpec(slot.spec),
           slot.power,
           stateOf(slot)
         ])

@@ -66,18 +66,20 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
       Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
       // a redirection leads to a login page, which must not be taken for an answer
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-      (asked) => TimeLimit.option(asked, requestTimeout),
       Effect.mapError((error): Failure => ({ error: fromTransport(call.operation, error) })),
-      Effect.flatMap(Option.match({
-        onNone: () => Effect.fail<Failure>({ error: tooSlow(call.operation) }),
-        onSome: ({ headers, status, text }) =>
-          status >= 200 && status < 300
-            ? Effect.succeed(text)
-            : Effect.fail<Failure>({
-              error: classify(call.operation, status, without(authorization.secrets, text)),
-              ...askedToWait(headers["retry-after"])
-            })
-      })),
+      (response) =>
+        TimeLimit.fail(response, {
+          limit: requestTimeout,
+          onTimeout: (): Failure => ({ error: tooSlow(call.operation) })
+        }),
+      Effect.flatMap(({ headers, status, text }) =>
+        status >= 200 && status < 300
+          ? Effect.succeed(text)
+          : Effect.fail<Failure>({
+            error: classify(call.operation, status, without(authorization.secrets, text)),
+            ...askedToWait(headers["retry-after"])
+          })
+      ),
       Effect.withTracerEnabled(false)
     )
 

@@ -61,11 +61,9 @@ export const make = (
         Effect.flatMap((response) =>
           Effect.map(response.text, (text) => ({ status: response.status, headers: response.headers, text }))
         ),
-        (asked) => TimeLimit.option(asked, within),
         Effect.mapError((error) => AstroError.fromTransport(operation, error)),
-        Effect.flatMap(
-          Option.match({ onNone: () => AstroError.timedOut(operation, within), onSome: Effect.succeed })
-        ),
+        (response) =>
+          TimeLimit.fail(response, { limit: within, onTimeout: () => AstroError.timedOut(operation, within) }),
         Effect.flatMap((answer) => AstroError.orAnswer(operation, answer)),
         Effect.withTracerEnabled(false)
       )

@@ -21,9 +21,9 @@ export const process = (
   uptime: options.uptime ?? (() => null)
 })
 
-type Make = PoolPolicy.NewTicket["needs"]
+type Spec = PoolPolicy.NewTicket["needs"]
 interface Asking {
-  readonly make?: Make
+  readonly spec?: Spec
   readonly rules?: PoolPolicy.PoolRules
 }
 
@@ -34,7 +34,7 @@ export const ask = (cache: Cache, key: string, asking: Asking = {}) =>
     cache.enqueue(asking.rules ?? rules, {
       key,
       leaseId: lease(key),
-      needs: asking.make ?? needs,
+      needs: asking.spec ?? needs,
       label: `test ${key}`
     }),
     cache.step(asking.rules ?? rules, key)
@@ -71,7 +71,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     test("grants different slots, up to max, and says why the next one waits", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
         const b = yield* granted(cache, "b")
         assert.notStrictEqual(a.number, b.number)
         const c = yield* ask(cache, "c")
@@ -154,7 +154,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* granted(cache, "b")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 35_000 })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 35_000 })
         yield* cache.free(rules, a.number, a.epoch, dirty)
         const c = yield* ask(cache, "c")
         assert(c._tag === "Waiting")
@@ -167,7 +167,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         const b = yield* granted(cache, "b")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, fenced: false })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, fenced: false })
         yield* TestClock.adjust("59 seconds")
         yield* cache.beat(rules, b.number, b.epoch)
         yield* TestClock.adjust("1 seconds")
@@ -198,7 +198,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         Effect.gen(function*() {
           const gone = yield* open(process(2))
           const a = yield* granted(gone, "a")
-          yield* gone.update(rules, a.number, a.epoch, { name: "d1", make: needs, fenced: false })
+          yield* gone.update(rules, a.number, a.epoch, { name: "d1", spec: needs, fenced: false })
           const other = yield* open(process(3, { gone: [2] }))
           yield* other.sweep(rules)
           assert.strictEqual((yield* other.look(rules.poolId)).slots[0]?.holder?.leaseId, "lease-a")
@@ -206,15 +206,15 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         })
     )
 
-    test("prefers awake and clean, awake, asleep, new, and only then another make", (cache) =>
+    test("prefers awake and clean, awake, asleep, new, and only then another spec", (cache) =>
       Effect.gen(function*() {
         const wide = { ...rules, max: 4 }
-        const take = (key: string, make: Make = needs) =>
-          granted(cache, key, { make, rules: wide })
+        const take = (key: string, spec: Spec = needs) =>
+          granted(cache, key, { spec, rules: wide })
         const [asleep, awake, clean] = [yield* take("1"), yield* take("2"), yield* take("3")]
-        yield* cache.update(wide, asleep.number, asleep.epoch, { name: "d1", make: needs, power: "asleep" })
-        yield* cache.update(wide, awake.number, awake.epoch, { name: "d2", make: needs, power: "awake" })
-        yield* cache.update(wide, clean.number, clean.epoch, { name: "d3", make: needs, power: "awake" })
+        yield* cache.update(wide, asleep.number, asleep.epoch, { name: "d1", spec: needs, power: "asleep" })
+        yield* cache.update(wide, awake.number, awake.epoch, { name: "d2", spec: needs, power: "awake" })
+        yield* cache.update(wide, clean.number, clean.epoch, { name: "d3", spec: needs, power: "awake" })
         yield* cache.free(wide, asleep.number, asleep.epoch, dirty)
         yield* cache.free(wide, awake.number, awake.epoch, dirty)
         yield* cache.free(wide, clean.number, clean.epoch, { clean: true, usable: true })
@@ -228,12 +228,12 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.strictEqual(replaced.number, first.number)
       }))
 
-    test("fills a new slot before it takes another make's", (cache) =>
+    test("fills a new slot before it takes one with another spec", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "asleep" })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "asleep" })
         yield* cache.free(rules, a.number, a.epoch, dirty)
-        const other = yield* granted(cache, "b", { make: { ...needs, region: "eu" } })
+        const other = yield* granted(cache, "b", { spec: { ...needs, region: "eu" } })
         assert.notStrictEqual(other.number, a.number)
       }))
 
@@ -241,8 +241,8 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         const b = yield* granted(cache, "b")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
-        yield* cache.update(rules, b.number, b.epoch, { name: "d2", make: needs, power: "awake" })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
+        yield* cache.update(rules, b.number, b.epoch, { name: "d2", spec: needs, power: "awake" })
         yield* ask(cache, "c")
         assert.isTrue(yield* cache.handOver(rules, a.number, a.epoch))
         assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch), "one waiter excuses one release, not two")
@@ -254,8 +254,8 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
         const a = yield* granted(cache, "a", one)
-        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
-        yield* waits(cache, "b", { ...one, make: { ...needs, region: "eu" } })
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
+        yield* waits(cache, "b", { ...one, spec: { ...needs, region: "eu" } })
         yield* waits(cache, "c", one)
         assert.isTrue(yield* cache.handOver(one.rules, a.number, a.epoch))
         yield* granted(cache, "b", one)
@@ -310,7 +310,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const waiting = yield* waits(cache, "c", one)
         assert.deepInclude(waiting, { place: 2, since: 0 })
         assert.deepStrictEqual(waiting.holders, [{ slot: 1, label: "test a", activity: "creating", since: 0 }])
-        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 10_000 })
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
         yield* cache.free(one.rules, a.number, a.epoch, { clean: false, usable: { failure: "Airflow never answered" } })
         assert.include(yield* reason("b"), "slot 1 may still be changing until 00:00:10 UTC")
         yield* TestClock.adjust("10 seconds")
@@ -322,7 +322,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     test("never creates above max, and grants what is filled when max has been lowered (11)", (cache) =>
       Effect.gen(function*() {
         const [a, b] = [yield* granted(cache, "a"), yield* granted(cache, "b")]
-        yield* cache.update(rules, b.number, b.epoch, { name: "d2", make: needs })
+        yield* cache.update(rules, b.number, b.epoch, { name: "d2", spec: needs })
         yield* cache.free(rules, a.number, a.epoch, dirty)
         yield* cache.free(rules, b.number, b.epoch, dirty)
         const one = { rules: { ...rules, max: 1 } }
@@ -335,7 +335,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
         const a = yield* granted(cache, "a", one)
-        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 30_000 })
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 30_000 })
         yield* cache.free(one.rules, a.number, a.epoch, dirty)
         yield* waits(cache, "b", one)
         assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
@@ -347,7 +347,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       const use = (cache: Cache, key: string, outcome: PoolPolicy.Outcome) =>
         Effect.gen(function*() {
           const slot = yield* granted(cache, key, one)
-          yield* cache.update(one.rules, slot.number, slot.epoch, { name: "d1", make: needs })
+          yield* cache.update(one.rules, slot.number, slot.epoch, { name: "d1", spec: needs })
           yield* cache.free(one.rules, slot.number, slot.epoch, outcome)
         })
 
@@ -396,7 +396,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           const a = yield* granted(cache, "a")
           assert.isTrue(Option.isNone(yield* claim(upkeep, a.number)), "it is held")
           assert.isTrue(Option.isNone(yield* claim(upkeep, 7)), "there is no such slot")
-          yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 10_000 })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
           yield* cache.free(rules, a.number, a.epoch, dirty)
           assert.isTrue(Option.isNone(yield* claim(upkeep, a.number)), "a request may be in flight (2)")
           yield* TestClock.adjust("10 seconds")
@@ -413,7 +413,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       test("gets nothing that somebody waits for who can use it", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
-          yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, busyFor: 10_000 })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
           yield* granted(cache, "b")
           yield* waits(cache, "c")
           yield* cache.free(rules, a.number, a.epoch, dirty)
@@ -425,11 +425,11 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       test("hands over what it has in hand to the last who waits for it, and the others get what has to be made", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
-          yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
           yield* cache.free(rules, a.number, a.epoch, dirty)
           const held = Option.getOrThrow(yield* claim(cache, a.number))
           yield* waits(cache, "b")
-          yield* granted(cache, "other make", { make: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } })
+          yield* granted(cache, "other spec", { spec: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } })
           yield* waits(cache, "c", { rules: { ...rules, max: 3 } })
           assert.strictEqual(
             (yield* granted(cache, "b", { rules: { ...rules, max: 3 } })).number,
@@ -456,7 +456,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     describe("observes the cloud", () => {
       const deployment = (
         id: string,
-        facts: { readonly name?: string; readonly asleep?: boolean; readonly make?: Make } = {}
+        facts: { readonly name?: string; readonly asleep?: boolean; readonly spec?: Spec } = {}
       ) =>
         new Deployment.Deployment({
           id: Deployment.DeploymentId.make(id),
@@ -464,7 +464,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           description: "",
           status: facts.asleep === true ? "HIBERNATING" : "HEALTHY",
           hibernationRequested: facts.asleep === true,
-          make: facts.make ?? needs,
+          spec: facts.spec ?? needs,
           isDevelopment: true,
           airflowUrl: "",
           uiUrl: ""
@@ -530,7 +530,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             cache.update(rules, number, epoch, {
               name: `d${number}`,
               deploymentId: Deployment.DeploymentId.make(`d${number}`),
-              make: needs,
+              spec: needs,
               power: "awake",
               ...(number === b.number ? { busyFor: 10_000 } : {})
             }))
@@ -541,7 +541,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.deepStrictEqual((yield* slots(cache)).map(({ power }) => power), ["unknown", "awake", "awake"])
         }))
 
-      test("adopts up to max, nothing twice, and gives it to nobody who wants another make", (cache) =>
+      test("adopts up to max, nothing twice, and gives it to nobody who wants another spec", (cache) =>
         Effect.gen(function*() {
           const seen = {
             own: [own("one", 1, 1)],
@@ -554,9 +554,9 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             [2, "x", 1, "unknown", true],
             [3, "y", 1, "awake", true]
           ])
-          const other = { make: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } }
+          const other = { spec: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } }
           assert.strictEqual((yield* granted(cache, "a", other)).number, 1)
-          assert.include((yield* waits(cache, "b", other)).reason, "slot 2 is adopted, and of another make")
+          assert.include((yield* waits(cache, "b", other)).reason, "slot 2 is adopted, and has another spec")
           assert.strictEqual((yield* granted(cache, "c", { rules: other.rules })).number, 3, "the awake one")
         }))
     })
@@ -642,7 +642,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* Effect.scoped(Effect.gen(function*() {
           yield* cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
             label: "one",
-            leaseId: "u",
+            holderId: "u",
             onWait: () =>
               Effect.void
           })
@@ -666,12 +666,12 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     test("leaves to upkeep what nobody waits for, as long as upkeep is alive (1)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", make: needs, power: "awake" })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
         assert.isFalse(yield* cache.handOver(rules, a.number, a.epoch))
         yield* Effect.scoped(Effect.zipRight(
           cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
             label: "upkeep",
-            leaseId: "u",
+            holderId: "u",
             onWait: () =>
               Effect.void
           }),
@@ -687,7 +687,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const told: Array<string> = []
         const options = (label: string) => ({
           label,
-          leaseId: label,
+          holderId: label,
           onWait: (reason: string) => Effect.sync(() => void told.push(reason))
         })
         const order: Array<string> = []
@@ -713,9 +713,9 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
 
     test("a lock whose holder was silent is given on, and the holder is told", (cache) =>
       Effect.scoped(Effect.gen(function*() {
-        const quiet = { label: "one", leaseId: "one", onWait: () => Effect.void, ttl: "0 millis" } as const
+        const quiet = { label: "one", holderId: "one", onWait: () => Effect.void, ttl: "0 millis" } as const
         const one = yield* cache.lock("repo", quiet)
-        const two = yield* cache.lock("repo", { ...quiet, leaseId: "two", ttl: "60 seconds" })
+        const two = yield* cache.lock("repo", { ...quiet, holderId: "two", ttl: "60 seconds" })
         assert.strictEqual(two.epoch, one.epoch + 1)
         yield* TestClock.adjust("1 seconds")
         assert.isTrue(Exit.isFailure(yield* Effect.exit(one.lost)))

@@ -288,13 +288,13 @@ describe("the SQLite file", () => {
       yield* cache.update(rules, a.number, a.epoch, {
         name: "d1",
         deploymentId: "id1" as never,
-        make: a.make,
+        spec: a.spec,
         power: "awake"
       })
       yield* cache.update(rules, b.number, b.epoch, {
         name: "d2",
         deploymentId: "id2" as never,
-        make: a.make,
+        spec: a.spec,
         power: "asleep"
       })
       yield* TestClock.adjust("1500 millis")

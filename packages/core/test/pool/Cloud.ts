@@ -108,7 +108,7 @@ export class Cloud {
       description: fact.description,
       status: this.statusOf(fact),
       hibernationRequested: fact.power?.asleep === true,
-      make: fact.make,
+      spec: fact.spec,
       isDevelopment: true,
       airflowUrl: `https://${fact.id}`,
       uiUrl: `https://cloud/${fact.id}`

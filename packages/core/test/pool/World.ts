@@ -3,7 +3,17 @@
  * may share. Whatever an actor asks of ledger, provider or Airflow goes through its gate, where it can be paused or crash.
  */
 import { type Airflow, AirflowApi } from "@airflow-resource/airflow"
-import { CacheError, DeploymentCache, DeploymentPool, DeploymentProvider, type Host, type Lease, Marker, type Slot, Upkeep } from "@airflow-resource/core"
+import {
+  CacheError,
+  DeploymentCache,
+  DeploymentPool,
+  DeploymentProvider,
+  type Host,
+  type Lease,
+  Marker,
+  type Slot,
+  Upkeep
+} from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FileSystem, Path } from "@effect/platform"
 import { Cause, type Clock, Context, Deferred, Effect, Exit, type Fiber, Layer, Logger, Scope } from "effect"
@@ -13,8 +23,8 @@ import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
 import { Cloud, sharedToken } from "./Cloud.js"
 import { VirtualTime } from "./VirtualTime.js"
 
-export const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
-export const otherMake = { ...make, runtimeVersion: "12.7.1" }
+export const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+export const otherSpec = { ...spec, runtimeVersion: "12.7.1" }
 export const seconds = (count: number) => count * 1000
 export const minutes = (count: number) => count * 60_000
 export const hours = (count: number) => count * 3_600_000
@@ -253,7 +263,7 @@ export class Actor {
     )
     this.pool = build(Effect.provide(
       DeploymentPool.make({
-        make,
+        spec,
         max: 2,
         readyPolls: 1,
         maxHold: "10 minutes",

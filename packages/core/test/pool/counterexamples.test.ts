@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { Checker, finale } from "./invariants.js"
 import type { WorldOptions } from "./World.js"
-import { make, minutes, otherMake, seconds, sharedToken, World } from "./World.js"
+import { minutes, otherSpec, seconds, sharedToken, spec, World } from "./World.js"
 
 describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
   const test = (title: string, options: Omit<WorldOptions, "store">, body: (world: World, checker: Checker) => void) =>
@@ -268,11 +268,11 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       second.released()
     })
 
-    test("what the other one leases is not deleted for another make", two, (world) => {
+    test("what the other one leases is not deleted for another spec", two, (world) => {
       const a = world.actor({ ledger: 0 })
       const first = a.lease("a").ready()
       const b = world.actor({ ledger: world.newLedger(), host: "two" })
-      const second = b.lease("b", { make: otherMake })
+      const second = b.lease("b", { spec: otherSpec })
       world.advance(minutes(3))
       assert.isTrue(first.isInUse)
       first.released()
@@ -325,9 +325,9 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       const old = deploymentsOf(world)[0]
       const [a, b] = [world.actor(), world.actor({ host: "two" })]
       a.failpoints = [{ at: "delete", when: "before", then: "pause" }]
-      a.lease("a", { make: otherMake })
+      a.lease("a", { spec: otherSpec })
       world.until("it is about to delete", () => a.state === "paused")
-      const second = b.lease("b", { make }).ready()
+      const second = b.lease("b", { spec }).ready()
       a.resume()
       world.advance(minutes(3))
       assert.isTrue(second.isInUse)
@@ -343,10 +343,10 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
         filled(world)
         const [a, b] = [world.actor(), world.actor()]
         a.failpoints = [{ at: "delete", when: "before", then: "crash" }]
-        a.lease("a", { make: otherMake })
+        a.lease("a", { spec: otherSpec })
         world.until("it has died", () => a.state === "crashed")
         b.failpoints = [{ at: "create", when: "before", then: "pause" }]
-        const second = b.lease("b", { make: otherMake })
+        const second = b.lease("b", { spec: otherSpec })
         world.until("it is about to create", () => b.state === "paused")
         assert.lengthOf(deploymentsOf(world), 0)
         b.resume()
@@ -360,7 +360,7 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       filled(world)
       const before = world.look().slots[0]?.generation ?? 0
       const a = world.actor()
-      a.lease("a", { make: otherMake }).ready().released()
+      a.lease("a", { spec: otherSpec }).ready().released()
       const names = Array.from(world.cloud.facts.values(), ({ name }) => name)
       assert.lengthOf(names, 1)
       assert.match(names[0] ?? "", new RegExp(`-g${before + 1}$`))

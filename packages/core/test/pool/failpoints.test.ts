@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Checker, finale } from "./invariants.js"
 import type { Actor, Failpoint, StoreKind } from "./World.js"
-import { make, minutes, otherMake, seconds, World } from "./World.js"
+import { minutes, otherSpec, seconds, spec, World } from "./World.js"
 
 const isChaos = process.env.AIRFLOW_RESOURCE_CHAOS === "1"
 
@@ -12,8 +12,8 @@ const isChaos = process.env.AIRFLOW_RESOURCE_CHAOS === "1"
 const live = (world: World, actor: Actor): void => {
   const alive = () => actor.state !== "crashed"
   const settle = (isCase: () => boolean) => void world.time.until(() => !alive() || isCase(), minutes(20))
-  const lease = (label: string, needs: Deployment.Make = make) => {
-    const lease = actor.lease(label, { make: needs })
+  const lease = (label: string, needs: Deployment.DeploymentSpec = spec) => {
+    const lease = actor.lease(label, { spec: needs })
     return {
       lease,
       ready: () => settle(() => lease.slot !== undefined || lease.running.exit !== undefined),
@@ -52,7 +52,7 @@ const live = (world: World, actor: Actor): void => {
   world.advance(minutes(2))
   upkeep.interrupt()
   settle(() => upkeep.exit !== undefined)
-  const other = lease("replaces", otherMake)
+  const other = lease("replaces", otherSpec)
   other.ready()
   write(other.lease)
   other.released()

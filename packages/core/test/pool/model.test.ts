@@ -4,7 +4,7 @@ import * as fc from "fast-check"
 import { Rows } from "./crashMatrix.js"
 import { Checker, finale } from "./invariants.js"
 import type { Actor, Failpoint, LeaseOfTest, Running, StoreKind } from "./World.js"
-import { hours, make, minutes, otherMake, seconds, World } from "./World.js"
+import { hours, minutes, otherSpec, seconds, spec, World } from "./World.js"
 
 const runs = Number(process.env.AIRFLOW_RESOURCE_RUNS ?? 500)
 
@@ -134,7 +134,7 @@ const lease = command(
     const before = real.leases.at(-1)
     const one = pick(real.running(), actor)?.lease(label, {
       key: sameKey === 0 && before !== undefined ? before.key : label,
-      make: isOther === 0 ? otherMake : make
+      spec: isOther === 0 ? otherSpec : spec
     })
     if (one !== undefined) real.leases.push(one)
   }

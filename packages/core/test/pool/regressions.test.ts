@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Checker, finale } from "./invariants.js"
 import type { WorldOptions } from "./World.js"
-import { hours, minutes, otherMake, seconds, World } from "./World.js"
+import { hours, minutes, otherSpec, seconds, World } from "./World.js"
 
 describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
   const inWorld = (options: Omit<WorldOptions, "store">, body: (world: World, checker: Checker) => void) => () => {
@@ -117,7 +117,7 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       a.lease("a").ready().released()
       const b = world.actor({ ledger: world.newLedger(), host: "two" })
       b.reap()
-      const replacing = a.lease("b", { make: otherMake }).ready()
+      const replacing = a.lease("b", { spec: otherSpec }).ready()
       assert.isTrue(replacing.isInUse)
       a.crash()
       // until its token is no reason to keep away any more

@@ -2,7 +2,7 @@ import { Deployment, DeploymentProvider } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer, Redacted, Schedule } from "effect"
 
-const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 /** Every provider keeps these promises. On real time: some of them are over HTTP. */
 export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.DeploymentProvider, unknown>) =>
@@ -18,7 +18,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
       )
 
     const create = (provider: typeof DeploymentProvider.DeploymentProvider.Service, name = "pool-1") =>
-      provider.create({ name, description: `the marker of ${name}`, make })
+      provider.create({ name, description: `the marker of ${name}`, spec })
     const until = (
       provider: typeof DeploymentProvider.DeploymentProvider.Service,
       id: Deployment.DeploymentId,
@@ -42,7 +42,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
       Effect.gen(function*() {
         const created = yield* create(provider)
         assert.include(created, { name: "pool-1", description: "the marker of pool-1", hibernationRequested: false })
-        assert.deepStrictEqual({ ...created.make }, make)
+        assert.deepStrictEqual({ ...created.spec }, spec)
         assert.notMatch(created.airflowUrl, /\/api\/v\d$/)
         assert.match(created.airflowUrl, /^\w+:\/\//)
         assert.deepStrictEqual((yield* provider.list).map(({ id }) => id), [created.id])

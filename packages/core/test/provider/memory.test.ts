@@ -8,8 +8,8 @@ suite("DeploymentProvider in memory", DeploymentProvider.layerMemory())
 it.effect("takes the time that it is given, on the clock it is built under", () =>
   Effect.gen(function*() {
     const provider = yield* DeploymentProvider.DeploymentProvider
-    const make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
-    const { id } = yield* provider.create({ name: "slow", description: "", make })
+    const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+    const { id } = yield* provider.create({ name: "slow", description: "", spec })
     const status = Effect.map(provider.get(id), ({ status }) => status)
     yield* TestClock.adjust("2 minutes")
     assert.strictEqual(yield* status, "CREATING")

@@ -154,7 +154,7 @@ describe("the checker", () => {
       generation: 1,
       name: "s1",
       deploymentId: DeploymentId.make("d"),
-      make: null,
+      spec: null,
       power: "asleep",
       clean: false,
       busyUntil: null,

@@ -1,7 +1,7 @@
 // A process that ends, by its own hand, right before or after a named call of the ledger or of the provider.
+import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import * as AstroApi from "@airflow-resource/astro/AstroApi"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
-import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
@@ -60,7 +60,7 @@ export const layer = (
       return Layer.mergeAll(
         DeploymentPool.layer({
           ...settings.pool,
-          make: settings.make,
+          spec: settings.spec,
           apiToken: Option.getOrUndefined(settings.pool.apiToken),
           accessToken: settings.astro.token,
           password: Option.getOrUndefined(settings.pool.password),

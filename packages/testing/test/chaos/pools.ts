@@ -1,10 +1,10 @@
-import type { Make } from "@airflow-resource/core/Deployment"
+import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
 import type { PoolRules } from "@airflow-resource/core/PoolPolicy"
 
 /** Sixteen deployments that nobody has used yet. */
 export const deployments: ReadonlyArray<string> = Array.from({ length: 16 }, (_, index) => `dep${index}`)
 
-export const make: Make = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" }
+export const make: DeploymentSpec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" }
 
 export const rules: PoolRules = {
   poolId: "pool",

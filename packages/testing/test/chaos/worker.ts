@@ -48,7 +48,7 @@ const lease = (count: number) =>
     const exit = yield* Effect.exit(AirflowResource.use(
       {
         testName: `process ${process.pid}`,
-        make: runtimeVersion === undefined ? undefined : { ...settings.make, runtimeVersion }
+        spec: runtimeVersion === undefined ? undefined : { ...settings.spec, runtimeVersion }
       },
       (resource) =>
         Effect.gen(function*() {

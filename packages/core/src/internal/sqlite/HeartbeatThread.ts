@@ -2,6 +2,7 @@
  * Beats for this process's leases from a thread of their own, which goes on while a test blocks the event loop. It has its own
  * connection, and starts with the first lease.
  */
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -10,7 +11,6 @@ import { Worker } from "node:worker_threads"
 import type { Store } from "../../DeploymentCache.js"
 import * as Heartbeat from "../../Heartbeat.js"
 import type { LeaseLost } from "../../Lease.js"
-import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import type { Watched } from "./files.js"
 import { beat } from "./schema.js"
 

@@ -1,6 +1,6 @@
 /** What the ledger keeps of slots, tickets and locks as text. Columns of their own are only what SQL has to compare. */
 import * as Schema from "effect/Schema"
-import { DeploymentId, Make } from "../../Deployment.js"
+import { DeploymentId, DeploymentSpec } from "../../Deployment.js"
 import type { LockRow as Lock } from "../../DeploymentCache.js"
 import { LeaseId } from "../../Lease.js"
 import type { Slot, Ticket } from "../../Slot.js"
@@ -17,7 +17,7 @@ export const SlotRow: Schema.Schema<Omit<Slot, "epoch">, string> = Schema.parseJ
   generation: Schema.Number,
   name: Schema.NullOr(Schema.String),
   deploymentId: Schema.NullOr(DeploymentId),
-  make: Schema.NullOr(Make),
+  spec: Schema.NullOr(DeploymentSpec),
   power: Schema.Literal("awake", "asleep", "unknown"),
   clean: Schema.Boolean,
   busyUntil: Schema.NullOr(Schema.Number),
@@ -46,7 +46,7 @@ export const TicketRow: Schema.Schema<Ticket, string> = Schema.parseJson(Schema.
   seq: Schema.Number,
   key: Schema.String,
   leaseId: LeaseId,
-  needs: Make,
+  needs: DeploymentSpec,
   owner: OwnerRow,
   label: Schema.String,
   state: Schema.Literal("waiting", "granted", "ended"),
@@ -58,6 +58,6 @@ export const TicketRow: Schema.Schema<Ticket, string> = Schema.parseJson(Schema.
 export const LockRow: Schema.Schema<Lock, string> = Schema.parseJson(Schema.Struct({
   epoch: Schema.Number,
   holder: Schema.NullOr(
-    Schema.Struct({ leaseId: Schema.String, label: Schema.String, owner: OwnerRow, deadline: Schema.Number })
+    Schema.Struct({ holderId: Schema.String, label: Schema.String, owner: OwnerRow, deadline: Schema.Number })
   )
 }))

@@ -1,6 +1,6 @@
 /** "ARL1" in the file's header says that it is ours; `user_version` says which schema. */
 export const applicationId = 0x41524c31
-export const schemaVersion = 3
+export const schemaVersion = 4
 
 const day = 86_400_000
 /** An ended ticket's key is never granted again for so long. */
