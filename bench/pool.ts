@@ -167,7 +167,7 @@ const callsAwake = Effect.gen(function*() {
     yield* lease("first")
     const { poolId } = yield* pool.rules
     const isReady = Effect.map(
-      cache.look(poolId),
+      cache.inspect(poolId),
       ({ slots }) => slots.some((slot) => slot.clean && slot.holder === null)
     )
     yield* Effect.repeat(Effect.delay(isReady, "50 millis"), { until: (ready) => ready })

@@ -111,7 +111,7 @@ const program = Effect.gen(function*() {
   const woken = yield* lease("The second lease")
   yield* Console.log(timeline([created, woken]))
   const pool = yield* DeploymentPool.DeploymentPool
-  const slots = (yield* pool.look).slots
+  const slots = (yield* pool.inspect).slots
   const asleep = slots.filter((slot) => slot.holder === null && slot.power === "asleep")
   yield* Console.log(
     `Left behind: ${asleep.length} of ${slots.length} deployment(s), hibernating, kept for the next lease.`

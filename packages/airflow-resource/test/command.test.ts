@@ -63,7 +63,7 @@ const world = (options: Emulator.Options = {}, max = 1) =>
           end: Effect.zipRight(Deferred.succeed(gate, undefined), Fiber.join(fiber))
         }
       })
-    const look = Effect.flatMap(services, (all) => Context.get(all, DeploymentPool.DeploymentPool).look)
+    const look = Effect.flatMap(services, (all) => Context.get(all, DeploymentPool.DeploymentPool).inspect)
     return { emulator, env, cwd, path, begin, run, hold, look }
   })
 

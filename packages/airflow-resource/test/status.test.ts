@@ -43,7 +43,7 @@ const holder = (pid: number, facts: Partial<Slot.Holder> = {}): Slot.Holder => (
   ...facts
 })
 
-const look: DeploymentCache.Look = {
+const look: DeploymentCache.Snapshot = {
   now,
   slots: [
     slot(2, { quarantine: { reason: "cannot be\nemptied", failures: 2, until: now + minute } }),

@@ -233,9 +233,9 @@ export interface Collection<A, New = A> {
   /** Creates it, or makes the one that is there like it. */
   readonly put: (item: New) => Effect.Effect<void, AirflowApiError>
   /** Succeeds when it is gone already. */
-  readonly remove: (name: string) => Effect.Effect<void, AirflowApiError>
+  readonly delete: (name: string) => Effect.Effect<void, AirflowApiError>
   /** The same for many, in as few calls as the server allows. */
-  readonly removeAll: (names: ReadonlyArray<string>) => Effect.Effect<void, AirflowApiError>
+  readonly deleteAll: (names: ReadonlyArray<string>) => Effect.Effect<void, AirflowApiError>
 }
 
 /**
@@ -489,7 +489,7 @@ export interface Airflow {
     /** Fails with `notFound`, or `unsupported`. */
     readonly get: (username: string) => Effect.Effect<User, AirflowApiError>
     /** Succeeds when it is gone already. Fails with `unsupported`. */
-    readonly remove: (username: string) => Effect.Effect<void, AirflowApiError>
+    readonly delete: (username: string) => Effect.Effect<void, AirflowApiError>
   }
 
   /** Any other call: `path` comes after `/api/vN`, its segments encoded. Answers JSON, or text where it is none. */

@@ -238,22 +238,22 @@ const sweep = (airflow: Airflow, found: Found, { defaultPoolSlots = 128 }: Reset
       ))
     yield* each(found.runs, ({ dagId, runId }) => airflow.deleteRun(dagId, runId))
     yield* each(found.waiting, airflow.deleteQueuedEvents)
-    yield* removeAll(airflow.variables, found.variableKeys)
-    yield* removeAll(airflow.connections, found.connectionIds)
-    yield* removeAll(airflow.pools, found.poolNames)
+    yield* deleteAll(airflow.variables, found.variableKeys)
+    yield* deleteAll(airflow.connections, found.connectionIds)
+    yield* deleteAll(airflow.pools, found.poolNames)
     if (found.isResized) yield* airflow.pools.put({ name: defaultPool, slots: defaultPoolSlots })
   })
 
 /** One that the API cannot remove must not save the others; it is found again by the next look. */
-const removeAll = (
-  { remove, removeAll }: Pick<Airflow["pools"], "remove" | "removeAll">,
+const deleteAll = (
+  { delete: deleteOne, deleteAll: deleteMany }: Pick<Airflow["pools"], "delete" | "deleteAll">,
   names: ReadonlyArray<string>
 ) =>
   names.length === 0 ?
     Effect.void :
-    Effect.catchIf(removeAll(names), isRefusal, () =>
+    Effect.catchIf(deleteMany(names), isRefusal, () =>
       Effect.forEach(names, (name) =>
-        Effect.catchIf(remove(name), isRefusal, () =>
+        Effect.catchIf(deleteOne(name), isRefusal, () =>
           Effect.void), {
         concurrency: 4,
         discard: true

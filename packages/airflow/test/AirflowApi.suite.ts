@@ -622,11 +622,11 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           for (const key of keys) assert.strictEqual((yield* airflow.variables.get(key)).value, `value of ${key}`)
           assert.includeMembers((yield* airflow.variables.list).map(({ key }) => key), keys)
           const [first = "", ...others] = keys
-          yield* airflow.variables.remove(first)
-          yield* airflow.variables.remove(first)
+          yield* airflow.variables.delete(first)
+          yield* airflow.variables.delete(first)
           assert.strictEqual(yield* kindOf(airflow.variables.get(first)), "notFound")
-          yield* airflow.variables.removeAll(keys)
-          yield* airflow.variables.removeAll([])
+          yield* airflow.variables.deleteAll(keys)
+          yield* airflow.variables.deleteAll([])
           const left = (yield* airflow.variables.list).map(({ key }) => key)
           assert.deepStrictEqual(left.filter((key) => others.includes(key)), [])
         }))
@@ -642,7 +642,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const last = yield* airflow.variables.get(key)
           assert.deepStrictEqual([last.value, last.description], ["", undefined])
           assert.strictEqual((yield* airflow.variables.list).filter((variable) => variable.key === key).length, 1)
-          yield* airflow.variables.remove(key)
+          yield* airflow.variables.delete(key)
         }))
 
       test("keeps JSON in a variable, though not how it is written", (airflow) =>
@@ -650,7 +650,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const [key, value] = [unique(), { a: [1, "it's", null], "ü": {} }]
           yield* airflow.variables.put({ key, value: JSON.stringify(value) })
           assert.deepStrictEqual(JSON.parse((yield* airflow.variables.get(key)).value), value)
-          yield* airflow.variables.remove(key)
+          yield* airflow.variables.delete(key)
         }))
 
       test("does not show the values of variables that sound secret on Airflow 3", (airflow) =>
@@ -658,7 +658,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const key = `password_${unique()}`
           yield* airflow.variables.put({ key, value: "not-a-secret" })
           assert.strictEqual((yield* airflow.variables.get(key)).value, major === 2 ? "not-a-secret" : "***")
-          yield* airflow.variables.remove(key)
+          yield* airflow.variables.delete(key)
         }))
 
       test("makes a connection like the one that is put", (airflow) =>
@@ -682,8 +682,8 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual([type, host], ["http", "other"])
           assert.deepStrictEqual([description, extra, login, port, schema], Array.from({ length: 5 }, () => undefined))
 
-          yield* airflow.connections.remove(id)
-          yield* airflow.connections.remove(id)
+          yield* airflow.connections.delete(id)
+          yield* airflow.connections.delete(id)
           assert.strictEqual(yield* kindOf(airflow.connections.get(id)), "notFound")
         }))
 
@@ -691,7 +691,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
         Effect.gen(function*() {
           const ids = [unique(), unique()]
           yield* Effect.forEach(ids, (id) => airflow.connections.put({ id, type: "http" }))
-          yield* airflow.connections.removeAll([...ids, "no_such_connection"])
+          yield* airflow.connections.deleteAll([...ids, "no_such_connection"])
           const left = (yield* airflow.connections.list).map(({ id }) => id)
           assert.deepStrictEqual(left.filter((id) => ids.includes(id)), [])
         }))
@@ -714,8 +714,8 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const { description, includeDeferred, slots } = yield* airflow.pools.get(name)
           assert.deepStrictEqual([slots, description ?? "", includeDeferred], [5, "", false])
           assert.include((yield* airflow.pools.list).map((pool) => pool.name), name)
-          yield* airflow.pools.remove(name)
-          yield* airflow.pools.remove(name)
+          yield* airflow.pools.delete(name)
+          yield* airflow.pools.delete(name)
           assert.strictEqual(yield* kindOf(airflow.pools.get(name)), "notFound")
         }))
 
@@ -734,8 +734,8 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.pools.put({ name, slots: 1 })
           yield* airflow.pools.put({ name: "default_pool", slots: 7 })
           assert.strictEqual((yield* airflow.pools.get("default_pool")).slots, 7)
-          assert.strictEqual(yield* kindOf(airflow.pools.remove("default_pool")), "badRequest")
-          yield* airflow.pools.removeAll(["default_pool", name])
+          assert.strictEqual(yield* kindOf(airflow.pools.delete("default_pool")), "badRequest")
+          yield* airflow.pools.deleteAll(["default_pool", name])
           const left = (yield* airflow.pools.list).map((pool) => pool.name)
           assert.include(left, "default_pool")
           assert.notInclude(left, name)
@@ -751,7 +751,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
             yield* airflow.pools.put({ name, slots: 1 })
             yield* airflow.pools.put({ name, slots: 3 })
             assert.strictEqual((yield* airflow.pools.get(name)).slots, 3)
-            yield* airflow.pools.remove(name)
+            yield* airflow.pools.delete(name)
           }
           assert.notInclude((yield* airflow.pools.list).map((pool) => pool.name), name)
         }))
@@ -763,13 +763,13 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* airflow.users.create(user), traits.users)
           if (traits.users === "unsupported") {
             assert.strictEqual(yield* kindOf(airflow.users.get(username)), "unsupported")
-            assert.strictEqual(yield* kindOf(airflow.users.remove(username)), "unsupported")
+            assert.strictEqual(yield* kindOf(airflow.users.delete(username)), "unsupported")
             return
           }
           assert.strictEqual(yield* airflow.users.create(user), "exists")
           assert.deepInclude(yield* airflow.users.get(username), { username, roles: ["Viewer"] })
-          yield* airflow.users.remove(username)
-          yield* airflow.users.remove(username)
+          yield* airflow.users.delete(username)
+          yield* airflow.users.delete(username)
           assert.strictEqual(yield* kindOf(airflow.users.get(username)), "notFound")
         }))
     })

@@ -137,7 +137,7 @@ describe("requests", () => {
       const airflow = yield* server.client
       assert.strictEqual(airflow.apiUrl, "https://airflow.test/dx/api/v1")
       assert.deepStrictEqual(airflow.version, { full: "2.11.2", major: 2, minor: 11, patch: 2 })
-      yield* airflow.variables.remove("a/b")
+      yield* airflow.variables.delete("a/b")
       yield* airflow.variables.put(variable)
       for (const { headers } of server.requests) {
         assert.strictEqual(headers["authorization"], `Bearer ${token}`)
@@ -169,7 +169,7 @@ describe("requests", () => {
     Effect.gen(function*() {
       const { airflow } = yield* connect({})
       for (const id of [".", ".."]) {
-        assert.strictEqual((yield* Effect.flip(airflow.variables.remove(id))).kind, "badRequest")
+        assert.strictEqual((yield* Effect.flip(airflow.variables.delete(id))).kind, "badRequest")
         assert.strictEqual((yield* Effect.flip(airflow.dag(id))).kind, "badRequest")
       }
     }))
@@ -182,7 +182,7 @@ describe("requests", () => {
       })
       const user = { username: "u", password: Redacted.make("p") }
       assert.strictEqual((yield* inTime(Effect.flip(airflow.users.create(user)))).kind, "gateway")
-      yield* inTime(airflow.pools.remove("p"))
+      yield* inTime(airflow.pools.delete("p"))
       assert.deepStrictEqual(routes(), ["POST /api/v1/users", "DELETE /api/v1/pools/p", "DELETE /api/v1/pools/p"])
     }))
 
@@ -355,8 +355,8 @@ describe("a user", () => {
       }, { version: "3.2.2" })
       assert.strictEqual(yield* airflow.users.create(user), "created")
       assert.deepStrictEqual(yield* airflow.users.get("u"), { username: "u", email: "u@example.com", roles: ["Admin"] })
-      yield* airflow.users.remove("u")
-      yield* airflow.users.remove("u")
+      yield* airflow.users.delete("u")
+      yield* airflow.users.delete("u")
       const simple = yield* connect({
         [`POST ${path}`]: answer(405, { detail: "Method Not Allowed" }),
         // the page that every unknown address shows
@@ -365,6 +365,6 @@ describe("a user", () => {
       }, { version: "3.2.2" })
       assert.strictEqual(yield* simple.airflow.users.create(user), "unsupported")
       assert.strictEqual((yield* Effect.flip(simple.airflow.users.get("u"))).kind, "unsupported")
-      assert.strictEqual((yield* Effect.flip(simple.airflow.users.remove("u"))).kind, "unsupported")
+      assert.strictEqual((yield* Effect.flip(simple.airflow.users.delete("u"))).kind, "unsupported")
     }))
 })

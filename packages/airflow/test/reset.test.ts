@@ -271,7 +271,7 @@ describe("reset of Airflow 3", () => {
           delete: { success: [], errors: [{ error: "locked", status_code: 500 }] }
         })
       }, { version: "3.1.8" })
-      const error = yield* Effect.flip(airflow.variables.removeAll(["a"]))
+      const error = yield* Effect.flip(airflow.variables.deleteAll(["a"]))
       assert.include(error.message, "locked")
     }))
 
@@ -282,7 +282,7 @@ describe("reset of Airflow 3", () => {
         "DELETE /api/v2/variables/a": answer(204, undefined),
         "DELETE /api/v2/variables/b": answer(404, { detail: "gone" })
       }, { version: "3.0.6" })
-      yield* airflow.variables.removeAll(["a", "b"])
+      yield* airflow.variables.deleteAll(["a", "b"])
       assert.strictEqual(routes().length, 3)
     }))
 })

@@ -120,8 +120,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       epoch: number,
       pause: number
     ) => Effect.Effect<boolean, CacheError>
-    readonly observe: (rules: PoolPolicy.PoolRules, seen: PoolPolicy.Observation) => Effect.Effect<void, CacheError>
-    readonly look: (poolId: string) => Effect.Effect<Look, CacheError>
+    readonly reconcile: (rules: PoolPolicy.PoolRules, seen: PoolPolicy.Observation) => Effect.Effect<void, CacheError>
+    readonly inspect: (poolId: string) => Effect.Effect<Snapshot, CacheError>
     /** Oldest first; of one lease, or of all. */
     readonly events: (
       poolId: string,
@@ -138,7 +138,7 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
  * @since 0.1.0
  * @category models
  */
-export interface Look extends PoolPolicy.Ledger {
+export interface Snapshot extends PoolPolicy.Ledger {
   readonly now: number
 }
 
@@ -183,7 +183,7 @@ export interface Store {
     read: () => Reading,
     f: (row: LockRow, now: number) => readonly [A, LockRow]
   ) => Effect.Effect<A, CacheError>
-  readonly look: (poolId: string, read: () => Reading) => Effect.Effect<Look, CacheError>
+  readonly inspect: (poolId: string, read: () => Reading) => Effect.Effect<Snapshot, CacheError>
   readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
   /** Beats from where it goes on while this process's event loop is blocked; `otherwise`, should that place be lost, from here. */
   readonly keepAlive?: (
@@ -264,9 +264,9 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
         modify(rules, null, (ledger, _, now) => PoolPolicy.free(ledger, now, slot, epoch, outcome)),
       giveBack: (rules, slot, epoch, pause) =>
         modify(rules, null, (ledger, rules, now) => PoolPolicy.giveBack(ledger, rules, now, slot, epoch, pause)),
-      observe: (rules, seen) =>
-        modify(rules, null, (ledger, rules, now) => PoolPolicy.observe(ledger, rules, now, seen)),
-      look: (poolId) => pin(store.look(poolId, read)),
+      reconcile: (rules, seen) =>
+        modify(rules, null, (ledger, rules, now) => PoolPolicy.reconcile(ledger, rules, now, seen)),
+      inspect: (poolId) => pin(store.inspect(poolId, read)),
       events: (poolId, leaseId) => pin(store.events(poolId, leaseId)),
       lock: (name, options) => pin(lock(store, host.owner, read, name, options))
     })
@@ -331,7 +331,7 @@ export const makeMemoryStore = (ledgerId: string): Store => {
         locks.set(name, row)
         return value
       }),
-    look: (poolId, read) =>
+    inspect: (poolId, read) =>
       Effect.sync(() => {
         const { slots, tickets } = pool(poolId)
         const upkeep = locks.get(PoolPolicy.upkeepLock(poolId))?.holder ?? null

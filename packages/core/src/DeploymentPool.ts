@@ -24,7 +24,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { CacheError } from "./CacheError.js"
 import type { Deployment, DeploymentSpec } from "./Deployment.js"
-import type { Look } from "./DeploymentCache.js"
+import type { Snapshot } from "./DeploymentCache.js"
 import { DeploymentCache } from "./DeploymentCache.js"
 import type { Account, ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
@@ -178,9 +178,9 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
     /** Leases a slot until the scope closes; closing it releases, whatever happened. */
     readonly acquire: (request: LeaseRequest) => Effect.Effect<LeasedSlot, PoolError, Scope.Scope>
     /** The pool as the ledger has it. */
-    readonly look: Effect.Effect<Look, ProviderError | CacheError>
+    readonly inspect: Effect.Effect<Snapshot, ProviderError | CacheError>
     /** Asks the cloud once and corrects the ledger by it; answers every deployment of the workspace. */
-    readonly observe: Effect.Effect<ReadonlyArray<Deployment>, ProviderError | CacheError>
+    readonly reconcile: Effect.Effect<ReadonlyArray<Deployment>, ProviderError | CacheError>
     readonly rules: Effect.Effect<PoolPolicy.PoolRules, ProviderError>
     /** First part of the deployments' names. */
     readonly prefix: string
@@ -252,14 +252,14 @@ export const make = (
             ? []
             : [{ deployment, ...place }]
         })
-        yield* cache.observe(rules, { own, adoptable: all.filter(isAdoptable) })
+        yield* cache.reconcile(rules, { own, adoptable: all.filter(isAdoptable) })
         return all
       })
     /** A ledger that knows no slots yet asks the cloud for the pool's deployments; each process does that once to adopt others. */
     let hasAdopted = options.adopt !== true
     const discover = (rules: PoolPolicy.PoolRules) =>
       Effect.gen(function*() {
-        if (hasAdopted && (yield* cache.look(rules.poolId)).slots.length > 0) return
+        if (hasAdopted && (yield* cache.inspect(rules.poolId)).slots.length > 0) return
         yield* observe(rules)
         hasAdopted = true
       })
@@ -330,7 +330,7 @@ export const make = (
             Effect.gen(function*() {
               yield* Scope.close(watching, exit)
               if (yield* cache.withdraw(pool, key)) return
-              const slot = (yield* cache.look(pool.poolId)).slots.find((slot) => slot.holder?.leaseId === leaseId)
+              const slot = (yield* cache.inspect(pool.poolId)).slots.find((slot) => slot.holder?.leaseId === leaseId)
               if (slot === undefined) return
               const outcome = { usable: yield* Ref.get(usable), clean: false }
               yield* PrepareSlot.release(hold(slot, pool, needs, onStep), yield* Ref.get(prepared), outcome).pipe(
@@ -431,8 +431,8 @@ export const make = (
       scope: yield* Effect.scope,
       cache,
       acquire: (request) => pin(acquire(request)),
-      look: pin(Effect.flatMap(rules, ({ poolId }) => cache.look(poolId))),
-      observe: pin(Effect.flatMap(rules, observe)),
+      inspect: pin(Effect.flatMap(rules, ({ poolId }) => cache.inspect(poolId))),
+      reconcile: pin(Effect.flatMap(rules, observe)),
       rules,
       prefix,
       hold,

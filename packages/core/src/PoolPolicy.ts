@@ -393,7 +393,7 @@ export interface Observation {
  * @since 0.1.0
  * @category combinators
  */
-export const observe = (ledger: Ledger, rules: PoolRules, now: number, seen: Observation): Change<void> => {
+export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, seen: Observation): Change<void> => {
   const all = new Map([...seen.own.map(({ deployment }) => deployment), ...seen.adoptable].map((one) => [one.id, one]))
   const repaired = ledger.slots.map((slot): Slot => {
     const deployment = slot.deploymentId === null ? undefined : all.get(slot.deploymentId)

@@ -453,7 +453,7 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
 const proveClean = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
   Effect.gen(function*() {
     const { revokedAt } = yield* step(slot, "verifying that it is empty")
-    const { now } = yield* slot.cache.look(slot.rules.poolId)
+    const { now } = yield* slot.cache.inspect(slot.rules.poolId)
     const settled = revokedAt === null ? now : revokedAt + Duration.toMillis(slot.options.revocationWait)
     yield* Effect.sleep(Math.max(0, settled - now))
     const dirt = yield* AirflowReset.verify(airflow, slot.options.reset)

@@ -66,12 +66,12 @@ export const layer = (options: {
  * @since 0.1.0
  * @category accessors
  */
-export const look = (
+export const inspect = (
   path: string
 ): Effect.Effect<Option.Option<number>, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.flatMap(
     files.find(path),
-    Option.match({ onNone: () => Effect.succeedNone, onSome: (file) => inspect(path, file, untouchedHeader) })
+    Option.match({ onNone: () => Effect.succeedNone, onSome: (file) => checkHeader(path, file, untouchedHeader) })
   )
 
 // internal
@@ -82,7 +82,7 @@ const makeStore = (
 ): Effect.Effect<DeploymentCache.Store, CacheError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function*() {
     const file = yield* files.locate(path)
-    yield* inspect(path, file, headerOf)
+    yield* checkHeader(path, file, headerOf)
     const found = files.watch(path)
     const sql = (yield* open(path, file, {})).withoutTransforms()
     const immediate = transaction(sql, "BEGIN IMMEDIATE")
@@ -205,7 +205,7 @@ const makeStore = (
           }
           return value
         })),
-      look: (pool, read) =>
+      inspect: (pool, read) =>
         run(deferred(Effect.gen(function*() {
           yield* isHere
           return { ...yield* load(pool, null), now: (yield* time(read())).now }
@@ -239,7 +239,7 @@ const isOfThisMachine = (host: Host.Host) =>
   })
 
 /** Looks at an existing file without changing it. Its schema's version, where it has one. */
-const inspect = (
+const checkHeader = (
   path: string,
   file: string,
   headerOf: (path: string, file: string) => Effect.Effect<Header, CacheError>

@@ -115,7 +115,7 @@ export const drain = (options: {
       Effect.timeoutOption(options.timeout),
       pool.pinned
     )
-    return { actions, ...(yield* survey(yield* pool.observe)) }
+    return { actions, ...(yield* survey(yield* pool.reconcile)) }
   })
 
 /**
@@ -182,9 +182,9 @@ const round = (wanted: UpkeepPolicy.UpkeepRules): Effect.Effect<Report, Provider
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const rules = yield* pool.rules
-    const all = yield* pool.observe
+    const all = yield* pool.reconcile
     yield* pool.cache.sweep(rules)
-    const { now, slots } = yield* pool.look
+    const { now, slots } = yield* pool.inspect
     const chores = slots.flatMap((slot) => {
       const chore = UpkeepPolicy.chore(slot, slots, rules, now, wanted)
       const hasOlder = slot.holder === null && Marker.olderOf(slot, pool.prefix, rules.poolId, all).length > 0
@@ -202,7 +202,7 @@ const survey = (
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const { poolId } = yield* pool.rules
-    const { slots } = yield* pool.look
+    const { slots } = yield* pool.inspect
     const strangers = all.filter(({ description, hibernationRequested, name }) =>
       description.includes(Marker.marker(poolId)) && !hibernationRequested &&
       !slots.some((slot) => slot.name === name)
@@ -221,7 +221,7 @@ const survey = (
 /** Unless somebody else is on duty by now. */
 const farewell = Effect.gen(function*() {
   const pool = yield* DeploymentPool
-  const { now, upkeep } = yield* pool.look
+  const { now, upkeep } = yield* pool.inspect
   if (upkeep === null || upkeep.deadline <= now) yield* reap
 }).pipe(
   Effect.interruptible,

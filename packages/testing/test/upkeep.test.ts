@@ -93,14 +93,14 @@ const soil = (process: Process) =>
   )
 
 const slots = ({ services }: Process) =>
-  Effect.map(Context.get(services, DeploymentPool.DeploymentPool).look, ({ slots }) => slots)
+  Effect.map(Context.get(services, DeploymentPool.DeploymentPool).inspect, ({ slots }) => slots)
 const events = ({ services }: Process) =>
   Effect.map(
     Context.get(services, DeploymentPool.DeploymentPool).events(),
     (all) => all.map(({ detail, kind }) => `${kind} ${detail}`)
   )
 const onDuty = ({ services }: Process) =>
-  Effect.map(Context.get(services, DeploymentPool.DeploymentPool).look, ({ upkeep }) => upkeep?.owner.pid)
+  Effect.map(Context.get(services, DeploymentPool.DeploymentPool).inspect, ({ upkeep }) => upkeep?.owner.pid)
 
 /** Upkeep in a process, alive until the answered effect has run. */
 const keep = ({ host, services }: Process, options: Upkeep.UpkeepOptions = {}) =>

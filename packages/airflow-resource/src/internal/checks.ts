@@ -70,7 +70,7 @@ export const dags = (folder: string) =>
       : fail(`the folder ${folder} is not there`, "Set AIRFLOW_DAG_PATH to the folder that holds the DAGs."))
 
 export const cache = (path: string) =>
-  SqliteDeploymentCache.look(path).pipe(Effect.match({
+  SqliteDeploymentCache.inspect(path).pipe(Effect.match({
     onFailure: ({ detail, remedy }) => fail(`${path}: ${detail}`, remedy),
     onSuccess: Option.match({
       onNone: () => pass(`${path}, which the first lease makes`),

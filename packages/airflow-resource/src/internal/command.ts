@@ -77,7 +77,7 @@ const status = Command.make("status", { json }, ({ json }) =>
       Effect.gen(function*() {
         const pool = yield* DeploymentPool
         const { path } = yield* DeploymentCache
-        return Status.of(yield* pool.look, yield* pool.rules, yield* Host.live, path)
+        return Status.of(yield* pool.inspect, yield* pool.rules, yield* Host.live, path)
       }),
       Pool
     )

@@ -1,5 +1,5 @@
 /** The pool as its ledger has it: for machines, and for people. */
-import type { Look } from "@airflow-resource/core/DeploymentCache"
+import type { Snapshot } from "@airflow-resource/core/DeploymentCache"
 import type { Host } from "@airflow-resource/core/Host"
 import * as PoolPolicy from "@airflow-resource/core/PoolPolicy"
 import * as DateTime from "effect/DateTime"
@@ -7,7 +7,12 @@ import { ago, oneLine, table } from "./text.js"
 
 export type Status = ReturnType<typeof of>
 
-export const of = ({ now, slots, tickets, upkeep }: Look, rules: PoolPolicy.PoolRules, host: Host, cache: string) => {
+export const of = (
+  { now, slots, tickets, upkeep }: Snapshot,
+  rules: PoolPolicy.PoolRules,
+  host: Host,
+  cache: string
+) => {
   const time = (millis: number) => DateTime.formatIso(DateTime.unsafeMake(millis))
   const coming = (millis: number | null) => millis !== null && millis > now ? time(millis) : null
   const ledger = { slots, tickets, upkeep }

@@ -104,8 +104,8 @@ const primitives = (
     ),
     get: (name) => Effect.map(get(`read the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`, of.row), of.toModel),
     put: of.put,
-    remove: (name) => dialect.remove(kind, name),
-    removeAll: (names) => dialect.removeAll(kind, names)
+    delete: (name) => dialect.remove(kind, name),
+    deleteAll: (names) => dialect.removeAll(kind, names)
   })
   const pools = collection("pool", {
     row: rows.PoolRow,
@@ -262,7 +262,7 @@ const primitives = (
     pools: {
       ...pools,
       // it would be deleted without complaint, and no task would run any more
-      removeAll: (names) => pools.removeAll(names.filter((name) => name !== "default_pool"))
+      deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== "default_pool"))
     },
     users: {
       create: ({ password, roles = ["Admin"], username }: NewUser) =>
@@ -283,7 +283,7 @@ const primitives = (
         ),
       get: (username) =>
         Effect.map(noUsers(json(user("GET", `read the user ${username}`, username), rows.UserRow)), rows.toUser),
-      remove: (username) =>
+      delete: (username) =>
         noUsers(text(user("DELETE", `remove the user ${username}`, username))).pipe(
           Effect.asVoid,
           Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.void)

@@ -160,8 +160,8 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
           ? fail("badRequest", operation, `a ${kind} cannot have that name`)
           : Effect.sync(() => void items.set(name, item)))
     },
-    remove: (name) => answer(`remove the ${kind} ${name}`, () => void items.delete(name)),
-    removeAll: (names) =>
+    delete: (name) => answer(`remove the ${kind} ${name}`, () => void items.delete(name)),
+    deleteAll: (names) =>
       answer(`remove ${names.length} ${kind}s`, () => {
         for (const name of names) items.delete(name)
       })
@@ -314,11 +314,11 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
     }),
     pools: {
       ...pools,
-      remove: (name) =>
+      delete: (name) =>
         name === defaultPool
           ? fail("badRequest", `remove the pool ${name}`, "it cannot be removed")
-          : pools.remove(name),
-      removeAll: (names) => pools.removeAll(names.filter((name) => name !== defaultPool))
+          : pools.delete(name),
+      deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== defaultPool))
     },
     users: {
       create: (user) =>
@@ -332,7 +332,7 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
           find(`read the user ${username}`, "there is no such user", () => state.users.get(username)),
           ({ roles = ["Admin"] }) => ({ username, email: `${username}@example.org`, roles })
         ),
-      remove: (username) => answer(`remove the user ${username}`, () => void state.users.delete(username))
+      delete: (username) => answer(`remove the user ${username}`, () => void state.users.delete(username))
     },
     request: (method, path) => fail("unsupported", `${method} ${path}`, "it has no HTTP API")
   }

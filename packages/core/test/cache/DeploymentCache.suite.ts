@@ -201,7 +201,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* gone.update(rules, a.number, a.epoch, { name: "d1", spec: needs, fenced: false })
           const other = yield* open(process(3, { gone: [2] }))
           yield* other.sweep(rules)
-          assert.strictEqual((yield* other.look(rules.poolId)).slots[0]?.holder?.leaseId, "lease-a")
+          assert.strictEqual((yield* other.inspect(rules.poolId)).slots[0]?.holder?.leaseId, "lease-a")
           assert.isTrue(yield* gone.beat(rules, a.number, a.epoch))
         })
     )
@@ -281,7 +281,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const c = yield* waits(cache, "c", other)
         assert.strictEqual(c.place, 1)
         assert.include(c.reason, "all 1 deployments are leased")
-        const looks = yield* Effect.forEach(["p1", "p2", "p3"], (pool) => cache.look(pool))
+        const looks = yield* Effect.forEach(["p1", "p2", "p3"], (pool) => cache.inspect(pool))
         assert.deepStrictEqual(looks.map(({ slots, tickets }) => [slots.length, tickets.length]), [[2, 2], [1, 2], [
           0,
           0
@@ -328,7 +328,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const one = { rules: { ...rules, max: 1 } }
         assert.strictEqual((yield* granted(cache, "c", one)).number, b.number)
         yield* waits(cache, "d", one)
-        assert.lengthOf((yield* cache.look(rules.poolId)).slots, 2)
+        assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 2)
       }))
 
     test("creates nothing while max deployments are there, held or not", (cache) =>
@@ -338,7 +338,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 30_000 })
         yield* cache.free(one.rules, a.number, a.epoch, dirty)
         yield* waits(cache, "b", one)
-        assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
+        assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1)
       }))
 
     describe("quarantine", () => {
@@ -376,7 +376,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* TestClock.adjust("30 seconds")
           yield* use(cache, "2", { clean: false, usable: "unknown" })
           yield* use(cache, "3", failed("two"))
-          const [slot] = (yield* cache.look(rules.poolId)).slots
+          const [slot] = (yield* cache.inspect(rules.poolId)).slots
           assert.deepInclude(slot?.quarantine, { failures: 2, reason: "two" })
         }))
 
@@ -419,7 +419,11 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* cache.free(rules, a.number, a.epoch, dirty)
           yield* TestClock.adjust("10 seconds")
           assert.isTrue(Option.isNone(yield* claim(cache, a.number)))
-          assert.strictEqual((yield* cache.look(rules.poolId)).slots[0]?.holder?.ticket, "c", "claiming has granted it")
+          assert.strictEqual(
+            (yield* cache.inspect(rules.poolId)).slots[0]?.holder?.ticket,
+            "c",
+            "claiming has granted it"
+          )
         }))
 
       test("hands over what it has in hand to the last who waits for it, and the others get what has to be made", (cache) =>
@@ -447,7 +451,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           const held = Option.getOrThrow(yield* claim(cache, a.number))
           assert.isTrue(yield* cache.giveBack(rules, held.number, held.epoch, 20_000))
           assert.isFalse(yield* cache.giveBack(rules, held.number, held.epoch, 20_000))
-          const { slots, tickets } = yield* cache.look(rules.poolId)
+          const { slots, tickets } = yield* cache.inspect(rules.poolId)
           assert.deepInclude(slots[0], { holder: null, busyUntil: 20_000, clean: false })
           assert.deepStrictEqual(tickets, [])
         }))
@@ -475,7 +479,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         generation
       })
       const slots = (cache: Cache) =>
-        Effect.map(cache.look(rules.poolId), (look) =>
+        Effect.map(cache.inspect(rules.poolId), (look) =>
           look.slots)
       const facts = ({ adopted, deploymentId, generation, number, power }: Slot.Slot) =>
         [number, deploymentId as string | null, generation, power, adopted] as const
@@ -483,13 +487,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       test("takes in the pool's own of slots that it does not know, the newest of each", (cache) =>
         Effect.gen(function*() {
           yield* TestClock.adjust("1 hours")
-          yield* cache.observe(rules, {
+          yield* cache.reconcile(rules, {
             own: [own("old", 2, 1), own("new", 2, 3, true), own("one", 1, 1)],
             adoptable: []
           })
           const found = yield* slots(cache)
           assert.deepStrictEqual(found.map(facts), [[1, "one", 1, "awake", false], [2, "new", 3, "unknown", false]])
-          const { now } = yield* cache.look(rules.poolId)
+          const { now } = yield* cache.inspect(rules.poolId)
           assert.deepStrictEqual(
             found.map(({ revokedAt }) => revokedAt),
             [now, now],
@@ -500,7 +504,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             "discovered",
             "one"
           ]])
-          yield* cache.observe(rules, {
+          yield* cache.reconcile(rules, {
             own: [own("old", 2, 1), own("new", 2, 3, true), own("one", 1, 1)],
             adoptable: []
           })
@@ -514,7 +518,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* cache.update(rules, b.number, b.epoch, { generation: 2, name: null })
           yield* cache.free(rules, b.number, b.epoch, dirty)
           const seen = { own: [own("x", a.number, 1), own("y", b.number, 1)], adoptable: [] }
-          yield* cache.observe(rules, seen)
+          yield* cache.reconcile(rules, seen)
           assert.deepStrictEqual((yield* slots(cache)).map(({ deploymentId }) => deploymentId), [null, null])
         }))
 
@@ -537,7 +541,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* cache.free(rules, a.number, a.epoch, dirty)
           yield* cache.free(rules, b.number, b.epoch, dirty)
           const seen = { own: [own("d1", 1, 1, true), own("d2", 2, 1, true), own("d3", 3, 1, true)], adoptable: [] }
-          yield* cache.observe(rules, seen)
+          yield* cache.reconcile(rules, seen)
           assert.deepStrictEqual((yield* slots(cache)).map(({ power }) => power), ["unknown", "awake", "awake"])
         }))
 
@@ -547,8 +551,8 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             own: [own("one", 1, 1)],
             adoptable: [deployment("x", { asleep: true }), deployment("y"), deployment("z")]
           }
-          yield* cache.observe({ ...rules, max: 3 }, seen)
-          yield* cache.observe({ ...rules, max: 3 }, seen)
+          yield* cache.reconcile({ ...rules, max: 3 }, seen)
+          yield* cache.reconcile({ ...rules, max: 3 }, seen)
           assert.deepStrictEqual((yield* slots(cache)).map(facts), [
             [1, "one", 1, "awake", false],
             [2, "x", 1, "unknown", true],
@@ -588,11 +592,11 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             const silent = yield* granted(cache, "b")
             yield* waits(cache, "c")
             yield* waits(cache, "silent")
-            const before = (yield* cache.look(rules.poolId)).now
+            const before = (yield* cache.inspect(rules.poolId)).now
             wall.jump += jump
             const other = yield* at(3)
             yield* TestClock.adjust("30 seconds")
-            assert.strictEqual((yield* other.look(rules.poolId)).now, before + 30_000)
+            assert.strictEqual((yield* other.inspect(rules.poolId)).now, before + 30_000)
             yield* waits(other, "c")
             assert.isTrue(yield* other.beat(rules, beating.number, beating.epoch))
             yield* TestClock.adjust("31 seconds")
@@ -608,35 +612,35 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           const a = yield* granted(cache, "a")
           yield* TestClock.adjust("50 seconds")
           yield* cache.beat(rules, a.number, a.epoch)
-          const { now } = yield* cache.look(rules.poolId)
+          const { now } = yield* cache.inspect(rules.poolId)
           boot.id = "b2"
           boot.at = yield* Clock.currentTimeMillis
           wall.jump -= hour
           const other = yield* at(4)
-          assert.strictEqual((yield* other.look(rules.poolId)).now, now)
+          assert.strictEqual((yield* other.inspect(rules.poolId)).now, now)
           yield* waits(other, "b", { rules: { ...rules, max: 1 } })
           yield* TestClock.adjust("59 seconds")
           yield* waits(other, "b", { rules: { ...rules, max: 1 } })
           yield* TestClock.adjust("1 seconds")
           yield* granted(other, "b", { rules: { ...rules, max: 1 } })
-          assert.strictEqual((yield* other.look(rules.poolId)).now, now + 60_000)
+          assert.strictEqual((yield* other.inspect(rules.poolId)).now, now + 60_000)
         }))
 
       test("is the wall clock's again after a reboot, where that is later", (_, open) =>
         Effect.gen(function*() {
           const { at, boot, cache, wall } = yield* start(open)
           yield* granted(cache, "a")
-          const { now } = yield* cache.look(rules.poolId)
+          const { now } = yield* cache.inspect(rules.poolId)
           boot.id = "b2"
           boot.at = yield* Clock.currentTimeMillis
           wall.jump += hour
-          assert.strictEqual((yield* (yield* at(4)).look(rules.poolId)).now, now + hour)
+          assert.strictEqual((yield* (yield* at(4)).inspect(rules.poolId)).now, now + hour)
         }))
     })
 
     test("tells who looks after the pool", (cache) =>
       Effect.gen(function*() {
-        const upkeep = Effect.map(cache.look(rules.poolId), (look) =>
+        const upkeep = Effect.map(cache.inspect(rules.poolId), (look) =>
           look.upkeep?.label ?? null)
         assert.isNull(yield* upkeep)
         yield* Effect.scoped(Effect.gen(function*() {

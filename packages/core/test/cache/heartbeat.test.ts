@@ -47,7 +47,8 @@ const until = <E>(look: Effect.Effect<boolean, E>) =>
     Effect.timeout("10 seconds")
   )
 
-const deadline = (cache: Cache) => Effect.map(cache.look(rules.poolId), ({ slots }) => slots[0]?.holder?.deadline ?? 0)
+const deadline = (cache: Cache) =>
+  Effect.map(cache.inspect(rules.poolId), ({ slots }) => slots[0]?.holder?.deadline ?? 0)
 
 const block = (millis: number) =>
   Effect.sync(() => {
@@ -110,7 +111,7 @@ test(
           (_, n) => granted(cache, `t${n}`, { rules: { ...rules, ttl: 20_000 } })
         )
         yield* Effect.forEach(slots, ({ epoch, number }) => cache.keepAlive(rules, number, epoch))
-        yield* until(Effect.map(cache.look(rules.poolId), ({ now, slots }) =>
+        yield* until(Effect.map(cache.inspect(rules.poolId), ({ now, slots }) =>
           slots.every(({ holder }) =>
             holder !== null && holder.deadline < now + rules.ttl + 1
           )))

@@ -18,7 +18,7 @@ describe("a look at the SQLite file", () => {
         ),
         (folder) => body(`${folder}/cache.db`)
       ))
-  const look = (path: string) => Effect.map(node(SqliteDeploymentCache.look(path)), Option.getOrNull)
+  const look = (path: string) => Effect.map(node(SqliteDeploymentCache.inspect(path)), Option.getOrNull)
   const open = (path: string) =>
     Layer.build(SqliteDeploymentCache.layer({ path }).pipe(Layer.provide(NodeContext.layer)))
   const refusal = (path: string) => Effect.map(Effect.flip(look(path)), ({ kind }) => kind)

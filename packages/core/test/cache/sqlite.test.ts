@@ -51,7 +51,7 @@ describe("the SQLite file", () => {
       assert.match(id, /^[0-9a-f]{12}$/)
       const cache = yield* open(path)
       assert.strictEqual(cache.ledgerId, id)
-      assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
+      assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1)
     }))
 
   test("is for this user alone, as is a folder made for it", (path) =>
@@ -75,7 +75,7 @@ describe("the SQLite file", () => {
       yield* granted(cache, "a")
       fs.unlinkSync(`${path}.link`)
       fs.symlinkSync(`${path}.other`, `${path}.link`)
-      assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1)
+      assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1)
     }))
 
   test("of somebody else is refused, untouched", (path) =>
@@ -117,7 +117,7 @@ describe("the SQLite file", () => {
       const cache = yield* open(path)
       yield* granted(cache, "a")
       yield* edit(path, (db) => db.exec("UPDATE slots SET row = '{}'"))
-      assert.strictEqual((yield* Effect.flip(cache.look(rules.poolId)))._tag, "CacheError")
+      assert.strictEqual((yield* Effect.flip(cache.inspect(rules.poolId)))._tag, "CacheError")
       assert.deepInclude(yield* Effect.flip(cache.sweep(rules)), { kind: "corrupt" })
     }))
 
@@ -162,7 +162,7 @@ describe("the SQLite file", () => {
         const attempts: ReadonlyArray<Effect.Effect<unknown, CacheError.CacheError>> = [
           cache.step(rules, "a"),
           cache.beat(rules, 1, 1),
-          cache.look(rules.poolId)
+          cache.inspect(rules.poolId)
         ]
         for (const attempt of attempts) {
           const error = yield* Effect.flip(attempt)
@@ -220,7 +220,7 @@ describe("the SQLite file", () => {
         }),
         () =>
           Effect.gen(function*() {
-            assert.lengthOf((yield* cache.look(rules.poolId)).slots, 1, "looking needs no lock")
+            assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1, "looking needs no lock")
             const attempt = yield* Effect.fork(Effect.flip(cache.sweep(rules)))
             yield* TestClock.adjust("1 minutes")
             return yield* Fiber.join(attempt)
@@ -241,7 +241,7 @@ describe("the SQLite file", () => {
         (index) => ask(caches[index % 2]!, `t${index}`),
         { concurrency: "unbounded", discard: true }
       ).pipe(Effect.withMaxOpsBeforeYield(20))
-      const { tickets } = yield* caches[0]!.look(rules.poolId)
+      const { tickets } = yield* caches[0]!.inspect(rules.poolId)
       assert.deepStrictEqual(tickets.map(({ seq }) => seq), Array.from({ length: 40 }, (_, index) => index + 1))
     }), 30_000)
 

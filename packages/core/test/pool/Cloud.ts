@@ -250,7 +250,7 @@ export class Cloud {
                 variables.set(key, writer)
                 this.#log({ _tag: "Wrote", at: this.#time.now, deployment: id, writer, key })
               }),
-            removeAll: (keys) =>
+            deleteAll: (keys) =>
               ask("remove variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
           }),
           connections: fake<Airflow.Airflow["connections"]>("connections", { list: Effect.succeed([]) }),

@@ -147,10 +147,10 @@ export class World {
   }
 
   /** The ledger as it is, without touching it. */
-  look(ledger = this.ledgers.length - 1): DeploymentCache.Look {
+  look(ledger = this.ledgers.length - 1): DeploymentCache.Snapshot {
     const actor = this.#readerOf(ledger)
     if (actor === undefined) return { slots: [], tickets: [], upkeep: null, now: this.time.now }
-    return actor.ungated((cache) => cache.look(actor.poolId))
+    return actor.ungated((cache) => cache.inspect(actor.poolId))
   }
 
   events(ledger = this.ledgers.length - 1): ReadonlyArray<Slot.PoolEvent> {
@@ -527,7 +527,7 @@ const memoryLedger = (id: string): Ledger => {
     modify: (...args) => here(store.modify(...args)),
     beat: (...args) => here(store.beat(...args)),
     modifyLock: (...args) => here(store.modifyLock(...args)),
-    look: store.look,
+    inspect: store.inspect,
     events: store.events
   }
   const ledger: Ledger = {
@@ -595,8 +595,8 @@ const gatedCache = (
     handOver: (...args) => ask("handOver", cache.handOver(...args)),
     free: (...args) => ask("free", cache.free(...args)),
     giveBack: (...args) => ask("giveBack", cache.giveBack(...args)),
-    observe: (...args) => ask("observe", cache.observe(...args)),
-    look: (...args) => ask("look", cache.look(...args)),
+    reconcile: (...args) => ask("observe", cache.reconcile(...args)),
+    inspect: (...args) => ask("look", cache.inspect(...args)),
     events: (...args) => ask("events", cache.events(...args)),
     lock: cache.lock
   })

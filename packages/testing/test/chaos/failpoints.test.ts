@@ -97,7 +97,7 @@ const dieAndRepair = (failpoint: string) =>
         )
         assert.isAtMost(granted! - queued!, History.bounds.longestRequest + 2_000, "the slot was not usable again")
       }
-      assert.deepStrictEqual((yield* (yield* DeploymentPool).look).slots.map(({ quarantine }) => quarantine), [null])
+      assert.deepStrictEqual((yield* (yield* DeploymentPool).inspect).slots.map(({ quarantine }) => quarantine), [null])
     }).pipe(Effect.provide(History.layer(emulator, folder, { ...pool, max: 1 })))
   }).pipe(Effect.provide(NodeContext.layer))
 

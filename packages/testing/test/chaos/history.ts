@@ -49,7 +49,7 @@ export const conclude = (emulator: Emulator.Service, max: number, seen: Seen) =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     yield* Upkeep.drain({ timeout: "30 seconds" })
-    const [audit, look, events] = yield* Effect.all([emulator.audit, pool.look, pool.events()])
+    const [audit, look, events] = yield* Effect.all([emulator.audit, pool.inspect, pool.events()])
     const history: Checker.History = { max, events, audit, ...seen }
     return { history, violations: [...Checker.safety(history), ...Checker.leftovers(look, audit)] }
   })
