@@ -4,7 +4,7 @@
  * Believe the ratios and the counts, the milliseconds are those of this machine. `npm run bench:pool`, about three minutes.
  */
 import { AirflowApi } from "@airflow-resource/airflow"
-import { DeploymentCache, DeploymentPool, DeploymentProvider, Upkeep } from "@airflow-resource/core"
+import { DeploymentCache, DeploymentPool, DeploymentProvider, type LeasedSlot } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
@@ -86,7 +86,7 @@ const reclaim = Effect.gen(function*() {
     const pool = yield* Layer.build(inMemory({ max: 1 }).pipe(Layer.provide(layer)))
     const { acquire } = yield* Effect.provide(DeploymentPool.DeploymentPool, pool)
     let killedAt = 0
-    const onProgress = ({ wait }: DeploymentPool.Progress) =>
+    const onProgress = ({ wait }: LeasedSlot.Progress) =>
       Effect.sync(() => {
         if (wait === undefined || killedAt > 0) return
         killedAt = performance.now()
@@ -163,9 +163,9 @@ const callsAwake = Effect.gen(function*() {
   const pool = yield* DeploymentPool.DeploymentPool
   const lease = (testName: string) => AirflowResource.use({ testName }, () => Effect.void)
   yield* Effect.scoped(Effect.gen(function*() {
-    yield* Upkeep.run({ hibernateAfter: "1 hours", every: "100 millis" })
+    yield* pool.upkeep({ hibernateAfter: "1 hours", every: "100 millis" })
     yield* lease("first")
-    const { poolId } = yield* pool.rules
+    const { rules: { poolId } } = yield* pool.inspect
     const isReady = Effect.map(
       cache.inspect(poolId),
       ({ slots }) => slots.some((slot) => slot.clean && slot.holder === null)

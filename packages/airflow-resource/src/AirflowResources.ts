@@ -20,7 +20,6 @@ import { DeploymentProvider, type ProviderError } from "@airflow-resource/core/D
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import type { ProjectDirectory } from "@airflow-resource/core/ProjectDirectory"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
-import * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
 import type { RepositoryInvalid } from "@airflow-resource/github/GithubRepository"
 import * as GithubRepository from "@airflow-resource/github/GithubRepository"
@@ -166,7 +165,7 @@ export const layerFromEnv: Layer.Layer<Services, LayerError | Emulator.EmulatorE
  * @category layers
  */
 export const layerUpkeep: Layer.Layer<never, ConfigurationError, DeploymentPool.DeploymentPool> = Layer.unwrapEffect(
-  Effect.map(Effect.suspend(() => Settings.upkeep(process.cwd())), Upkeep.layer)
+  Effect.map(Effect.suspend(() => Settings.upkeep(process.cwd())), DeploymentPool.layerUpkeep)
 ).pipe(Layer.provide(NodeContext.layer))
 
 /**

@@ -24,7 +24,7 @@ export const run = (bin?: string) =>
     )
     const { code, stderr, stdout } = yield* Effect.timeout(child.ended, "2 minutes")
     const events = yield* Effect.gen(function*() {
-      const { poolId } = yield* (yield* DeploymentPool.DeploymentPool).rules
+      const { rules: { poolId } } = yield* (yield* DeploymentPool.DeploymentPool).inspect
       return yield* (yield* DeploymentCache.DeploymentCache).events(poolId)
     }).pipe(
       Effect.provide(AirflowResources.layerPool(AirflowResources.settingsOf(emulator, { cache, delivery: "none" })))
@@ -43,7 +43,7 @@ export const run = (bin?: string) =>
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
 
 /** Who is slower finds it asleep. */
-const isTimely = (text: string) => text.includes("waiting until it is asleep")
+const isTimely = (text: string) => text.includes("waiting until it hibernates")
 
 /** Without times, ports, and ids. */
 const normal = (text: string) =>

@@ -1,4 +1,4 @@
-import type { DeploymentCache, Host, Slot } from "@airflow-resource/core"
+import type { DeploymentPool, Host, Slot } from "@airflow-resource/core"
 import { DeploymentId } from "@airflow-resource/core/Deployment"
 import { assert, it } from "@effect/vitest"
 import { Lease } from "airflow-resource"
@@ -43,7 +43,8 @@ const holder = (pid: number, facts: Partial<Slot.Holder> = {}): Slot.Holder => (
   ...facts
 })
 
-const look: DeploymentCache.Snapshot = {
+const look: DeploymentPool.PoolSnapshot = {
+  rules: { poolId: "abc", max: 5, ttl: minute, maxHold: minute, lockDelay: 0 },
   now,
   slots: [
     slot(2, { quarantine: { reason: "cannot be\nemptied", failures: 2, until: now + minute } }),
@@ -55,7 +56,7 @@ const look: DeploymentCache.Snapshot = {
   tickets: [],
   upkeep: { holderId: "u", label: "upkeep", owner: owner(9), deadline: now + minute }
 }
-const status = Status.of(look, { poolId: "abc", max: 5, ttl: minute, maxHold: minute, lockDelay: 0 }, host, "/cache.db")
+const status = Status.of(look, host, "/cache.db")
 
 it("says of every slot what is unusual about it", () => {
   assert.strictEqual(
@@ -83,7 +84,7 @@ it("is stable for machines", () => {
   // nobody on duty, or nobody any more
   for (const upkeep of [null, { ...look.upkeep!, deadline: now }, { ...look.upkeep!, owner: owner(404) }]) {
     assert.isNull(
-      Status.of({ ...look, upkeep }, { poolId: "", max: 1, ttl: 1, maxHold: 1, lockDelay: 0 }, host, "").upkeep
+      Status.of({ ...look, upkeep }, host, "").upkeep
     )
   }
 })

@@ -1,5 +1,5 @@
 /**
- * The main job: a test asks for an Airflow and gets one of its own, until its scope closes.
+ * The main job: a test gets an Airflow that no other test uses, until its scope closes.
  *
  * @since 0.1.0
  */
@@ -9,19 +9,20 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import type { DeliveryError } from "./DagDelivery.js"
 import { DagDelivery } from "./DagDelivery.js"
 import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { DeploymentCache } from "./DeploymentCache.js"
-import type { LeasedSlot, PoolError, Progress } from "./DeploymentPool.js"
 import { DeploymentPool } from "./DeploymentPool.js"
 import type { LeaseId, LeaseLost } from "./Lease.js"
+import type { LeasedSlot, Progress } from "./LeasedSlot.js"
+import type { PoolError } from "./PoolError.js"
 import type { ProjectError } from "./ProjectDirectory.js"
 import { ProjectDirectory } from "./ProjectDirectory.js"
 
@@ -37,16 +38,16 @@ export interface AirflowResource {
   readonly testName: string
   readonly creationTime: DateTime.Utc
   readonly workerPid: number
-  /** From asking to having. */
+  /** How long it took to get the lease. */
   readonly creationDuration: Duration.Duration
   readonly description: string
   readonly status: "active"
   readonly projectName: string
-  /** Where Airflow is, with scheme and without a path of its API. */
+  /** The URL of Airflow, with scheme and without the path of its API. */
   readonly baseUrl: string
   readonly deploymentId: DeploymentId
   readonly deploymentName: string
-  /** Ends in `/api/v1` or `/api/v2`, as the server is. */
+  /** Ends in `/api/v1` for Airflow 2 and in `/api/v2` for Airflow 3. */
   readonly apiUrl: string
   readonly apiToken: Redacted.Redacted
   readonly apiHeaders: Redacted.Redacted<{ readonly Authorization: string; readonly "Cache-Control": "no-cache" }>
@@ -60,15 +61,15 @@ export interface AirflowResource {
   readonly airflow: Airflow
   readonly leaseId: LeaseId
   readonly epoch: number
-  /** The token is this lease's own and is deleted with it. */
+  /** The token is this lease's own, and is revoked with it. */
   readonly fenced: boolean
-  /** Why not, where it is not. */
+  /** Why the lease is unfenced, if it is. */
   readonly unfencedReason: Option.Option<string>
   readonly reused: "awake" | "woken" | "created"
   readonly user: "created" | "exists" | "unsupported"
   /** The deployment's page in the provider's dashboard. */
   readonly uiUrl: string
-  /** The folder of the local project, removed on release. */
+  /** The folder of the local project, deleted on release. */
   readonly projectDirectory: string
   /** Never succeeds; fails when the lease is lost. */
   readonly lost: Effect.Effect<never, LeaseLost>
@@ -79,14 +80,14 @@ export interface AirflowResource {
  * @category models
  */
 export interface AcquireOptions {
-  /** For whom: the test's name, with its file where names repeat. Shown to those who wait. */
+  /** The test's name, with its file where names repeat. Shown to processes that wait for the deployment. */
   readonly testName: string
-  /** Another make than the pool's own. */
+  /** [the pool's spec] */
   readonly spec?: DeploymentSpec | undefined
-  /** The Airflow user; default: the pool's. */
+  /** The Airflow user [the pool's]. */
   readonly username?: string | undefined
   readonly password?: Redacted.Redacted | undefined
-  /** Asking again under the same key is the same request. */
+  /** The same key is the same request, however often it is sent [a new key]. */
   readonly key?: string | undefined
   /** Called with every step. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
@@ -105,8 +106,8 @@ export type AcquireError = PoolError | DeliveryError | ProjectError | AirflowApi
 export type Requirements = DeploymentPool | DagDelivery | ProjectDirectory
 
 /**
- * Leases an Airflow until the scope closes. A lost lease interrupts the calling fiber, and the scope's finalizer dies with
- * `LeaseLost`, so that a test that was interrupted says why.
+ * Leases an Airflow until the scope closes. When the lease is lost, the calling fiber is interrupted, and the scope's finalizer dies with
+ * `LeaseLost`, so that the interrupted test says why.
  *
  * @example
  * ```ts
@@ -127,9 +128,9 @@ export const acquire = (
   options: AcquireOptions
 ): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
-    const { confirm, resource, scope } = yield* lease(options)
-    // a process that was stopped may come to its end before it hears that its lease is lost
-    yield* Scope.addFinalizerExit(scope, (exit) => Exit.isSuccess(exit) ? Effect.orDie(confirm) : Effect.void)
+    const { resource } = yield* lease(options, ({ confirm }) =>
+      // a process that was paused may come to the end of its test before it notices that the lease is lost
+      Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? Effect.orDie(confirm) : Effect.void))
     yield* Effect.withFiberRuntime<void, never, Scope.Scope>((fiber) =>
       resource.lost.pipe(
         Effect.catchAll((lost) =>
@@ -146,7 +147,7 @@ export const acquire = (
   })
 
 /**
- * Leases an Airflow for the time of `body`, which fails with `LeaseLost` when the lease is lost.
+ * Leases an Airflow while `body` runs. Fails with `LeaseLost` when the lease is lost.
  *
  * @example
  * ```ts
@@ -168,58 +169,67 @@ export const use = <A, E, R>(
   Effect.scoped(
     Effect.flatMap(
       lease(options),
-      ({ confirm, resource }) => Effect.zipLeft(Effect.raceFirst(Effect.scoped(body(resource)), resource.lost), confirm)
+      ({ confirm, resource, span }) =>
+        Effect.raceFirst(Effect.withParentSpan(Effect.scoped(body(resource)), span), resource.lost).pipe(
+          Effect.zipLeft(confirm)
+        )
     )
   )
 
 // internal
 
-/**
- * A lease ends with the first of three: the caller's scope, a later step that fails, and the pool's own scope, since a layer
- * that is provided inside a test closes before the test's scope does.
- */
-const lease = (
-  options: AcquireOptions
-): Effect.Effect<Leased & { readonly scope: Scope.Scope }, AcquireError, Requirements | Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const { pinned, scope: pool } = yield* DeploymentPool
-      const scope = yield* Scope.fork(pool, ExecutionStrategy.sequential)
-      yield* Effect.addFinalizer((exit) => pinned(Scope.close(scope, exit)))
-      const leased = yield* restore(assemble(options)).pipe(
-        Scope.extend(scope),
-        pinned,
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-      )
-      return { ...leased, scope }
-    })
-  )
-
 interface Leased extends Pick<LeasedSlot, "confirm"> {
   readonly resource: AirflowResource
+  /** Open for the whole lease: everything that the lease does is one trace. */
+  readonly span: Tracer.Span
 }
 
+const lease = (
+  options: AcquireOptions,
+  onLeased: (leased: Leased) => Effect.Effect<void, never, Scope.Scope> = () => Effect.void
+): Effect.Effect<Leased, AcquireError, Requirements | Scope.Scope> =>
+  Effect.flatMap(DeploymentPool, ({ scoped }) =>
+    scoped(Effect.gen(function*() {
+      const span = yield* Effect.makeSpanScoped("AirflowResource", { attributes: { "test.name": options.testName } })
+      const leased = yield* Effect.withParentSpan(assemble(options, span), span)
+      yield* onLeased(leased)
+      return leased
+    })))
+
 const assemble = (
-  options: AcquireOptions
+  options: AcquireOptions,
+  span: Tracer.Span
 ): Effect.Effect<Leased, AcquireError, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     const delivery = yield* DagDelivery
     const projects = yield* ProjectDirectory
-    const askedAt = yield* DateTime.now
-    const make = options.spec ?? pool.options.spec
-    const projectName = `airflow_test_${slug(options.testName)}_${DateTime.toEpochMillis(askedAt)}`
+    const requestedAt = yield* DateTime.now
+    const { runtimeVersion } = options.spec ?? pool.options.spec
+    const projectName = `airflow_test_${slug(options.testName)}_${DateTime.toEpochMillis(requestedAt)}`
 
     const [slot, project] = yield* Effect.all([
       pool.acquire({ ...options, label: options.testName }),
-      projects.make({ name: projectName, runtimeVersion: make.runtimeVersion })
+      projects.make({ name: projectName, runtimeVersion })
     ], { concurrency: "unbounded" })
 
     const username = options.username ?? pool.options.username ?? "airflow"
     const password = options.password ?? pool.options.password ?? Redacted.make("airflow")
+    const facts = {
+      "lease.id": slot.leaseId,
+      epoch: slot.epoch,
+      fenced: slot.unfenced._tag === "None",
+      "deployment.id": slot.deployment.id,
+      "deployment.name": slot.deployment.name,
+      "airflow.url": slot.airflow.baseUrl
+    }
+    for (const [name, value] of Object.entries(facts)) span.attribute(name, value)
     const onStep = (activity: string) =>
-      Effect.flatMap(Clock.currentTimeMillis, (at) => options.onProgress?.({ at, activity }) ?? Effect.void)
-    yield* onStep("making the user and delivering")
+      Effect.gen(function*() {
+        yield* Effect.logInfo(activity)
+        yield* options.onProgress?.({ at: yield* Clock.currentTimeMillis, activity }) ?? Effect.void
+      }).pipe(Effect.annotateLogs({ ...facts, "process.id": pool.cache.owner.pid }))
+    yield* onStep("creating the user and delivering")
     const [user, delivered] = yield* Effect.raceFirst(
       Effect.all([
         slot.airflow.users.create({ username, password }),
@@ -241,9 +251,9 @@ const assemble = (
       resourceId: slot.leaseId,
       type: "airflow_resource",
       testName: options.testName,
-      creationTime: askedAt,
+      creationTime: requestedAt,
       workerPid: pool.cache.owner.pid,
-      creationDuration: DateTime.distanceDuration(askedAt, readyAt),
+      creationDuration: DateTime.distanceDuration(requestedAt, readyAt),
       description: `An Airflow resource for ${options.testName}`,
       status: "active",
       projectName,
@@ -264,7 +274,7 @@ const assemble = (
       airflow: slot.airflow,
       leaseId: slot.leaseId,
       epoch: slot.epoch,
-      fenced: slot.unfenced._tag === "None",
+      fenced: facts.fenced,
       unfencedReason: slot.unfenced,
       reused: slot.reused,
       user,
@@ -272,10 +282,10 @@ const assemble = (
       projectDirectory: project.path,
       lost: Effect.raceFirst(slot.lost, delivered.lost)
     })
-    return { resource, confirm: slot.confirm }
+    return { resource, confirm: slot.confirm, span }
   })
 
-/** A failed assertion prints what it compares: the facts, and not the services behind them with all that they hold. */
+/** A failed assertion prints what it compares: without this, also the services in it, with everything that they refer to. */
 const printable = (resource: AirflowResource): AirflowResource =>
   Object.defineProperty(resource, "toJSON", {
     value: () => {

@@ -1,5 +1,5 @@
 /**
- * One Airflow on Astro, as a provider reports it.
+ * A deployment, as a provider reports it: one Airflow.
  *
  * @since 0.1.0
  */
@@ -39,7 +39,7 @@ export const DeploymentStatus = Schema.Literal(
 export type DeploymentStatus = typeof DeploymentStatus.Type
 
 /**
- * What makes two deployments interchangeable: a ticket asks for a make, and a deployment has one.
+ * What a deployment is made to: two deployments with the same spec are interchangeable. A ticket states the spec that it needs.
  *
  * @since 0.1.0
  * @category models
@@ -57,28 +57,44 @@ export const DeploymentSpec = Schema.Struct({
 export type DeploymentSpec = typeof DeploymentSpec.Type
 
 /**
+ * A spec in words: "13.1.0 on aws us-east-1".
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const describeSpec = (spec: DeploymentSpec): string =>
+  `${spec.runtimeVersion} on ${spec.cloudProvider} ${spec.region}`
+
+/**
+ * @since 0.1.0
+ * @category combinators
+ */
+export const sameSpec = (a: DeploymentSpec | null, b: DeploymentSpec): boolean =>
+  a !== null && a.runtimeVersion === b.runtimeVersion && a.cloudProvider === b.cloudProvider && a.region === b.region
+
+/**
  * @since 0.1.0
  * @category models
  */
 export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core/Deployment")({
   id: DeploymentId,
   name: Schema.String,
-  /** Carries the pool's marker, by which the pool knows its own. */
+  /** Carries the marker by which a pool recognizes its own deployments. */
   description: Schema.String,
   status: DeploymentStatus,
-  /** A hibernation is requested, whatever the status says at the moment. */
+  /** A hibernation was requested last, whatever the status still says. */
   hibernationRequested: Schema.Boolean,
   spec: DeploymentSpec,
-  /** One that may hibernate. */
+  /** Only a development deployment can hibernate. */
   isDevelopment: Schema.Boolean,
-  /** The version of the DAGs that are in force, where a deploy of DAGs alone has put them there. */
+  /** The version of the DAGs in use, if they came by a deploy of DAGs alone. */
   dagVersion: Schema.optional(Schema.String),
-  /** Where its Airflow answers, with scheme and without `/api/v1` or `/api/v2`. Re-read it: Astro changes host names. */
+  /** The URL of its Airflow, with scheme and without `/api/v1` or `/api/v2`. Read it again each time: Astro changes host names. */
   airflowUrl: Schema.String,
   /** The deployment's page in the provider's dashboard. */
   uiUrl: Schema.String
 }) {
-  /** HEALTHY may still be reported while a hibernation is on its way. */
+  /** The status may still be HEALTHY after a hibernation was requested. */
   get isAwake(): boolean {
     return this.status === "HEALTHY" && !this.hibernationRequested
   }

@@ -1,5 +1,5 @@
 /**
- * What a lease of an Airflow deployment is, who may hold it, and how to talk to an Airflow.
+ * Leases of Airflow deployments: the pool, its ledger, and the tags that providers and deliveries implement.
  *
  * @since 0.1.0
  */
@@ -10,19 +10,15 @@ export * as Deployment from "./Deployment.js"
 export * as DeploymentCache from "./DeploymentCache.js"
 export * as DeploymentPool from "./DeploymentPool.js"
 export * as DeploymentProvider from "./DeploymentProvider.js"
-export * as DeploymentWatch from "./DeploymentWatch.js"
-export * as Fence from "./Fence.js"
 export * as Heartbeat from "./Heartbeat.js"
-export * as HeldSlot from "./HeldSlot.js"
 export * as Host from "./Host.js"
 export * as Lease from "./Lease.js"
+export * as LeasedSlot from "./LeasedSlot.js"
 export * as LedgerTime from "./LedgerTime.js"
-export * as Marker from "./Marker.js"
 export * as PinnedClock from "./PinnedClock.js"
+export * as PoolError from "./PoolError.js"
 export * as PoolPolicy from "./PoolPolicy.js"
-export * as PrepareSlot from "./PrepareSlot.js"
 export * as ProjectDirectory from "./ProjectDirectory.js"
 export * as Slot from "./Slot.js"
 export * as TimeLimit from "./TimeLimit.js"
 export * as Upkeep from "./Upkeep.js"
-export * as UpkeepPolicy from "./UpkeepPolicy.js"

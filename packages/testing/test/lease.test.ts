@@ -1,4 +1,4 @@
-import { DeploymentPool, Marker } from "@airflow-resource/core"
+import { DeploymentPool } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources } from "airflow-resource"
@@ -6,6 +6,7 @@ import { Cause, Deferred, Effect, Exit, Fiber, Logger, Option, Redacted } from "
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { inspect } from "node:util"
+import * as Marker from "../../core/src/internal/pool/Marker.js"
 import { leaveAndLook } from "./leftovers.js"
 
 const emulated = (options: AirflowResources.EmulatedOptions = {}) =>
@@ -313,7 +314,7 @@ describe("a lease", () => {
   it.effect("takes no deployment that only has the name of one of its own", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.Emulator
-      const { poolId } = yield* Effect.flatMap(DeploymentPool.DeploymentPool, ({ rules }) => rules)
+      const { rules: { poolId } } = yield* Effect.flatMap(DeploymentPool.DeploymentPool, ({ inspect }) => inspect)
       const theirs = yield* Effect.promise(async () => {
         const answer = await fetch(`${emulator.astroApiUrl}/v1/organizations/${emulator.organizationId}/deployments`, {
           method: "POST",
@@ -322,7 +323,7 @@ describe("a lease", () => {
             "content-type": "application/json"
           },
           body: JSON.stringify({
-            name: Marker.deploymentName("airflow-resource", poolId, 1, 1),
+            name: Marker.deploymentName({ prefix: "airflow-resource", poolId }, { number: 1, generation: 1 }),
             description: "not the pool's",
             workspaceId: emulator.workspaceId,
             isDevelopmentMode: true,
@@ -439,10 +440,10 @@ describe("a lease", () => {
 
   it.effect("that was lost before anybody heard of it does not end well", () =>
     Effect.gen(function*() {
-      const { cache, rules } = yield* DeploymentPool.DeploymentPool
+      const { cache, inspect } = yield* DeploymentPool.DeploymentPool
       // as if this process had been stopped past its deadline, and the slot been given to somebody else
       const lose = ({ epoch }: AirflowResource.AirflowResource) =>
-        Effect.flatMap(rules, (pool) => cache.free(pool, 1, epoch, { clean: false, usable: "unknown" }))
+        Effect.flatMap(inspect, ({ rules }) => cache.free(rules, 1, epoch, { clean: false, usable: "unknown" }))
       const used = yield* Effect.flip(AirflowResource.use({ testName: "used" }, lose))
       assert.strictEqual(used._tag, "LeaseLost")
       const scoped = yield* Effect.exit(Effect.scoped(Effect.flatMap(AirflowResource.acquire({ testName: "x" }), lose)))

@@ -1,7 +1,7 @@
 import { AirflowApi } from "@airflow-resource/airflow"
 import { AstroApi, AstroProject } from "@airflow-resource/astro"
 import type { Slot } from "@airflow-resource/core"
-import { DagDelivery, DeploymentCache, DeploymentPool, Host, Upkeep } from "@airflow-resource/core"
+import { DagDelivery, DeploymentCache, DeploymentPool, Host, type Upkeep } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
@@ -99,15 +99,17 @@ const events = ({ services }: Process) =>
     Context.get(services, DeploymentPool.DeploymentPool).events(),
     (all) => all.map(({ detail, kind }) => `${kind} ${detail}`)
   )
-const onDuty = ({ services }: Process) =>
-  Effect.map(Context.get(services, DeploymentPool.DeploymentPool).inspect, ({ upkeep }) => upkeep?.owner.pid)
+const poolOf = ({ services }: Process) => Context.get(services, DeploymentPool.DeploymentPool)
+const onDuty = (process: Process) => Effect.map(poolOf(process).inspect, ({ upkeep }) => upkeep?.owner.pid)
 
 /** Upkeep in a process, alive until the answered effect has run. */
 const keep = ({ host, services }: Process, options: Upkeep.UpkeepOptions = {}) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.die("a process that has died ends nothing well")))
-    yield* Layer.buildWithScope(Upkeep.layer({ every: "100 millis", ...options }), scope).pipe(Effect.provide(services))
+    yield* Layer.buildWithScope(DeploymentPool.layerUpkeep({ every: "100 millis", ...options }), scope).pipe(
+      Effect.provide(services)
+    )
     return { pid: host.owner.pid, end: Scope.close(scope, Exit.void) }
   })
 
@@ -365,7 +367,7 @@ describe("upkeep", () => {
           Effect.gen(function*() {
             assert.strictEqual(leased, deploymentName)
             const third = yield* process({ cache: "third.db" })
-            const { actions, awake: left } = yield* Upkeep.reap.pipe(Effect.provide(third.services))
+            const { actions, awake: left } = yield* poolOf(third).reap
             assert.deepStrictEqual([actions.map(({ did }) => did), left], [["left alone"], [deploymentName]])
             assert.include(actions[0]?.detail, "another cache file")
             const upkeep = yield* keepNow(ours)
@@ -397,7 +399,7 @@ describe("upkeep", () => {
       assert.isTrue(slot?.clean)
       assert.isTrue(slot?.adopted)
       yield* upkeep.end
-      yield* Upkeep.drain({ timeout: "10 seconds" }).pipe(Effect.provide(a.services))
+      yield* poolOf(a).drain({ timeout: "10 seconds" })
       const { awake, deployments, tokens } = yield* audit
       assert.include(deployments.map(({ id }) => id), byHand.id)
       assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
@@ -411,7 +413,7 @@ describe("reap", () => {
       const [a, b] = [yield* all.process(), yield* all.process()]
       const { deploymentName } = yield* die(all, a)
       assert.deepStrictEqual((yield* all.audit).awake, [deploymentName])
-      const report = yield* Upkeep.reap.pipe(Effect.provide(b.services))
+      const report = yield* poolOf(b).reap
       assert.deepStrictEqual(report, {
         actions: [{ slot: 1, deployment: deploymentName, did: "hibernate", detail: "" }],
         held: [],
@@ -439,10 +441,11 @@ describe("reap", () => {
         yield* Deferred.await(stuck)
         all.gone.add(a.host.owner.pid)
         // somebody else has noticed first
-        yield* Context.get(b.services, DeploymentPool.DeploymentPool).rules.pipe(
-          Effect.flatMap(Context.get(b.services, DeploymentCache.DeploymentCache).sweep)
+        yield* Effect.flatMap(
+          poolOf(b).inspect,
+          ({ rules }) => Context.get(b.services, DeploymentCache.DeploymentCache).sweep(rules)
         )
-        yield* Upkeep.reap.pipe(Effect.provide(b.services))
+        yield* poolOf(b).reap
         yield* assertTidy(all.audit)
       }).pipe(Effect.provide(NodeContext.layer)),
     60_000
@@ -453,7 +456,7 @@ describe("reap", () => {
       const { process } = yield* world
       const [a, b] = [yield* process(), yield* process()]
       const { held } = yield* lease(a, ({ airflow }) =>
-        Effect.zipLeft(Upkeep.reap.pipe(Effect.provide(b.services), Effect.orDie), airflow.authenticated))
+        Effect.zipLeft(poolOf(b).reap.pipe(Effect.orDie), airflow.authenticated))
       assert.deepInclude(held[0], { slot: 1, label: "a test" })
     }).pipe(Effect.provide(NodeContext.layer)), 120_000)
 })
@@ -463,7 +466,7 @@ describe("drain", () => {
     Effect.gen(function*() {
       const { audit, process } = yield* world
       const [a, b] = [yield* process(), yield* process()]
-      const drain = (timeout: Duration.DurationInput) => Upkeep.drain({ timeout }).pipe(Effect.provide(b.services))
+      const drain = (timeout: Duration.DurationInput) => poolOf(b).drain({ timeout })
       const holding = yield* hold(a)
       const { held } = yield* drain("1 seconds")
       assert.deepInclude(held[0], { slot: 1, label: "holds" })
@@ -480,7 +483,7 @@ describe("drain", () => {
       const [a, b] = [yield* process({ max: 2 }), yield* process({ max: 1 })]
       const holding = yield* hold(a)
       const second = yield* visit(a)
-      const drained = yield* Effect.fork(Upkeep.drain({ timeout: "30 seconds" }).pipe(Effect.provide(b.services)))
+      const drained = yield* Effect.fork(poolOf(b).drain({ timeout: "30 seconds" }))
       const { deployments } = yield* eventually(audit, ({ deployments }) => deployments.length === 1)
       assert.notStrictEqual(deployments[0]?.name, second.deploymentName)
       yield* holding.end
@@ -504,7 +507,7 @@ describe("drain", () => {
       const dying = yield* Effect.fork(visit(a))
       yield* eventually(slots(b), ([slot]) => slot?.holder?.activity === "waking")
       all.gone.add(a.host.owner.pid)
-      const drained = yield* Effect.fork(Upkeep.drain({ timeout: "30 seconds" }).pipe(Effect.provide(b.services)))
+      const drained = yield* Effect.fork(poolOf(b).drain({ timeout: "30 seconds" }))
       yield* eventually(slots(b), ([slot]) => isAtRest(slot!))
       yield* Deferred.succeed(lands, undefined)
       yield* Fiber.join(drained)

@@ -2,7 +2,7 @@
 import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import { DeploymentPool } from "@airflow-resource/core/DeploymentPool"
 import * as Host from "@airflow-resource/core/Host"
-import * as Upkeep from "@airflow-resource/core/Upkeep"
+import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
@@ -77,7 +77,7 @@ const status = Command.make("status", { json }, ({ json }) =>
       Effect.gen(function*() {
         const pool = yield* DeploymentPool
         const { path } = yield* DeploymentCache
-        return Status.of(yield* pool.inspect, yield* pool.rules, yield* Host.live, path)
+        return Status.of(yield* pool.inspect, yield* Host.live, path)
       }),
       Pool
     )
@@ -92,7 +92,7 @@ const done: Record<Upkeep.Action["did"], string> = {
   "reset": "emptied",
   "recycle": "replaced",
   "delete": "deleted",
-  "remove older": "freed of older deployments",
+  "delete older": "freed of older deployments",
   "left alone": "left alone"
 }
 
@@ -107,7 +107,7 @@ const reap = Command.make("reap", { json }, ({ json }) =>
   Effect.gen(function*() {
     yield* elsewhere
     yield* Console.error("looking after the pool …")
-    const report = yield* Effect.provide(Upkeep.reap, Pool)
+    const report = yield* Effect.provide(Effect.flatMap(DeploymentPool, ({ reap }) => reap), Pool)
     yield* print(json, report, renderReport)
     if (report.awake.length > 0) return yield* new Unfinished({ held: [], awake: report.awake })
   })).pipe(
@@ -128,7 +128,10 @@ const drain = Command.make("drain", { json, timeout }, ({ json, timeout }) =>
       said = text
       return Console.error(text)
     }
-    const report = yield* Effect.provide(Upkeep.drain({ timeout, onReport }), Pool)
+    const report = yield* Effect.provide(
+      Effect.flatMap(DeploymentPool, ({ drain }) => drain({ timeout, onReport })),
+      Pool
+    )
     yield* print(json, report, renderReport)
     const held = heldOf(report)
     if (held.length + report.awake.length > 0) return yield* new Unfinished({ held, awake: report.awake })

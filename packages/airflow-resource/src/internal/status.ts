@@ -1,5 +1,6 @@
 /** The pool as its ledger has it: for machines, and for people. */
-import type { Snapshot } from "@airflow-resource/core/DeploymentCache"
+import { describeSpec } from "@airflow-resource/core/Deployment"
+import type { PoolSnapshot } from "@airflow-resource/core/DeploymentPool"
 import type { Host } from "@airflow-resource/core/Host"
 import * as PoolPolicy from "@airflow-resource/core/PoolPolicy"
 import * as DateTime from "effect/DateTime"
@@ -8,8 +9,7 @@ import { ago, oneLine, table } from "./text.js"
 export type Status = ReturnType<typeof of>
 
 export const of = (
-  { now, slots, tickets, upkeep }: Snapshot,
-  rules: PoolPolicy.PoolRules,
+  { now, rules, slots, tickets, upkeep }: PoolSnapshot,
   host: Host,
   cache: string
 ) => {
@@ -104,7 +104,7 @@ export const render = (status: Status): string => {
         ...status.slots.map((slot) => [
           String(slot.slot),
           slot.deployment ?? "-",
-          slot.spec === null ? "-" : PoolPolicy.describeSpec(slot.spec),
+          slot.spec === null ? "-" : describeSpec(slot.spec),
           slot.power,
           stateOf(slot)
         ])

@@ -10,15 +10,18 @@ import {
   DeploymentProvider,
   type Host,
   type Lease,
-  Marker,
+  type LeasedSlot,
+  type PoolError,
+  type PoolPolicy,
   type Slot,
-  Upkeep
+  type Upkeep
 } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FileSystem, Path } from "@effect/platform"
 import { Cause, type Clock, Context, Deferred, Effect, Exit, type Fiber, Layer, Logger, Scope } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
+import * as Marker from "../../src/internal/pool/Marker.js"
 import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
 import { Cloud, sharedToken } from "./Cloud.js"
 import { VirtualTime } from "./VirtualTime.js"
@@ -217,7 +220,9 @@ export class Actor {
   readonly host: string
   readonly ledger: number
   readonly pool: typeof DeploymentPool.DeploymentPool.Service
+  readonly rules: PoolPolicy.PoolRules
   readonly poolId: string
+  readonly prefix = "airflow-resource"
   /** Every call that it made, in order. */
   readonly calls: Array<string> = []
   /** Those that it is at now. */
@@ -272,7 +277,9 @@ export class Actor {
       }),
       services
     ))
-    this.poolId = build(this.pool.rules).poolId
+    this.rules = build(this.pool.inspect).rules
+    this.poolId = this.rules.poolId
+    this.calls.length = 0
   }
 
   /** Answers at once, whatever state the process is in. */
@@ -321,28 +328,28 @@ export class Actor {
     return valueOf(running.exit)
   }
 
-  lease(label: string, request: Partial<DeploymentPool.LeaseRequest> = {}): LeaseOfTest {
+  lease(label: string, request: Partial<LeasedSlot.LeaseRequest> = {}): LeaseOfTest {
     return new LeaseOfTest(this, { label, ...request })
   }
 
   drain(timeout = minutes(60)): Upkeep.Report {
-    return this.run(Upkeep.drain({ timeout }), timeout + minutes(10))
+    return this.run(this.pool.drain({ timeout }), timeout + minutes(10))
   }
 
   startDrain(): Running<unknown, unknown> {
-    return this.start(Upkeep.drain({ timeout: "5 minutes" }))
+    return this.start(this.pool.drain({ timeout: "5 minutes" }))
   }
 
   reap(): Upkeep.Report {
-    return this.run(Upkeep.reap)
+    return this.run(this.pool.reap)
   }
 
   startReap(): Running<unknown, unknown> {
-    return this.start(Upkeep.reap)
+    return this.start(this.pool.reap)
   }
 
   upkeep(options: Upkeep.UpkeepOptions = {}): Running<never, never> {
-    return this.start(Effect.scoped(Effect.zipRight(Upkeep.run(options), Effect.never)))
+    return this.start(Effect.scoped(Effect.zipRight(this.pool.upkeep(options), Effect.never)))
   }
 
   readonly #gate: Gate = (call, send) =>
@@ -407,15 +414,15 @@ export class Running<A, E> {
 
 /** A test: waits for a slot, uses it until it is told to end, and releases it. */
 export class LeaseOfTest {
-  slot: DeploymentPool.LeasedSlot | undefined
+  slot: LeasedSlot.LeasedSlot | undefined
   lost: Lease.LeaseLost | undefined
   readonly key: string | undefined
   readonly actor: Actor
-  readonly running: Running<void, DeploymentPool.PoolError | Lease.LeaseLost>
+  readonly running: Running<void, PoolError.PoolError | Lease.LeaseLost>
   readonly #ended = Deferred.unsafeMake<void>(fiberId)
   #writes = 0
 
-  constructor(actor: Actor, request: DeploymentPool.LeaseRequest) {
+  constructor(actor: Actor, request: LeasedSlot.LeaseRequest) {
     this.actor = actor
     this.key = request.key
     this.running = actor.start(Effect.scoped(Effect.gen(this, function*() {
@@ -482,7 +489,7 @@ export class LeaseOfTest {
     const { world } = this.actor
     const slot = this.slot
     if (slot === undefined) return
-    const place = Marker.parseDeploymentName(this.actor.pool.prefix, this.actor.poolId, slot.deployment.name)
+    const place = Marker.parseDeploymentName(this.actor, slot.deployment.name)
     world.log.push({
       _tag,
       at: world.time.now,

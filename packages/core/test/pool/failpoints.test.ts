@@ -1,5 +1,5 @@
 /** A process dies before or after any one of its calls, and another one repairs what it has left. */
-import { type Deployment, Upkeep } from "@airflow-resource/core"
+import { type Deployment } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Checker, finale } from "./invariants.js"
@@ -39,7 +39,7 @@ const live = (world: World, actor: Actor): void => {
   second.released()
   // upkeep resets, and hibernates later
   const upkeep = actor.start(
-    Upkeep.run({ hibernateAfter: "1 minute" }).pipe(
+    actor.pool.upkeep({ hibernateAfter: "1 minute" }).pipe(
       // for as long as the test wants it
       (run) => Effect.scoped(Effect.zipRight(run, Effect.never))
     )
@@ -56,7 +56,7 @@ const live = (world: World, actor: Actor): void => {
   other.ready()
   write(other.lease)
   other.released()
-  const drained = actor.start(Upkeep.drain({ timeout: "10 minutes" }))
+  const drained = actor.start(actor.pool.drain({ timeout: "10 minutes" }))
   settle(() => drained.exit !== undefined)
 }
 

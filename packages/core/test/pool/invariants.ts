@@ -1,5 +1,6 @@
 /** What must hold in every world at any time, and what one fresh process must make of it in the end. */
-import { Marker, type Slot } from "@airflow-resource/core"
+import { type Slot } from "@airflow-resource/core"
+import * as Marker from "../../src/internal/pool/Marker.js"
 import type { Writer } from "./Cloud.js"
 import type { UseEvent, World } from "./World.js"
 import { hours, seconds } from "./World.js"
@@ -57,7 +58,7 @@ export class Checker {
     const slots = new Map(world.look().slots.map((slot) => [slot.number, slot]))
     let current = 0
     for (const { name } of world.cloud.facts.values()) {
-      const place = Marker.parseDeploymentName(actor.pool.prefix, actor.poolId, name)
+      const place = Marker.parseDeploymentName(actor, name)
       if (place === undefined) continue
       const slot = slots.get(place.slot)
       // found by its name, taken in by the next look, or deleted as an older one

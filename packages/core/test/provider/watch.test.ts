@@ -1,6 +1,6 @@
-import { DeploymentWatch } from "@airflow-resource/core"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Option, TestClock } from "effect"
+import * as DeploymentWatch from "../../src/internal/pool/DeploymentWatch.js"
 
 it.scoped("one look serves all that wait, the first at once and later ones more seldom", () =>
   Effect.gen(function*() {

@@ -1,6 +1,5 @@
 import { DeploymentPool } from "@airflow-resource/core/DeploymentPool"
 import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
-import * as Upkeep from "@airflow-resource/core/Upkeep"
 import type { Emulator } from "@airflow-resource/emulator"
 import { AirflowResources } from "airflow-resource"
 import { Cause, Effect } from "effect"
@@ -48,7 +47,7 @@ export interface Seen {
 export const conclude = (emulator: Emulator.Service, max: number, seen: Seen) =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
-    yield* Upkeep.drain({ timeout: "30 seconds" })
+    yield* pool.drain({ timeout: "30 seconds" })
     const [audit, look, events] = yield* Effect.all([emulator.audit, pool.inspect, pool.events()])
     const history: Checker.History = { max, events, audit, ...seen }
     return { history, violations: [...Checker.safety(history), ...Checker.leftovers(look, audit)] }

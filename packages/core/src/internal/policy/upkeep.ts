@@ -1,42 +1,23 @@
-/**
- * What upkeep does for a slot, decided as everything in the pool is: by a pure function of the ledger and the time.
- *
- * @since 0.1.0
- */
-import type { PoolRules } from "./PoolPolicy.js"
-import type { Slot } from "./Slot.js"
+/** What upkeep has to do for a slot. */
+import type { Slot } from "../../Slot.js"
+import type { PoolRules } from "./model.js"
+import { isBusy, isFilled } from "./slots.js"
 
-/**
- * What upkeep can do for a slot.
- *
- * @since 0.1.0
- * @category models
- */
-export type Chore = "hibernate" | "reset" | "recycle" | "delete" | "remove older"
+export type Chore = "hibernate" | "reset" | "recycle" | "delete" | "delete older"
 
-/**
- * When upkeep does what. Times are milliseconds.
- *
- * @since 0.1.0
- * @category models
- */
+/** When upkeep does what. Times are milliseconds. */
 export interface UpkeepRules {
-  /** How long a deployment that nobody uses stays awake. */
+  /** How long an idle deployment stays awake. */
   readonly hibernateAfter: number
-  /** Empties what is awake ahead of its next lease. */
+  /** Empties awake deployments ahead of their next lease. */
   readonly resetAhead: boolean
-  /** Deletes what is more than the pool may have (counterexample 11). */
+  /** Deletes deployments above the pool's maximum (counterexample 11). */
   readonly shrink: boolean
-  /** When a deployment is replaced by a new one: after so many holders, or at that age. */
+  /** When a deployment is replaced: after so many holders, or at that age. */
   readonly recycle: { readonly uses?: number | undefined; readonly age?: number | undefined }
 }
 
-/**
- * What upkeep has to do for a slot, by the ledger alone.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** By the ledger alone; the cloud may show that there is more to do. */
 export const chore = (
   slot: Slot,
   slots: ReadonlyArray<Slot>,
@@ -44,7 +25,7 @@ export const chore = (
   now: number,
   { hibernateAfter, recycle, resetAhead, shrink }: UpkeepRules
 ): Chore | undefined => {
-  if (slot.name === null || slot.holder !== null || (slot.busyUntil ?? 0) > now) return undefined
+  if (slot.name === null || slot.holder !== null || isBusy(slot, now)) return undefined
   const isUsable = slot.quarantine === null || slot.quarantine.until <= now
   if (shrink && surplus(slots, rules).includes(slot)) return "delete"
   const isWornOut = slot.uses >= (recycle.uses ?? Infinity) || (slot.filledAt ?? now) + (recycle.age ?? Infinity) <= now
@@ -56,8 +37,8 @@ export const chore = (
 
 // internal
 
-/** The free ones with the highest numbers. */
+/** The free slots with the highest numbers, as many as the pool has too many. */
 const surplus = (slots: ReadonlyArray<Slot>, { max }: PoolRules) =>
   slots.filter(({ holder, name }) => name !== null && holder === null)
     .sort((a, b) => b.number - a.number)
-    .slice(0, Math.max(0, slots.filter(({ holder, name }) => name !== null || holder !== null).length - max))
+    .slice(0, Math.max(0, slots.filter(isFilled).length - max))

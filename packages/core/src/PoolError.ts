@@ -1,0 +1,97 @@
+/**
+ * Why a lease could not be had.
+ *
+ * @since 0.1.0
+ */
+import type { AirflowApiError, AirflowNotReady } from "@airflow-resource/airflow/AirflowError"
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import type { CacheError } from "./CacheError.js"
+import type { ProviderError } from "./DeploymentProvider.js"
+import type { LeaseLost } from "./Lease.js"
+
+/**
+ * The time allowed for getting a lease is over.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AcquireTimeout extends Schema.TaggedError<AcquireTimeout>("@airflow-resource/core/AcquireTimeout")(
+  "AcquireTimeout",
+  { label: Schema.String, waited: Schema.DurationFromSelf, during: Schema.String }
+) {
+  override get message(): string {
+    return `No deployment was ready for ${this.label} within ${
+      Duration.format(this.waited)
+    }; the last step was: ${this.during}. ` +
+      `Allow more time (AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT) or more deployments (AIRFLOW_RESOURCE_MAX).`
+  }
+  readonly retryable = true
+}
+
+/**
+ * The ticket ended before it was granted: its process stopped polling for too long, or its key was used before.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TicketEnded extends Schema.TaggedError<TicketEnded>("@airflow-resource/core/TicketEnded")("TicketEnded", {
+  key: Schema.String
+}) {
+  override get message(): string {
+    return `The ticket ${this.key} has ended: its process was paused for too long, or the key was used before. ` +
+      `Request a lease again, under a new key.`
+  }
+  readonly retryable = true
+}
+
+/**
+ * A deployment did not become healthy in time.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DeploymentNotHealthy
+  extends Schema.TaggedError<DeploymentNotHealthy>("@airflow-resource/core/DeploymentNotHealthy")(
+    "DeploymentNotHealthy",
+    { name: Schema.String, status: Schema.String, waited: Schema.DurationFromSelf, uiUrl: Schema.String }
+  )
+{
+  override get message(): string {
+    return `The deployment ${this.name} is still ${this.status} after ${Duration.format(this.waited)}. ` +
+      `Check it at ${this.uiUrl}, or allow more time (AIRFLOW_RESOURCE_HEALTHY_TIMEOUT).`
+  }
+  readonly retryable = true
+}
+
+/**
+ * A deployment could not be emptied, and neither could the new one that was created in its place.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SlotNotClean extends Schema.TaggedError<SlotNotClean>("@airflow-resource/core/SlotNotClean")(
+  "SlotNotClean",
+  { name: Schema.String, leftovers: Schema.Array(Schema.String) }
+) {
+  override get message(): string {
+    return `The deployment ${this.name} could not be emptied; it still has: ${this.leftovers.join(", ")}. ` +
+      `If something outside writes to it, stop that. If they are part of its image, keep them (AIRFLOW_RESOURCE_KEEP).`
+  }
+  readonly retryable = false
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type PoolError =
+  | ProviderError
+  | CacheError
+  | LeaseLost
+  | AirflowApiError
+  | AirflowNotReady
+  | AcquireTimeout
+  | TicketEnded
+  | DeploymentNotHealthy
+  | SlotNotClean

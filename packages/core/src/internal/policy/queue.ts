@@ -1,0 +1,167 @@
+/** The queue: tickets come in, overdue holders and tickets expire, free slots are granted first come, first served. */
+import type { DeploymentSpec } from "../../Deployment.js"
+import { describeSpec, sameSpec } from "../../Deployment.js"
+import type { Slot, Ticket } from "../../Slot.js"
+import { statusOf } from "./explain.js"
+import type { AppliedRules, Change, Ledger, NewTicket, PoolRules, TicketStatus } from "./model.js"
+import {
+  end,
+  event,
+  holds,
+  isBusy,
+  isFilled,
+  mapTicket,
+  nextSlot,
+  occupy,
+  putSlot,
+  unchanged,
+  vacate,
+  waiting
+} from "./slots.js"
+
+/** Appends a ticket to the queue. The same key is the same ticket, however often it is sent. */
+export const enqueue = (
+  ledger: Ledger,
+  rules: PoolRules,
+  now: number,
+  ticket: NewTicket,
+  seq: number
+): Change<void> => {
+  if (ledger.tickets.some((known) => known.key === ticket.key)) return unchanged(ledger, undefined)
+  const added: Ticket = {
+    ...ticket,
+    seq,
+    state: "waiting",
+    enqueuedAt: now,
+    deadline: now + rules.ttl,
+    slot: null,
+    epoch: null
+  }
+  return {
+    value: undefined,
+    ledger: { ...ledger, tickets: [...ledger.tickets, added] },
+    events: [event(now, "queued", null, ticket.leaseId, describeSpec(ticket.needs))]
+  }
+}
+
+/**
+ * The step of a waiting process: keeps its ticket alive, expires what is overdue, grants what can be granted, and returns what has
+ * become of the ticket.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const step = (ledger: Ledger, rules: AppliedRules, now: number, key: string): Change<TicketStatus> => {
+  const alive = mapTicket(ledger, key, (ticket) => ({ ...ticket, deadline: now + rules.ttl }))
+  const swept = sweep(alive, rules, now)
+  return { ...swept, value: statusOf(swept.ledger, rules, now, key) }
+}
+
+/** Expires what is overdue and grants what can be granted, for a process that waits for nothing. */
+export const sweep = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> => {
+  const expired = expire(ledger, rules, now)
+  const granted = grant(expired.ledger, rules, now)
+  return { ...granted, events: [...expired.events, ...granted.events] }
+}
+
+/** Ends a ticket that is waiting. */
+export const withdraw = (ledger: Ledger, now: number, key: string): Change<boolean> => {
+  const ticket = ledger.tickets.find((ticket) => ticket.key === key && ticket.state === "waiting")
+  if (ticket === undefined) return unchanged(ledger, false)
+  return {
+    value: true,
+    ledger: mapTicket(ledger, key, end),
+    events: [event(now, "withdrawn", null, ticket.leaseId, "")]
+  }
+}
+
+/** Ends the tickets of processes that have ended or stopped polling. */
+export const lapse = (ledger: Ledger, { isGone }: AppliedRules, now: number): Change<void> =>
+  waiting(ledger).filter((ticket) => ticket.deadline <= now || isGone(ticket.owner)).reduce<Change<void>>(
+    ({ events, ledger }, ticket) => ({
+      value: undefined,
+      ledger: mapTicket(ledger, ticket.key, end),
+      events: [...events, event(now, "lapsed", null, ticket.leaseId, ticket.label)]
+    }),
+    unchanged(ledger, undefined)
+  )
+
+export const grant = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
+  waiting(ledger).reduce<Change<void>>((change, ticket) => {
+    const slot = candidates(change.ledger, rules, now, ticket.needs)[0]
+    if (slot === undefined || (!sameSpec(slot.spec, ticket.needs) && isServedSoon(change.ledger, ticket))) return change
+    const granted = grantSlot(change.ledger, rules, now, ticket, slot)
+    return { ...granted, events: [...change.events, ...granted.events] }
+  }, unchanged(ledger, undefined))
+
+// internal
+
+const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> =>
+  ledger.slots.reduce<Change<void>>(({ events, ledger, value }, slot) => {
+    const { busyUntil, holder } = slot
+    // without a fence, a request of the ended process may still be on its way (counterexample 13)
+    const isGone = holder !== null && holder.fenced && rules.isGone(holder.owner)
+    if (holder === null || (!isGone && holds(slot, slot.epoch, now))) return { value, ledger, events }
+    const reason = isGone
+      ? "its process has ended"
+      : now >= holder.maxUntil
+      ? "held longer than max hold"
+      : "stopped beating"
+    return {
+      value,
+      ledger: vacate(ledger, { ...slot, holder }, now, {
+        power: "unknown",
+        busyUntil: holder.fenced ? busyUntil : Math.max(busyUntil ?? 0, now + rules.lockDelay)
+      }),
+      events: [...events, event(now, "expired", slot, holder.leaseId, reason)]
+    }
+  }, lapse(ledger, rules, now))
+
+/** The slots that may be granted to a ticket, best first. */
+const candidates = (ledger: Ledger, rules: PoolRules, now: number, needs: DeploymentSpec): ReadonlyArray<Slot> => {
+  if (ledger.slots.filter((slot) => slot.holder !== null).length >= rules.max) return []
+  const mayFill = ledger.slots.filter(isFilled).length < rules.max
+  const empty = ledger.slots.filter((slot) => !isFilled(slot))
+  return [
+    ...ledger.slots.filter((slot) => slot.name !== null),
+    ...(mayFill ? [empty.find((slot) => mayBeGranted(slot, now, needs)) ?? empty[0] ?? nextSlot(ledger.slots)] : [])
+  ]
+    .filter((slot) => mayBeGranted(slot, now, needs))
+    .sort((a, b) => rank(a, needs) - rank(b, needs) || a.number - b.number)
+}
+
+/** Free, not busy and not in quarantine. An adopted deployment does not belong to the pool, which must not replace it. */
+const mayBeGranted = (slot: Slot, now: number, needs: DeploymentSpec) =>
+  slot.holder === null && !isBusy(slot, now) && (slot.quarantine?.until ?? 0) <= now &&
+  (!slot.adopted || sameSpec(slot.spec, needs))
+
+/** How long the slot takes to serve the ticket: the lower, the sooner. */
+const rank = (slot: Slot, needs: DeploymentSpec): number => {
+  if (slot.name === null) return 3
+  if (!sameSpec(slot.spec, needs)) return 4
+  return slot.power !== "awake" ? 2 : slot.clean ? 0 : 1
+}
+
+const grantSlot = (ledger: Ledger, rules: PoolRules, now: number, ticket: Ticket, slot: Slot): Change<void> => {
+  const held = occupy(slot, rules, now, { ...ticket, kind: "lease", ticket: ticket.key })
+  return {
+    value: undefined,
+    ledger: putSlot(
+      mapTicket(ledger, ticket.key, (t) => ({ ...t, state: "granted", slot: held.number, epoch: held.epoch })),
+      held
+    ),
+    events: [event(now, "granted", held, ticket.leaseId, `slot ${held.number}, epoch ${held.epoch}`)]
+  }
+}
+
+/**
+ * Whether upkeep is about to hand over a deployment that suits the ticket, emptied: that takes less time than creating one. Such
+ * deployments are assigned to the last matching waiters; earlier ones get what is already free.
+ */
+const isServedSoon = ({ slots, tickets }: Ledger, { needs, seq }: Ticket): boolean => {
+  const fromHere = tickets.filter((other) =>
+    other.state === "waiting" && other.seq >= seq && sameSpec(other.needs, needs)
+  )
+  const underUpkeep = slots.filter(({ holder, spec }) => holder?.kind === "upkeep" && sameSpec(spec, needs))
+  return fromHere.length <= underUpkeep.length
+}

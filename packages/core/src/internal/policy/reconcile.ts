@@ -1,0 +1,63 @@
+/** The ledger is corrected by what the cloud has. */
+import type { Deployment, DeploymentId } from "../../Deployment.js"
+import type { Slot } from "../../Slot.js"
+import type { Change, Ledger, Observation, PoolRules } from "./model.js"
+import { emptySlot, event, isBusy, isFilled, nextSlot, putSlot } from "./slots.js"
+
+/**
+ * Adds deployments that this ledger does not know (its predecessor was lost, another machine created them, or they are adopted), and
+ * corrects the power of those in free slots.
+ */
+export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, observed: Observation): Change<void> => {
+  const corrected = ledger.slots.map((slot) => correctPower(slot, observed, now))
+  const added: Array<Slot> = []
+  const add = (slot: Slot, deployment: Deployment) =>
+    void added.push({
+      ...slot,
+      name: deployment.name,
+      deploymentId: deployment.id,
+      spec: deployment.spec,
+      power: deployment.hibernationRequested ? "unknown" : "awake",
+      clean: false,
+      // its last holder may have revoked a token a moment ago (counterexample 8)
+      revokedAt: now,
+      uses: 0,
+      filledAt: now
+    })
+  const slotOf = (number: number) => [...added, ...corrected].find((slot) => slot.number === number)
+  const isKnown = (id: DeploymentId) => [...added, ...corrected].some((slot) => slot.deploymentId === id)
+
+  for (const { deployment, generation, slot } of [...observed.own].sort((a, b) => b.generation - a.generation)) {
+    const place = slotOf(slot) ?? emptySlot(slot)
+    // another ledger has replaced the deployment that this one knows, and which is an older generation from now on
+    const isReplaced = place.holder === null && !isBusy(place, now) && !place.adopted && generation > place.generation
+    if (isReplaced || (isVacant(place, now) && generation >= place.generation)) {
+      add({ ...place, generation }, deployment)
+    }
+  }
+  for (const deployment of observed.adoptable) {
+    const slots = [...added, ...corrected.filter((slot) => !added.some(({ number }) => number === slot.number))]
+    if (isKnown(deployment.id) || slots.filter(isFilled).length >= rules.max) continue
+    add({ ...(slots.find((slot) => isVacant(slot, now)) ?? nextSlot(slots)), adopted: true }, deployment)
+  }
+  const changed = [...corrected.filter((slot, index) => slot !== ledger.slots[index]), ...added]
+  return {
+    value: undefined,
+    ledger: changed.reduce(putSlot, ledger),
+    events: added.map((slot) => event(now, "discovered", slot, null, slot.name ?? ""))
+  }
+}
+
+// internal
+
+const correctPower = (slot: Slot, { adoptable, own }: Observation, now: number): Slot => {
+  const deployment = [...own.map(({ deployment }) => deployment), ...adoptable].find(({ id }) =>
+    id === slot.deploymentId
+  )
+  if (slot.holder !== null || isBusy(slot, now) || deployment === undefined) return slot
+  // only a holder may record "asleep", after it has revoked its tokens; upkeep looks after all others
+  const power = !deployment.hibernationRequested ? "awake" : slot.power === "asleep" ? "asleep" : "unknown"
+  return power === slot.power ? slot : { ...slot, power }
+}
+
+const isVacant = (slot: Slot, now: number) => !isFilled(slot) && !isBusy(slot, now)

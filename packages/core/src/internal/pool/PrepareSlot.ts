@@ -1,0 +1,408 @@
+/**
+ * What a holder does before its slot may be used: create or wake the deployment, mint a token, wait until Airflow is ready, verify that
+ * it is empty. And what it does at the end: hand over, or hibernate and free.
+ */
+import type { Airflow } from "@airflow-resource/airflow/Airflow"
+import type { AirflowApiError, AirflowNotReady } from "@airflow-resource/airflow/AirflowError"
+import * as AirflowReadiness from "@airflow-resource/airflow/AirflowReadiness"
+import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
+import * as Polling from "@airflow-resource/airflow/Polling"
+import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
+import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type { CacheError } from "../../CacheError.js"
+import type { Deployment } from "../../Deployment.js"
+import { describeSpec, sameSpec } from "../../Deployment.js"
+import type { DeploymentProvider, ProviderError } from "../../DeploymentProvider.js"
+import type { LeaseLost } from "../../Lease.js"
+import { DeploymentNotHealthy, SlotNotClean } from "../../PoolError.js"
+import type { Outcome, SlotPatch } from "../../PoolPolicy.js"
+import type { Slot } from "../../Slot.js"
+import type { Listing } from "./DeploymentWatch.js"
+import * as Fence from "./Fence.js"
+import type { HeldSlot } from "./HeldSlot.js"
+import { isRetryable, retried } from "./HeldSlot.js"
+import * as Marker from "./Marker.js"
+
+export type PrepareError =
+  | ProviderError
+  | CacheError
+  | LeaseLost
+  | AirflowNotReady
+  | AirflowApiError
+  | DeploymentNotHealthy
+  | SlotNotClean
+  | Fence.SlotContested
+
+/** A slot that may be used. */
+export interface PreparedSlot extends Fence.Fence {
+  readonly deployment: Deployment
+  readonly reused: "awake" | "woken" | "created"
+  readonly airflow: Airflow
+}
+
+/** Which failures are the deployment's: it is not granted for a while then, and replaced if that happens twice in a row. */
+export const outcomeOf = ({ _tag, message }: PrepareError): Outcome["usable"] => {
+  switch (_tag) {
+    case "DeploymentNotHealthy":
+    case "AirflowNotReady":
+    case "AirflowApiError":
+    case "SlotNotClean":
+      return { failure: message }
+    case "ProviderError":
+    case "CacheError":
+    case "LeaseLost":
+    case "SlotContested":
+      return "unknown"
+  }
+}
+
+/**
+ * Makes a granted slot usable. Can be interrupted between cloud requests, never inside one. With `replaceBecause`, what fills the slot
+ * is replaced in any case.
+ */
+export const prepare = (
+  slot: HeldSlot,
+  granted: Slot,
+  replaceBecause: Option.Option<string> = Option.none()
+): Effect.Effect<PreparedSlot, PrepareError> =>
+  Effect.gen(function*() {
+    const filled = yield* fill(slot, granted, replaceBecause)
+    return yield* equip(slot, filled).pipe(
+      Effect.catchIf(
+        // a dirty new deployment would only be followed by another; an adopted one does not belong to the pool
+        (error): error is SlotNotClean =>
+          error._tag === "SlotNotClean" && filled.reused !== "created" && !granted.adopted,
+        ({ leftovers }) =>
+          Effect.gen(function*() {
+            const reason = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
+            return yield* equip(slot, yield* replace(slot, yield* slot.current, filled.deployment, reason))
+          })
+      )
+    )
+  }).pipe(Effect.withSpan("DeploymentPool.prepare"))
+
+/**
+ * Ends a hold: pauses the DAGs, then hands the slot over to the first ticket, or leaves it to upkeep where that is active, or hibernates
+ * the deployment, revokes the holder's token and frees the slot. Sends no cloud request that the ledger does not know of.
+ */
+export const release = (
+  slot: HeldSlot,
+  prepared: Option.Option<PreparedSlot>,
+  outcome: Outcome
+): Effect.Effect<void, CacheError | LeaseLost | ProviderError> =>
+  Effect.gen(function*() {
+    if (Option.isSome(prepared)) {
+      yield* slot.step("pausing DAGs")
+      yield* prepared.value.airflow.pauseAll.pipe(
+        (paused) => TimeLimit.fail(paused, { limit: "5 seconds", onTimeout: () => new Cause.TimeoutException() }),
+        Effect.catchAll((error) =>
+          Effect.logWarning("The DAGs could not be paused; the next holder will pause them.", error)
+        )
+      )
+      if (yield* slot.handOver) return
+    }
+    // a holder without its own token has not checked yet whether another ledger's lease uses the deployment (counterexample 9)
+    const { deploymentId } = yield* slot.current
+    const isForeign = Option.isNone(prepared) && deploymentId !== null && (yield* Fence.isInUse(slot, deploymentId))
+    if (!isForeign) yield* hibernate(slot, Option.flatMap(prepared, ({ tokenId }) => tokenId))
+    yield* slot.free(outcome)
+  }).pipe(Effect.withSpan("DeploymentPool.release"))
+
+/**
+ * Hibernates the slot's deployment, and revokes the holder's tokens after that: as long as one exists, other ledgers keep away
+ * (counterexample 9).
+ */
+export const hibernate = (
+  slot: HeldSlot,
+  own: Option.Option<string>
+): Effect.Effect<void, CacheError | LeaseLost | ProviderError> =>
+  Effect.gen(function*() {
+    const row = yield* slot.current
+    const id = row.deploymentId ?? (yield* findByName(slot, row))?.id
+    if (id === undefined) {
+      // a name without an id is a creation without a response: while it may still land, the next holder searches for it
+      if (row.name !== null && row.busyUntil === null) yield* slot.write(vacated(row))
+      return
+    }
+    const hibernated = slot.request(
+      "hibernating",
+      slot.pool.provider.hibernate(id),
+      () => ({ deploymentId: id, power: "asleep" })
+    )
+    yield* retried(hibernated, 3).pipe(
+      Effect.zipRight(Fence.revoke(slot, id, own)),
+      Effect.catchIf(
+        (error) => error._tag === "ProviderError" && error.kind === "notFound",
+        () => Effect.asVoid(slot.step("its deployment was deleted", vacated(row)))
+      )
+    )
+  })
+
+/**
+ * All that a holder can do without its ledger: hibernate, and revoke its token after that. If the hibernation gets no response, the token
+ * stays, and keeps other ledgers away for as long as the request may land.
+ */
+export const abandon =
+  (provider: typeof DeploymentProvider.Service) =>
+  ({ deployment, tokenId }: PreparedSlot): Effect.Effect<void, ProviderError> =>
+    Option.match(tokenId, {
+      onNone: () => Effect.void,
+      onSome: (tokenId) =>
+        Effect.zipRight(provider.hibernate(deployment.id), provider.deleteToken(deployment.id, tokenId))
+    })
+
+/**
+ * Deletes deployments of the slot that are older than what fills it: an earlier holder had forgotten them, and died before it could
+ * delete them (counterexample 10).
+ */
+export const deleteOlder = (
+  slot: HeldSlot,
+  generation: number,
+  all: ReadonlyArray<Deployment>
+): Effect.Effect<void, CacheError | LeaseLost> =>
+  Effect.forEach(
+    Marker.olderGenerations(poolName(slot), { number: slot.number, generation }, all),
+    ({ id, name }) =>
+      Effect.gen(function*() {
+        yield* slot.step(`checking ${name}, which was left behind`)
+        if (yield* Fence.isInUse(slot, id)) return
+        yield* slot.request(`deleting ${name}, which was left behind`, slot.pool.provider.delete(id))
+      }).pipe(
+        // it may be disappearing already; if not, the next creation tries again
+        Effect.catchTag("ProviderError", (error) => Effect.logWarning(`${name} was not deleted: ${error.message}`))
+      ),
+    { discard: true }
+  )
+
+/** Deletes what fills the slot, because the pool has become smaller. An adopted deployment is only forgotten. */
+export const empty = (
+  slot: HeldSlot,
+  granted: Slot
+): Effect.Effect<void, CacheError | LeaseLost | ProviderError | Fence.SlotContested> =>
+  Effect.gen(function*() {
+    const known = granted.adopted ? Option.none() : yield* find(slot, granted)
+    if (Option.isSome(known) && (yield* Fence.isInUse(slot, known.value.id))) {
+      return yield* new Fence.SlotContested({ name: known.value.name })
+    }
+    yield* slot.step(`leaving the pool, which has more than ${slot.pool.rules.max} deployments`, vacated(granted))
+    if (Option.isNone(known)) return
+    yield* slot.request(`deleting ${known.value.name}`, slot.pool.provider.delete(known.value.id))
+  })
+
+/** What fills the slot: by its id, or by its name where the creation got no response. */
+export const find = (slot: HeldSlot, granted: Slot): Effect.Effect<Option.Option<Deployment>, ProviderError> =>
+  granted.deploymentId === null
+    ? Effect.map(findByName(slot, granted), Option.fromNullable)
+    : slot.pool.provider.get(granted.deploymentId).pipe(
+      Effect.asSome,
+      Effect.catchIf((error) => error.kind === "notFound", () => Effect.succeedNone)
+    )
+
+// internal
+
+const poolName = ({ pool: { prefix, rules: { poolId } } }: HeldSlot): Marker.PoolName => ({ prefix, poolId })
+
+/** The deployment of a slot: the one that fills it, awake or woken, or a new one. */
+const fill = (slot: HeldSlot, granted: Slot, replaceBecause: Option.Option<string>) =>
+  Effect.gen(function*() {
+    if (granted.name === null) return yield* create(slot, granted)
+    const known = yield* find(slot, granted)
+    const createAnother = Effect.flatMap(
+      slot.step("its deployment was deleted", vacated(granted)),
+      (emptied) => create(slot, emptied)
+    )
+    if (Option.isNone(known)) return yield* createAnother
+    const deployment = known.value
+    yield* slot.write({ deploymentId: deployment.id, spec: deployment.spec })
+    const unfit = sameSpec(deployment.spec, slot.spec)
+      ? replaceBecause
+      : Option.some(`which is ${describeSpec(deployment.spec)}`)
+    if (Option.isSome(unfit) && !granted.adopted) {
+      if (yield* Fence.isInUse(slot, deployment.id)) return yield* new Fence.SlotContested({ name: deployment.name })
+      return yield* replace(slot, granted, deployment, unfit.value)
+    }
+    if (deployment.isAwake) return { deployment, reused: "awake" as const }
+    return yield* wake(slot, deployment).pipe(
+      Effect.as({ deployment, reused: "woken" as const }),
+      // a deployment that is being deleted can be read for a while
+      Effect.catchIf((error) => error._tag === "ProviderError" && error.kind === "notFound", () => createAnother)
+    )
+  })
+
+const findByName = (slot: HeldSlot, { name }: Slot) =>
+  Effect.map(
+    name === null ? Effect.succeed([]) : slot.pool.provider.list,
+    (all) => all.find((deployment) => deployment.name === name && belongsToPool(slot, deployment))
+  )
+
+const belongsToPool = ({ pool: { prefix, rules } }: HeldSlot, deployment: Deployment) =>
+  deployment.name.startsWith(prefix) && Marker.hasMarker(rules.poolId, deployment)
+
+/** An emptied slot: what fills it next is another generation, under another name. */
+const vacated = (slot: Slot): SlotPatch => ({
+  generation: slot.generation + 1,
+  name: null,
+  deploymentId: null,
+  spec: null,
+  power: "unknown"
+})
+
+/** The ledger forgets the deployment before it is deleted, so that the next holder cannot find it (counterexample 10). */
+const replace = (slot: HeldSlot, filled: Slot, old: Deployment, reason: string) =>
+  Effect.gen(function*() {
+    const emptied = yield* slot.wait(`replacing ${old.name}, ${reason}`, vacated(filled))
+    yield* slot.request(`deleting ${old.name}`, slot.pool.provider.delete(old.id))
+    return yield* create(slot, emptied)
+  })
+
+type Filled = Pick<PreparedSlot, "deployment" | "reused">
+
+/** From a deployment to one that may be used: fenced, awake, ready, empty. */
+const equip = (slot: HeldSlot, { deployment: found, reused }: Filled): Effect.Effect<PreparedSlot, PrepareError> =>
+  Effect.gen(function*() {
+    const { airflowApi, options } = slot.pool
+    const fence = yield* Fence.mint(slot, found)
+    const deployment = reused === "awake" ? found : yield* awaitHealthy(slot, found)
+    yield* slot.wait("waiting for Airflow", { power: "awake" })
+    const credentials = { _tag: "Bearer", token: fence.token } as const
+    const endpoint = { baseUrl: deployment.airflowUrl, credentials }
+    const airflow = yield* AirflowReadiness.awaitConnected(endpoint.baseUrl, airflowApi.connect(endpoint), {
+      timeout: options.readyTimeout,
+      stablePolls: options.readyPolls,
+      // by the cloud's clock, because this machine's may be wrong
+      ...(reused === "awake" || Option.isNone(fence.mintedAt)
+        ? {}
+        : { since: DateTime.unsafeMake(fence.mintedAt.value) })
+    })
+    yield* verifyEmpty(slot, deployment, airflow)
+    return { ...fence, deployment, reused, airflow }
+  })
+
+const wake = (slot: HeldSlot, deployment: Deployment) =>
+  Effect.zipRight(
+    awaitHibernated(slot, deployment),
+    retried(slot.request("waking", slot.pool.provider.wake(deployment.id)), 3)
+  )
+
+/**
+ * Astro may finish a hibernation that has begun: a deployment woken before it hibernates could still do so in the hands of its new holder
+ * (decision 011).
+ */
+const awaitHibernated = (slot: HeldSlot, deployment: Deployment) =>
+  isHibernating(deployment)
+    ? Effect.zipRight(
+      slot.wait("waiting until it hibernates"),
+      Effect.timeoutOption(
+        pollUntil(slot, (listing) =>
+          Effect.succeed(
+            Option.liftPredicate(
+              Option.fromNullable(listing.get(deployment.id)),
+              Predicate.not(Option.exists(isHibernating))
+            )
+          )),
+        longestHibernation
+      )
+    )
+    : Effect.void
+
+const isHibernating = ({ hibernationRequested, status }: Deployment) =>
+  hibernationRequested && (status === "HEALTHY" || status === "UNHEALTHY" || status === "UNKNOWN")
+
+/** A hibernation that takes longer is not going to happen. */
+const longestHibernation = Duration.minutes(5)
+
+const create = (
+  slot: HeldSlot,
+  granted: Slot
+): Effect.Effect<
+  { readonly deployment: Deployment; readonly reused: "created" | "woken" },
+  ProviderError | CacheError | LeaseLost
+> =>
+  Effect.gen(function*() {
+    const { provider, rules } = slot.pool
+    const name = Marker.deploymentName(poolName(slot), granted)
+    if (granted.generation > 1) yield* deleteOlder(slot, granted.generation, yield* provider.list)
+    const { busyUntil } = yield* slot.write({ name, spec: slot.spec })
+    const accepted = slot.request(
+      "creating",
+      provider.create({ name, description: `Created for tests. ${Marker.marker(rules.poolId)}`, spec: slot.spec }),
+      (deployment) => ({ deploymentId: deployment.id })
+    )
+    const deployment = yield* Effect.catchTag(accepted, "ProviderError", (error) =>
+      Effect.gen(function*() {
+        const mayHaveArrived = error.ambiguous || error.kind === "nameTaken"
+        const arrived = mayHaveArrived ? yield* findLate(slot, { ...granted, name }) : Option.none()
+        if (Option.isSome(arrived)) return arrived.value
+        // unless the request may still arrive, no deployment of the pool has the name
+        if (!error.ambiguous) yield* slot.write(vacated(granted))
+        return yield* error
+      }))
+    yield* slot.write({ deploymentId: deployment.id, spec: deployment.spec, busyUntil })
+    if (deployment.hibernationRequested) yield* wake(slot, deployment)
+    return { deployment, reused: deployment.hibernationRequested ? "woken" : "created" }
+  })
+
+/** A creation without a response may appear in the list a little later. */
+const findLate = (slot: HeldSlot, granted: Slot) =>
+  Effect.timeoutOption(
+    Polling.untilSome(Effect.map(findByName(slot, granted), Option.fromNullable), Polling.backoff),
+    "15 seconds"
+  )
+
+/** Polls on when a single listing fails; the caller limits the time. */
+const pollUntil = <A, E extends ProviderError | CacheError | LeaseLost>(
+  { pool }: HeldSlot,
+  f: (listing: Listing) => Effect.Effect<Option.Option<A>, E>
+) => Effect.retry(pool.watch.until(f), { schedule: Polling.poll, while: isRetryable })
+
+const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
+  Effect.gen(function*() {
+    const { options: { healthyTimeout }, provider } = slot.pool
+    yield* slot.wait("waiting for HEALTHY")
+    let last = found
+    const healthy = (listing: Listing) =>
+      Effect.gen(function*() {
+        // a list may not contain yet what was created a moment ago
+        last = listing.get(found.id) ?? (yield* provider.get(found.id))
+        // an earlier request to hibernate has landed after ours to wake
+        if (last.hibernationRequested) yield* wake(slot, last)
+        return Option.liftPredicate(last, ({ isAwake }) => isAwake)
+      })
+    return yield* pollUntil(slot, healthy).pipe(
+      Effect.timeoutFail({
+        duration: healthyTimeout,
+        onTimeout: () =>
+          new DeploymentNotHealthy({
+            name: found.name,
+            status: last.status,
+            waited: healthyTimeout,
+            uiUrl: found.uiUrl
+          })
+      })
+    )
+  })
+
+/** The last verification starts no earlier than a revoked token can have been accepted for the last time (counterexample 8). */
+const verifyEmpty = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
+  Effect.gen(function*() {
+    const { cache, options, rules } = slot.pool
+    const { revokedAt } = yield* slot.step("verifying that it is empty")
+    const { now } = yield* cache.inspect(rules.poolId)
+    const settled = revokedAt === null ? now : revokedAt + Duration.toMillis(options.revocationWait)
+    yield* Effect.sleep(Math.max(0, settled - now))
+    const leftovers = yield* AirflowReset.verify(airflow, options.reset)
+    if (leftovers.length === 0) return
+    yield* slot.wait("resetting")
+    yield* AirflowReset.reset(airflow, options.reset).pipe(
+      Effect.catchTag("ResetIncomplete", (error) =>
+        new SlotNotClean({
+          name: deployment.name,
+          leftovers: error.leftovers.map(({ kind, name }) => `${kind} ${name}`)
+        }))
+    )
+  })
