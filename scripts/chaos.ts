@@ -37,7 +37,7 @@ const lives = async (): Promise<ReadonlyArray<number>> => {
 
 const failed = await lives()
 const others = ["counterexamples", "failpoints", "regressions"].map((name) => `packages/core/test/pool/${name}.test.ts`)
-const isWell = await run([...others, "packages/testing/test/chaos"], { AIRFLOW_RESOURCE_CHAOS: "1" })
+const isWell = await run([...others, "test/chaos"], { AIRFLOW_RESOURCE_CHAOS: "1" })
 process.stdout.write(
   `${count * each} lives, ${failed.length === 0 ? "no seed failed" : `failed: seeds ${failed.join(", ")}`}; ` +
     `the rest ${isWell ? "passed" : "failed"}\n`

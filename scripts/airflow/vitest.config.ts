@@ -5,7 +5,7 @@ export default mergeConfig(shared, {
   test: {
     name: "airflow",
     root: new URL("../..", import.meta.url).pathname,
-    include: ["packages/*/test/**/*.airflow.ts"],
+    include: ["packages/*/test/**/*.airflow.ts", "test/**/*.airflow.ts"],
     // one server, whose reset would empty it under another file's hands
     fileParallelism: false
   }

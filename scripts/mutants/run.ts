@@ -35,7 +35,7 @@ const read = (file: string): ReadonlyArray<Mutant | NotApplicable> => JSON.parse
 const copy = (): string => {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "mutants-"))
   for (const entry of fs.readdirSync(root, { withFileTypes: true })) {
-    if (entry.isFile() || ["packages", "scripts", "examples"].includes(entry.name)) {
+    if (entry.isFile() || ["packages", "test", "scripts", "examples"].includes(entry.name)) {
       fs.cpSync(path.join(root, entry.name), path.join(scratch, entry.name), {
         recursive: true,
         filter: (source) => !["node_modules", "dist"].includes(path.basename(source))

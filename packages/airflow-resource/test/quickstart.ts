@@ -4,7 +4,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { AirflowResources } from "airflow-resource"
 import { Effect } from "effect"
-import { environment } from "../../testing/test/chaos/processes.js"
+import { environment } from "../../../test/chaos/processes.js"
 import * as Child from "./child.js"
 
 /** The quickstart against an emulator of its own, through the astro CLI where one is given: what it says, what the ledger has, what is left. */

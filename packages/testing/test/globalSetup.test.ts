@@ -7,7 +7,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createRequire } from "node:module"
 import * as path from "node:path"
-import { environment } from "./chaos/processes.js"
+import { environment } from "../../../test/chaos/processes.js"
 
 const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs")
 

@@ -36,7 +36,7 @@ export const applicable: ReadonlyMap<number, string> = new Map([
 /** Why a row is none of this world's. */
 export const notApplicable: ReadonlyMap<number, string> = new Map([
   [20, "there is no keeper process: heartbeats are a thread of the worker"],
-  [23, "a transaction is one synchronous step here; packages/testing/test/chaos stops real processes"],
+  [23, "a transaction is one synchronous step here; test/chaos stops real processes"],
   [31, "no dead-man switch of the vendor: DESIGN.md §9"]
 ])
 

@@ -124,7 +124,7 @@ const heavy = (sources: Sources, barrel: string): ReadonlyArray<string> => {
   return found
 }
 
-const packages = fileURLToPath(new URL("../..", import.meta.url))
+const packages = fileURLToPath(new URL("../packages", import.meta.url))
 
 const real: Sources = new Map(
   Object.keys(arrows).flatMap((name) =>

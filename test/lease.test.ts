@@ -6,7 +6,7 @@ import { Cause, Deferred, Effect, Exit, Fiber, Logger, Option, Redacted } from "
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { inspect } from "node:util"
-import * as Marker from "../../core/src/internal/pool/Marker.js"
+import * as Marker from "../packages/core/src/internal/pool/Marker.js"
 import { leaveAndLook } from "./leftovers.js"
 
 const emulated = (options: AirflowResources.EmulatedOptions = {}) =>
