@@ -5,6 +5,7 @@ import Database from "better-sqlite3"
 import { Effect, Layer, Option, type Scope } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
+import { schemaVersion } from "../../src/internal/sqlite/schema.js"
 
 const node = Effect.provide(NodeContext.layer)
 
@@ -34,10 +35,10 @@ describe("a look at the SQLite file", () => {
       yield* Effect.scoped(Effect.gen(function*() {
         yield* open(path)
         assert.include(all(path), "cache.db-wal")
-        assert.strictEqual(yield* look(path), 3)
+        assert.strictEqual(yield* look(path), schemaVersion)
       }))
       const closed = fs.readFileSync(path)
-      assert.strictEqual(yield* look(path), 3)
+      assert.strictEqual(yield* look(path), schemaVersion)
       assert.deepStrictEqual(all(path), ["cache.db"])
       assert.isTrue(closed.equals(fs.readFileSync(path)))
     }))
@@ -48,9 +49,9 @@ describe("a look at the SQLite file", () => {
         Effect.sync(() => new Database(path)),
         (db) => Effect.sync(() => db.close())
       )
-      db.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = 3`)
+      db.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = ${schemaVersion}`)
       assert.strictEqual(fs.readFileSync(path).readInt32BE(60), 0)
-      assert.strictEqual(yield* look(path), 3)
+      assert.strictEqual(yield* look(path), schemaVersion)
     }))
 
   test("makes none where there is none", (path) =>
