@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 
 /**
- * The ledger cannot be used. `busy` and `io` may get better; the others need a person.
+ * The ledger cannot be used. Only `busy` is worth a retry.
  *
  * @since 0.1.0
  * @category errors
@@ -28,15 +28,34 @@ export class CacheError extends Schema.TaggedError<CacheError>("@airflow-resourc
   }
 }
 
+/**
+ * The ledger cannot be deleted, because processes use it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CacheInUse extends Schema.TaggedError<CacheInUse>("@airflow-resource/core/CacheInUse")("CacheInUse", {
+  path: Schema.String,
+  /** What uses it, one line each. */
+  by: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `The cache ${this.path} is in use:\n${this.by.map((use) => `  ${use}`).join("\n")}\n` +
+      `Nothing was touched. Stop these processes, then run this again.`
+  }
+  readonly retryable = true
+}
+
+// internal
+
 const remedies: Record<CacheError["kind"], string> = {
-  notWritable: "Make the folder writable, or name another file in AIRFLOW_RESOURCE_CACHE.",
-  foreign: "Nothing was touched. Name another file in AIRFLOW_RESOURCE_CACHE, or move that one away.",
-  newer: "Nothing was touched. Update airflow-resource, or name another file in AIRFLOW_RESOURCE_CACHE.",
-  older:
-    "Nothing was touched. `airflow-resource cache reset` makes a new one, which finds the pool's deployments again.",
-  network: "SQLite needs a local disk: name another file in AIRFLOW_RESOURCE_CACHE.",
-  replaced: "What it held is lost. Run again; the new file finds the pool's deployments again.",
+  notWritable: "Make the folder writable, or set AIRFLOW_RESOURCE_CACHE to another file.",
+  foreign: "Nothing was touched. Set AIRFLOW_RESOURCE_CACHE to another file, or move this one away.",
+  newer: "Nothing was touched. Update airflow-resource, or set AIRFLOW_RESOURCE_CACHE to another file.",
+  older: "Nothing was touched. Run `airflow-resource cache reset`: a new ledger finds the pool's deployments again.",
+  network: "SQLite needs a local disk: set AIRFLOW_RESOURCE_CACHE to a file on one.",
+  replaced: "Whatever this process held is lost. Run it again; the new ledger finds the pool's deployments again.",
   corrupt: "Nothing was touched. Move the file away: a new ledger finds the pool's deployments again.",
-  busy: "Another process keeps its write lock. Is one stopped or in a debugger?",
-  io: "Is the disk full, or the file gone?"
+  busy: "Another process keeps its write lock. Check for one that is stopped or in a debugger.",
+  io: "Check that the disk is not full and that the file still exists."
 }

@@ -18,7 +18,7 @@ export const LeaseId = Schema.NonEmptyString.pipe(Schema.brand("@airflow-resourc
 export type LeaseId = typeof LeaseId.Type
 
 /**
- * The holder lost what it held: it was silent past its deadline, held longer than max hold, or its deployment is gone.
+ * A holder lost what it held: it missed its deadline, held it for longer than max hold, or its deployment is gone.
  *
  * @since 0.1.0
  * @category errors
@@ -30,7 +30,8 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>("@airflow-resource/
   reason: Schema.String
 }) {
   override get message(): string {
-    return `Lost ${this.held} (epoch ${this.epoch}): ${this.reason}. What the test did since is void; run it again.`
+    return `Lost ${this.held} (epoch ${this.epoch}): ${this.reason}. ` +
+      `What the test did after that is unreliable; run it again.`
   }
   readonly retryable = true
 }

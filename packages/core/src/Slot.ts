@@ -1,28 +1,35 @@
 /**
- * A numbered place in the pool, who holds it, and what is known of the deployment in it.
+ * A numbered place in the pool: its holder, and what is known of the deployment in it.
  *
  * @since 0.1.0
  */
+import * as Schema from "effect/Schema"
 import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { LeaseId } from "./Lease.js"
 
 /**
- * A process, told apart from every other one, past ones included.
+ * A process, distinguishable from every other process, past ones included.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Owner {
-  readonly host: string
-  /** Changes at every boot of the host. */
-  readonly bootId: string
-  readonly pid: number
+export const Owner = Schema.Struct({
+  host: Schema.String,
+  /** Changes whenever the host boots. */
+  bootId: Schema.String,
+  pid: Schema.Number,
   /** When the process started, in the host's own units: pids are reused. */
-  readonly startedAt: string
-}
+  startedAt: Schema.String
+})
 
 /**
- * Who may touch a slot: one at a time, under the slot's epoch. Times are the ledger's, in milliseconds.
+ * @since 0.1.0
+ * @category models
+ */
+export type Owner = typeof Owner.Type
+
+/**
+ * The lease or the upkeep that may touch a slot: one at a time, under the slot's epoch. Times are the ledger's, in milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -30,19 +37,19 @@ export interface Owner {
 export interface Holder {
   readonly kind: "lease" | "upkeep"
   readonly leaseId: LeaseId
-  /** The key under which it was asked for; upkeep asks for nothing. */
+  /** The key of the ticket that was granted; `null` for upkeep, which has none. */
   readonly ticket: string | null
   readonly owner: Owner
-  /** For whom: the test. */
+  /** The name of the test, or of upkeep's task. */
   readonly label: string
-  /** What the holder is busy with; shown to those who wait, and relied on by nobody. */
+  /** What the holder is doing: shown to waiters, and used for nothing else. */
   readonly activity: string
   readonly since: number
-  /** A holder that has not beaten by then has lost the slot, whether or not somebody has noticed. */
+  /** A holder that has not beaten by then has lost the slot, even if no process has expired it yet. */
   readonly deadline: number
-  /** However well it beats, a holder loses the slot then. */
+  /** The holder loses the slot then, even if it beats. */
   readonly maxUntil: number
-  /** Its writes carry a token that can be deleted. */
+  /** It writes with a token that the next holder can delete. */
   readonly fenced: boolean
 }
 
@@ -52,30 +59,30 @@ export interface Holder {
  */
 export interface Slot {
   readonly number: number
-  /** Grows at every grant, and only there. */
+  /** Grows with every grant, and only then. */
   readonly epoch: number
   /** Grows with every deployment that fills the slot. */
   readonly generation: number
-  /** Written before the deployment is created, so that a lost answer can be looked up. */
+  /** The deployment's name. Recorded before it is created, so that it can be found after a lost response. */
   readonly name: string | null
   readonly deploymentId: DeploymentId | null
   readonly spec: DeploymentSpec | null
   readonly power: "awake" | "asleep" | "unknown"
-  /** Verified empty by its last holder: a hint for choosing, never a reason to skip verifying. */
+  /** The last holder verified that it is empty. A hint for choosing a slot, never a reason to skip verification. */
   readonly clean: boolean
-  /** A cloud request may be in flight until then: no grant before. */
+  /** A cloud request may land until then; the slot is not granted before. */
   readonly busyUntil: number | null
-  /** When an older token was last deleted. */
+  /** When a token of an earlier holder was last deleted. */
   readonly revokedAt: number | null
-  /** How often its deployment was leased. */
+  /** How many leases its deployment has had. */
   readonly uses: number
   /** When its deployment came into the slot. */
   readonly filledAt: number | null
   /** When its last holder ended. */
   readonly freedAt: number | null
-  /** Its deployment was somebody else's before (`AIRFLOW_RESOURCE_ADOPT`): never deleted. */
+  /** Its deployment did not belong to the pool (`AIRFLOW_RESOURCE_ADOPT`): the pool never deletes it. */
   readonly adopted: boolean
-  /** Why and until when nobody gets it; stays, with its count, until a lease could use it again. */
+  /** Why the slot is not granted for a while. Stays, with its count of failures, until a lease could use the slot again. */
   readonly quarantine: Quarantine | null
   readonly holder: Holder | null
 }
@@ -86,20 +93,20 @@ export interface Slot {
  */
 export interface Quarantine {
   readonly reason: string
-  /** In a row. */
+  /** How many leases in a row could not use the slot. */
   readonly failures: number
   readonly until: number
 }
 
 /**
- * A request in the queue: durable, first come first served. An ended ticket stays, and its key is never granted again.
+ * A durable request in the queue, first come, first served. An ended ticket stays in the ledger, and its key is never granted again.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Ticket {
   readonly seq: number
-  /** `run/worker/test/attempt`: asking again under it is the same request. */
+  /** `run/worker/test/attempt`: enqueueing the same key again is the same request. */
   readonly key: string
   readonly leaseId: LeaseId
   readonly needs: DeploymentSpec
@@ -107,14 +114,14 @@ export interface Ticket {
   readonly label: string
   readonly state: "waiting" | "granted" | "ended"
   readonly enqueuedAt: number
-  /** A waiter that has not asked by then is gone. */
+  /** A waiter that has not polled by then has lost its place. */
   readonly deadline: number
   readonly slot: number | null
   readonly epoch: number | null
 }
 
 /**
- * Who holds a lock on a name, until when.
+ * The holder of a lock on a name.
  *
  * @since 0.1.0
  * @category models
@@ -127,7 +134,7 @@ export interface LockHolder {
 }
 
 /**
- * What happened to a slot, in the order in which it happened.
+ * What happened to a slot or a ticket, in the order in which it happened.
  *
  * @since 0.1.0
  * @category models

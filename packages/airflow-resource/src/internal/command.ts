@@ -2,6 +2,7 @@
 import { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import { DeploymentPool } from "@airflow-resource/core/DeploymentPool"
 import * as Host from "@airflow-resource/core/Host"
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
@@ -15,7 +16,6 @@ import * as Schema from "effect/Schema"
 import * as process from "node:process"
 import * as AirflowResources from "../AirflowResources.js"
 import * as Settings from "../Settings.js"
-import * as CacheReset from "./cacheReset.js"
 import * as Doctor from "./doctor.js"
 import * as Emulated from "./emulator.js"
 import * as Status from "./status.js"
@@ -145,7 +145,7 @@ const reset = Command.make("reset", { json }, ({ json }) =>
   Effect.gen(function*() {
     yield* elsewhere
     const path = yield* Settings.cache(process.cwd())
-    const removed = yield* CacheReset.reset(path)
+    const removed = yield* SqliteDeploymentCache.reset(path)
     yield* print(json, { cache: path, removed }, () =>
       removed
         ? `Removed ${path}. The next process makes a new one, which finds the pool's deployments again.`

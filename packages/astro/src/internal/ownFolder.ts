@@ -1,6 +1,6 @@
 /** Temporary folders that say whose they are: what a process left behind that was killed, the next one removes. */
 import * as Host from "@airflow-resource/core/Host"
-import type { Owner } from "@airflow-resource/core/Slot"
+import { Owner } from "@airflow-resource/core/Slot"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -24,9 +24,7 @@ export const make = (
 
 // internal
 
-const Text: Schema.Schema<Owner, string> = Schema.parseJson(
-  Schema.Struct({ host: Schema.String, bootId: Schema.String, pid: Schema.Number, startedAt: Schema.String })
-)
+const Text = Schema.parseJson(Owner)
 
 const removeAbandoned = (parent: string, prefix: string, host: Host.Host) =>
   Effect.gen(function*() {

@@ -60,13 +60,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     const test = (
       title: string,
       body: (cache: Cache, open: Open) => Effect.Effect<void, unknown, Scope.Scope>
-    ) =>
-      // minutes of virtual time are hundreds of transactions of a file
-      it.scoped(
-        title,
-        () => Effect.flatMap(world, (open) => Effect.flatMap(open(), (cache) => body(cache, open))),
-        30_000
-      )
+    ) => it.scoped(title, () => Effect.flatMap(world, (open) => Effect.flatMap(open(), (cache) => body(cache, open))))
 
     test("grants different slots, up to max, and says why the next one waits", (cache) =>
       Effect.gen(function*() {

@@ -49,7 +49,9 @@ describe("a look at the SQLite file", () => {
         Effect.sync(() => new Database(path)),
         (db) => Effect.sync(() => db.close())
       )
-      db.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = ${schemaVersion}`)
+      db.exec(
+        `PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = ${schemaVersion}`
+      )
       assert.strictEqual(fs.readFileSync(path).readInt32BE(60), 0)
       assert.strictEqual(yield* look(path), schemaVersion)
     }))

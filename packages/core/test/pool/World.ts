@@ -21,6 +21,8 @@ import { FileSystem, Path } from "@effect/platform"
 import { Cause, type Clock, Context, Deferred, Effect, Exit, type Fiber, Layer, Logger, Scope } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
+import * as MemoryLedger from "../../src/internal/ledger/memory.js"
+import type { Store } from "../../src/internal/ledger/Store.js"
 import * as Marker from "../../src/internal/pool/Marker.js"
 import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
 import { Cloud, sharedToken } from "./Cloud.js"
@@ -526,22 +528,20 @@ const failureOf = (ledger: Ledger | undefined) => {
 }
 
 const memoryLedger = (id: string): Ledger => {
-  const store = DeploymentCache.makeMemoryStore(id)
+  const open = MemoryLedger.make(id)
   const here = <A>(call: Effect.Effect<A, CacheError.CacheError>) => Effect.suspend(() => failureOf(ledger) ?? call)
-  const watched: DeploymentCache.Store = {
+  const watched = (store: Store): Store => ({
+    ...store,
     path: id,
-    ledgerId: id,
     modify: (...args) => here(store.modify(...args)),
     beat: (...args) => here(store.beat(...args)),
-    modifyLock: (...args) => here(store.modifyLock(...args)),
-    inspect: store.inspect,
-    events: store.events
-  }
+    modifyLock: (...args) => here(store.modifyLock(...args))
+  })
   const ledger: Ledger = {
     id,
     isRemoved: false,
     failure: undefined,
-    open: (host) => DeploymentCache.make(watched, host),
+    open: (host) => Effect.flatMap(open(host), (store) => DeploymentCache.make(watched(store), host)),
     remove: () => undefined
   }
   return ledger

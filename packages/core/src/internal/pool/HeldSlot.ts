@@ -13,10 +13,10 @@ import type { CacheError } from "../../CacheError.js"
 import type { DeploymentSpec } from "../../Deployment.js"
 import type { DeploymentCache } from "../../DeploymentCache.js"
 import type { DeploymentProvider, ProviderError } from "../../DeploymentProvider.js"
-import type { Heartbeat } from "../../Heartbeat.js"
 import type { LeaseLost } from "../../Lease.js"
 import type { Outcome, PoolRules, SlotPatch } from "../../PoolPolicy.js"
 import type { Slot } from "../../Slot.js"
+import type { Heartbeat } from "../ledger/Heartbeat.js"
 import type { DeploymentWatch } from "./DeploymentWatch.js"
 
 /** How long each wait may take, and how tokens are handled. */

@@ -16,12 +16,12 @@ import type { Slot } from "../../Slot.js"
 import type { Action, DrainOptions, Report, UpkeepOptions } from "../../Upkeep.js"
 import type { Chore, UpkeepRules } from "../policy/upkeep.js"
 import { chore } from "../policy/upkeep.js"
+import { randomHex } from "../randomHex.js"
 import * as Fence from "./Fence.js"
 import type { PoolContext } from "./HeldSlot.js"
 import * as HeldSlot from "./HeldSlot.js"
 import * as Marker from "./Marker.js"
 import * as PrepareSlot from "./PrepareSlot.js"
-import { randomHex } from "./randomHex.js"
 
 /** The pool that is looked after. */
 export interface Pool {

@@ -1,27 +1,30 @@
 /**
- * Beats for this process's leases from a thread of their own, which goes on while a test blocks the event loop. It has its own
- * connection, and starts with the first lease.
+ * Beats for this process's leases from a thread of its own, which keeps running while a test blocks the event loop. It has its own
+ * connection and starts with the first lease.
  */
 import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { createRequire } from "node:module"
+import * as os from "node:os"
 import { Worker } from "node:worker_threads"
-import type { Store } from "../../DeploymentCache.js"
-import * as Heartbeat from "../../Heartbeat.js"
+import * as Host from "../../Host.js"
 import type { LeaseLost } from "../../Lease.js"
+import * as Heartbeat from "../ledger/Heartbeat.js"
+import type { Store } from "../ledger/Store.js"
 import type { Watched } from "./files.js"
 import { beat } from "./schema.js"
 
-/** What the thread works with. */
+/** What the thread is started with. */
 export interface Start {
   readonly file: string
   readonly watched: ReadonlyArray<Watched>
   readonly bootId: string
   readonly hasUptime: boolean
-  /** Where better-sqlite3 is. */
+  /** Path of better-sqlite3. */
   readonly driver: string
+  /** The statement. */
   readonly beat: string
 }
 
@@ -33,51 +36,68 @@ export interface Lease {
   readonly ttl: number
 }
 
-/** What the thread is told. */
-export type Order =
-  | { readonly order: "keep"; readonly lease: Lease }
-  | { readonly order: "drop"; readonly id: number }
-  | { readonly order: "end" }
+/** What the thread is sent. */
+export type Command =
+  | { readonly command: "keep"; readonly lease: Lease }
+  | { readonly command: "drop"; readonly id: number }
+  | { readonly command: "end" }
 
-/** What the thread tells. */
+/** What the thread sends: a lease is lost. */
 export interface Report {
   readonly id: number
   readonly loss: Heartbeat.Loss
 }
 
-type News = { readonly loss: Heartbeat.Loss } | { readonly threadEnded: unknown }
+/** Why the thread no longer beats for a lease. */
+type Stopped = { readonly loss: Heartbeat.Loss } | { readonly threadEnded: unknown }
 
-export const make = (
-  start: Omit<Start, "driver" | "beat">
-): Effect.Effect<NonNullable<Store["keepAlive"]>, never, Scope.Scope> =>
+/** Whether a thread of this process, which reads the clocks itself, reads the same time as the host does. */
+export const readsClocksOf = (host: Host.Host): Effect.Effect<boolean> =>
+  Effect.map(PinnedClock.isLive, (isLive) => {
+    const uptime = host.uptime()
+    return isLive && host !== Host.alone && (uptime === null || Math.abs(uptime - os.uptime() * 1000) < 1000)
+  })
+
+export const make = ({ file, host, watched }: {
+  readonly file: string
+  readonly watched: ReadonlyArray<Watched>
+  readonly host: Host.Host
+}): Effect.Effect<NonNullable<Store["keepAlive"]>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
-    const leases = new Map<number, (news: News) => void>()
+    /** By the leases' ids. */
+    const onStop = new Map<number, (stopped: Stopped) => void>()
     let worker: Worker | undefined
     let ended: { readonly why: unknown } | undefined
     let lastId = 0
 
     const onEnd = (why: unknown) => {
       ended ??= { why }
-      leases.forEach((tell) => tell({ threadEnded: ended?.why }))
-      leases.clear()
+      onStop.forEach((stop) => stop({ threadEnded: ended?.why }))
+      onStop.clear()
     }
     const launch = () => {
-      const workerData: Start = { ...start, driver: driverOfClient(), beat }
+      const workerData: Start = {
+        file,
+        watched,
+        bootId: Host.bootOf(host.owner),
+        hasUptime: host.uptime() !== null,
+        driver: driverOfClient(),
+        beat
+      }
       const launched = new Worker(new URL("./heartbeatThread.mjs", import.meta.url), { workerData, execArgv: [] })
       launched.unref()
-      launched.on("message", ({ id, loss }: Report) => leases.get(id)?.({ loss }))
+      launched.on("message", ({ id, loss }: Report) => onStop.get(id)?.({ loss }))
       launched.once("error", onEnd)
       launched.once("exit", onEnd)
       return launched
     }
-    const order = (order: Order) => (worker ??= launch()).postMessage(order)
+    const send = (command: Command) => (worker ??= launch()).postMessage(command)
 
     yield* Effect.addFinalizer(() =>
       pin(Effect.suspend(() => {
-        const running = worker
-        leases.clear()
-        return running === undefined || ended !== undefined ? Effect.void : end(running)
+        onStop.clear()
+        return worker === undefined || ended !== undefined ? Effect.void : end(worker)
       }))
     )
 
@@ -85,26 +105,26 @@ export const make = (
       Effect.gen(function*() {
         if (ended !== undefined) return yield* otherwise
         const lost = yield* Deferred.make<never, LeaseLost>()
-        const news = yield* Deferred.make<News>()
+        const stopped = yield* Deferred.make<Stopped>()
         yield* Effect.acquireRelease(
           Effect.sync(() => {
             const id = ++lastId
-            leases.set(id, (told) => Deferred.unsafeDone(news, Effect.succeed(told)))
-            order({ order: "keep", lease: { id, pool, slot, epoch: held.epoch, ttl: held.ttl } })
+            onStop.set(id, (why) => Deferred.unsafeDone(stopped, Effect.succeed(why)))
+            send({ command: "keep", lease: { id, pool, slot, epoch: held.epoch, ttl: held.ttl } })
             return id
           }),
-          (id) => Effect.sync(() => leases.delete(id) && order({ order: "drop", id }))
+          (id) => Effect.sync(() => onStop.delete(id) && send({ command: "drop", id }))
         )
-        yield* Deferred.await(news).pipe(
-          Effect.flatMap((told): Effect.Effect<never, LeaseLost> =>
-            "loss" in told
-              ? Effect.fail(Heartbeat.lossOf(held, told.loss))
+        yield* Deferred.await(stopped).pipe(
+          Effect.flatMap((why): Effect.Effect<never, LeaseLost> =>
+            "loss" in why
+              ? Effect.fail(Heartbeat.lossOf(held, why.loss))
               : Effect.zipRight(
                 Effect.logWarning(
-                  "the thread that beats for leases has ended; they are lost if the event loop is blocked",
-                  told
+                  "the heartbeat thread has ended: from now on a lease is lost if its test blocks the event loop",
+                  why
                 ),
-                Effect.scoped(Effect.flatMap(otherwise, (here) => here.lost))
+                Effect.scoped(Effect.flatMap(otherwise, (fromEventLoop) => fromEventLoop.lost))
               )
           ),
           Effect.catchAll((loss) => Deferred.fail(lost, loss)),
@@ -115,18 +135,20 @@ export const make = (
       })
   })
 
+// internal
+
 const end = (worker: Worker) =>
   Effect.async<void>((resume) => {
     worker.once("exit", () => resume(Effect.void))
     worker.ref()
-    worker.postMessage({ order: "end" } satisfies Order)
+    worker.postMessage({ command: "end" } satisfies Command)
   }).pipe(
     Effect.interruptible,
     Effect.timeoutOption("2 seconds"),
     Effect.flatMap((exited) => exited._tag === "Some" ? Effect.void : Effect.promise(() => worker.terminate()))
   )
 
-/** A second copy of SQLite in one process would drop the locks of the first whenever it closes the file. */
+/** The same copy of SQLite as the client: a second copy in one process would drop the first one's locks when it closes the file. */
 const driverOfClient = () => {
   const { resolve } = createRequire(import.meta.url)
   return createRequire(resolve("@effect/sql-sqlite-node/package.json")).resolve("better-sqlite3")

@@ -1,4 +1,4 @@
-/** The ledger's files: where they are, whether they may be used, and whether they are still those that were opened. */
+/** The ledger's files: where they are, whether they can be used, and whether they are still the ones that were opened. */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -8,7 +8,7 @@ import * as nodeFs from "node:fs"
 import { CacheError } from "../../CacheError.js"
 import { networkFileSystem } from "./networkFileSystems.js"
 
-/** Makes folder and file where they are missing, for this user alone, and answers the file's own path: links lead to one ledger. */
+/** Creates the folder and the file if they are missing, for this user alone, and returns the file's real path: every link leads to one ledger. */
 export const locate = (path: string): Effect.Effect<string, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -16,10 +16,10 @@ export const locate = (path: string): Effect.Effect<string, CacheError, FileSyst
     yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
     yield* refuseNetwork(path, folder)
     yield* fs.access(folder, { writable: true })
-    // root may write anywhere, read-only file systems excepted
+    // to root everything looks writable, even on a read-only file system
     const probe = yield* fs.makeTempDirectory({ directory: folder, prefix: ".writable-" })
     yield* fs.remove(probe, { recursive: true })
-    // exclusive: to open and close a file that SQLite has open in this process would drop SQLite's locks on it
+    // exclusive: opening and closing a file that SQLite has open in this process would drop SQLite's locks on it
     yield* Effect.scoped(fs.open(path, { flag: "wx", mode: 0o600 })).pipe(
       Effect.catchIf((error) => error._tag === "SystemError" && error.reason === "AlreadyExists", () => Effect.void)
     )
@@ -27,28 +27,72 @@ export const locate = (path: string): Effect.Effect<string, CacheError, FileSyst
     return yield* fs.realPath(path)
   }).pipe(notWritable(path))
 
-/** The file's own path, where there is one; nothing is made. Fails as {@link locate} would, as far as can be told. */
+/** The file's real path, if the file exists. Creates nothing; fails where {@link locate} would fail, as far as that can be known. */
 export const find = (
   path: string
 ): Effect.Effect<Option.Option<string>, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const { dirname } = yield* Path.Path
-    const existing = (folder: string): Effect.Effect<string, PlatformError> =>
-      Effect.flatMap(
-        fs.exists(folder),
-        (isThere) => isThere || dirname(folder) === folder ? Effect.succeed(folder) : existing(dirname(folder))
-      )
-    const folder = yield* existing(dirname(path))
+    const nearestExisting = (folder: string): Effect.Effect<string, PlatformError> =>
+      Effect.flatMap(fs.exists(folder), (exists) =>
+        exists || dirname(folder) === folder ? Effect.succeed(folder) : nearestExisting(dirname(folder)))
+    const folder = yield* nearestExisting(dirname(path))
     yield* refuseNetwork(path, folder)
     yield* fs.access(folder, { writable: true })
     if (!nodeFs.statSync(folder).isDirectory()) {
       return yield* new CacheError({ kind: "notWritable", path, detail: `${folder} is not a folder` })
     }
-    if (!(yield* fs.exists(path))) return Option.none()
+    if (!(yield* fs.exists(path))) {
+      return Option.none()
+    }
     yield* fs.access(path, { writable: true })
     return Option.some(yield* fs.realPath(path))
   }).pipe(notWritable(path))
+
+/** The first bytes of a file; zeros beyond its end. */
+export const readStart = (path: string, file: string, length: number): Effect.Effect<Buffer, CacheError> =>
+  Effect.try({
+    try: () => {
+      const bytes = Buffer.alloc(length)
+      const descriptor = nodeFs.openSync(file, "r")
+      try {
+        nodeFs.readSync(descriptor, bytes, 0, length, 0)
+      } finally {
+        nodeFs.closeSync(descriptor)
+      }
+      return bytes
+    },
+    catch: ioError(path)
+  })
+
+/** A path, and the file that was found there (device and inode). */
+export type Watched = readonly [path: string, identity: string | undefined]
+
+export const watch = (path: string): Watched => [path, identify(path)]
+
+/** Fails once another process that opens the ledger would find another file. */
+export const stillThere = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
+  Effect.try({
+    try: () => watched.find(([file, identity]) => identify(file) !== identity)?.[0],
+    catch: ioError(path)
+  }).pipe(
+    Effect.flatMap((file) =>
+      file === undefined
+        ? Effect.void
+        : new CacheError({ kind: "replaced", path, detail: `${file} was moved, deleted or replaced while it was open` })
+    )
+  )
+
+// internal
+
+/** `heartbeatThread.mjs` has the same function. */
+const identify = (path: string): string | undefined => {
+  const found = nodeFs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found && `${found.dev}:${found.ino}`
+}
+
+const ioError = (path: string) => (cause: unknown) => new CacheError({ kind: "io", path, detail: String(cause) })
 
 const notWritable =
   (path: string) => <A, R>(self: Effect.Effect<A, CacheError | PlatformError, R>): Effect.Effect<A, CacheError, R> =>
@@ -60,52 +104,9 @@ const notWritable =
 
 const refuseNetwork = (path: string, folder: string) =>
   Effect.gen(function*() {
-    const { type } = yield* Effect.try({
-      try: () => nodeFs.statfsSync(folder),
-      catch: (cause) => new CacheError({ kind: "io", path, detail: String(cause) })
-    })
+    const { type } = yield* Effect.try({ try: () => nodeFs.statfsSync(folder), catch: ioError(path) })
     const name = networkFileSystem(type)
     if (name !== undefined) {
       return yield* new CacheError({ kind: "network", path, detail: `${folder} is on ${name}` })
     }
   })
-
-/** What a file begins with; zeros where it is shorter. */
-export const begin = (path: string, file: string, length: number): Effect.Effect<Buffer, CacheError> =>
-  Effect.try({
-    try: () => {
-      const bytes = Buffer.alloc(length)
-      const opened = nodeFs.openSync(file, "r")
-      try {
-        nodeFs.readSync(opened, bytes, 0, length, 0)
-      } finally {
-        nodeFs.closeSync(opened)
-      }
-      return bytes
-    },
-    catch: (cause) => new CacheError({ kind: "io", path, detail: String(cause) })
-  })
-
-/** A path, and the file that was found there: device and inode. */
-export type Watched = readonly [path: string, identity: string | undefined]
-
-export const watch = (path: string): Watched => [path, identify(path)]
-
-/** `heartbeatThread.mjs` has the same line. */
-const identify = (path: string): string | undefined => {
-  const found = nodeFs.statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found && `${found.dev}:${found.ino}`
-}
-
-/** Fails once other processes that open the ledger would find another one. */
-export const stillThere = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
-  Effect.try({
-    try: () => watched.find(([file, identity]) => identify(file) !== identity)?.[0],
-    catch: (cause) => new CacheError({ kind: "io", path, detail: String(cause) })
-  }).pipe(
-    Effect.flatMap((file) =>
-      file === undefined
-        ? Effect.void
-        : new CacheError({ kind: "replaced", path, detail: `${file} was moved, deleted or replaced while it was open` })
-    )
-  )

@@ -1,5 +1,5 @@
 // @ts-check
-// Plain JavaScript, for it must run from the source tree, too, and Node 20 starts no thread with a TypeScript file.
+// Plain JavaScript, because it also has to run from the source tree, and Node 20 cannot start a thread from a TypeScript file.
 import { statSync } from "node:fs"
 import { uptime } from "node:os"
 import { performance } from "node:perf_hooks"
@@ -14,21 +14,21 @@ const { beat, bootId, driver, file, hasUptime, watched } = workerData
 /** @type {{ default: typeof import("better-sqlite3") }} */
 const { default: Database } = await import(pathToFileURL(driver).href)
 const db = new Database(file, { fileMustExist: true, timeout: 100 })
-// after a power failure nobody is there to miss a beat
+// a beat need not survive a power failure: its holder does not either
 db.pragma("synchronous = NORMAL")
 const statement = db.prepare(beat)
 
 /** @type {Map<number, { deadline: number, timer: NodeJS.Timeout | undefined }>} */
 const kept = new Map()
 
-/** @param {import("./HeartbeatThread.js").Order} order */
-const obey = (order) => {
-  if (order.order === "keep") {
-    kept.set(order.lease.id, { deadline: performance.now() + order.lease.ttl, timer: undefined })
-    visit(order.lease)
-  } else if (order.order === "drop") {
-    clearTimeout(kept.get(order.id)?.timer)
-    kept.delete(order.id)
+/** @param {import("./HeartbeatThread.js").Command} command */
+const obey = (command) => {
+  if (command.command === "keep") {
+    kept.set(command.lease.id, { deadline: performance.now() + command.lease.ttl, timer: undefined })
+    visit(command.lease)
+  } else if (command.command === "drop") {
+    clearTimeout(kept.get(command.id)?.timer)
+    kept.delete(command.id)
   } else {
     db.close()
     process.exit()
@@ -49,7 +49,7 @@ const visit = (lease) => {
     parentPort?.postMessage(report)
     return
   }
-  // a ledger that cannot be reached is no loss before the deadline is: it is asked again soon
+  // failing to reach the ledger is no loss before the deadline: it retries soon
   const pause = result === "held" ? lease.ttl / 4 : Math.min(lease.ttl / 16, state.deadline - performance.now())
   state.timer = setTimeout(visit, pause, lease)
 }
@@ -65,7 +65,7 @@ const send = ({ epoch, pool, slot, ttl }) => {
   }
 }
 
-/** `files.ts` has the same line. @param {string} path */
+/** `files.ts` has the same function. @param {string} path */
 const identify = (path) => {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
   return found && `${found.dev}:${found.ino}`

@@ -1,13 +1,41 @@
-/** "ARL1" in the file's header says that it is ours; `user_version` says which schema. */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+import { randomHex } from "../randomHex.js"
+
+/** "ARL1" in the file's header: the file is one of our ledgers. */
 export const applicationId = 0x41524c31
+/** The header's `user_version`: which of our schemas the file has. */
 export const schemaVersion = 4
 
 const day = 86_400_000
-/** An ended ticket's key is never granted again for so long. */
+/** For how long an ended ticket is kept, in milliseconds; its key is not granted again until then. */
 export const ticketsStay = 7 * day
+/** For how long an event is kept, in milliseconds. */
 export const eventsStay = 30 * day
 
-export const schema: ReadonlyArray<string> = [
+/** Creates the tables in an empty file. Runs in an immediate transaction, so that one process creates them once. */
+export const migrate = (sql: SqlClient) =>
+  Effect.gen(function*() {
+    const [file] = yield* sql<{ user_version: number }>`PRAGMA user_version`
+    if (file?.user_version === schemaVersion) return
+    yield* Effect.forEach(schema, (statement) => sql.unsafe(statement))
+    yield* sql.unsafe(`PRAGMA application_id = ${applicationId}`)
+    yield* sql.unsafe(`PRAGMA user_version = ${schemaVersion}`)
+    yield* sql`INSERT INTO meta (key, value) VALUES ('ledger_id', ${yield* randomHex(6)})`
+  })
+
+/**
+ * Pushes a holder's deadline; sent by the store and by the heartbeat thread. Parameters: ttl, uptime, boot id, wall clock, pool, slot,
+ * epoch. A deadline that has passed is not pushed, even if no process has expired the holder (counterexample 9).
+ */
+export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
+  FROM (SELECT CAST(round(coalesce((SELECT wall + ? - uptime FROM clock WHERE boot_id = ?), ?)) AS INTEGER) AS now) AS time
+  WHERE pool = ? AND number = ? AND epoch = ? AND deadline > time.now AND max_until > time.now
+  RETURNING number`
+
+// internal
+
+const schema: ReadonlyArray<string> = [
   `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
   `CREATE TABLE clock (
     one INTEGER PRIMARY KEY CHECK (one = 1), boot_id TEXT NOT NULL, wall REAL NOT NULL, uptime REAL NOT NULL,
@@ -27,7 +55,7 @@ export const schema: ReadonlyArray<string> = [
     slot INTEGER, epoch INTEGER, lease_id TEXT, detail TEXT NOT NULL) STRICT`,
   `CREATE INDEX events_of_lease ON events (pool, lease_id)`,
   `CREATE INDEX events_by_time ON events (at)`,
-  // for people: the columns that they know from the Python fixture's cache
+  // for people with sqlite3: the columns of the Python fixture's cache
   `CREATE VIEW deployments AS
     SELECT pool, number AS slot,
       row ->> '$.deploymentId' AS deployment_id, row ->> '$.name' AS deployment_name,
@@ -40,13 +68,3 @@ export const schema: ReadonlyArray<string> = [
         AS last_accessed
     FROM slots WHERE row ->> '$.name' IS NOT NULL ORDER BY pool, number`
 ]
-
-/**
- * Pushes a holder's deadline, sent by the store and by the thread that beats for it. Parameters: ttl, uptime, boot id, wall
- * clock, pool, slot, epoch.
- * A deadline that has passed is not pushed, even if nobody has expired the holder (counterexample 9).
- */
-export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
-  FROM (SELECT CAST(round(coalesce((SELECT wall + ? - uptime FROM clock WHERE boot_id = ?), ?)) AS INTEGER) AS now) AS time
-  WHERE pool = ? AND number = ? AND epoch = ? AND deadline > time.now AND max_until > time.now
-  RETURNING number`

@@ -7,12 +7,12 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { CacheError } from "../../CacheError.js"
 
-/** `withTransaction` begins deferred: what it reads may be stale when it writes. */
+/** The client's own `withTransaction` begins deferred: what it reads may be stale by the time it writes. */
 export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IMMEDIATE") =>
   SqlClient.makeWithTransaction({
     transactionTag: SqlClient.TransactionConnection,
     spanAttributes: [["db.system.name", "sqlite"]],
-    // begun here, so that a busy database fails typed
+    // begins here and not in `begin`, where a busy database would be a defect instead of a typed failure
     acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
       Scope.extend(sql.reserve, scope).pipe(
         Effect.tap((connection) => connection.executeUnprepared(begin, [], undefined)),
@@ -26,12 +26,17 @@ export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IM
     rollbackSavepoint: (connection, id) => connection.executeUnprepared(`ROLLBACK TO SAVEPOINT s${id}`, [], undefined)
   })
 
-/** A caller's own transaction must not decide about ours. */
-export const detached = Effect.mapInputContext((context: Context.Context<never>) =>
-  Context.omit(SqlClient.TransactionConnection)(context as Context.Context<SqlClient.TransactionConnection>)
-) as <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
+/** Leaves the caller's own transaction, on whatever database that is: it must not decide whether ours commits. */
+export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(self, (context: Context.Context<R>) =>
+    Context.omit(SqlClient.TransactionConnection)(
+      context as Context.Context<R | SqlClient.TransactionConnection>
+    ) as Context.Context<R>)
 
-/** Waits for other processes, some seconds at most, and not in the driver: its wait blocks the event loop. */
+/**
+ * Turns failures into {@link CacheError}, and waits some seconds for other processes. The driver's own wait would block the event
+ * loop.
+ */
 export const classify =
   (path: string) =>
   <A, E extends SqlError | CacheError, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, CacheError, R> =>
@@ -51,8 +56,10 @@ export const toCacheError = (path: string, cause: unknown): CacheError => {
   return new CacheError({ kind, path, detail: `${code} ${cause instanceof Error ? cause.message : ""}`.trim() })
 }
 
+// internal
+
 const kinds: ReadonlyArray<readonly [prefix: string, kind: CacheError["kind"]]> = [
-  // a transaction that did not begin by writing: to repeat it would hide the mistake
+  // a transaction read before it wrote: to retry it would hide the mistake
   ["SQLITE_BUSY_SNAPSHOT", "io"],
   ["SQLITE_BUSY", "busy"],
   ["SQLITE_LOCKED", "busy"],

@@ -1,56 +1,38 @@
-/**
- * Keeps a holder alive: beats well within its deadline, and tells once it is lost.
- *
- * @since 0.1.0
- */
+/** Keeps a holder alive: beats well before each deadline, and reports when the holder is lost. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { CacheError } from "./CacheError.js"
-import { LeaseLost } from "./Lease.js"
+import type { CacheError } from "../../CacheError.js"
+import { LeaseLost } from "../../Lease.js"
 
-/**
- * What is to be kept.
- *
- * @since 0.1.0
- * @category models
- */
+/** What is kept alive. */
 export interface Held {
-  /** For people: "slot 2". */
+  /** For messages: "slot 2". */
   readonly name: string
   readonly epoch: number
-  /** How long its holder may be silent, in milliseconds. */
+  /** How long the holder may go without a beat, in milliseconds. */
   readonly ttl: number
-  /** `false`: it is lost. */
+  /** Pushes the deadline. `false`: the holder is lost. */
   readonly beat: Effect.Effect<boolean, CacheError>
 }
 
-/**
- * A holder that is kept alive.
- *
- * @since 0.1.0
- * @category models
- */
 export interface Heartbeat {
-  /** Never succeeds; fails when what was held is lost. */
+  /** Never succeeds; fails when the holder is lost. */
   readonly lost: Effect.Effect<never, LeaseLost>
 }
 
 /**
- * Beats at once and then four times in the time that a holder may be silent, until the scope closes. A ledger that cannot be reached
- * is no loss before the deadline is; the deadline is one without anybody being asked.
- *
- * @since 0.1.0
- * @category constructors
+ * Beats at once and then four times per `ttl`, until the scope closes. Failing to reach the ledger is no loss before the deadline;
+ * once the deadline has passed the holder is lost, whether or not the ledger can be reached.
  */
 export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    // no change of the wall clock moves a deadline
+    // monotonic, so that changing the wall clock moves no deadline
     const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
     const lost = yield* Deferred.make<never, LeaseLost>()
     let deadline = now() + held.ttl
-    const once = Effect.suspend((): Effect.Effect<Loss | undefined> => {
+    const beatOnce = Effect.suspend((): Effect.Effect<Loss | undefined> => {
       const sentAt = now()
       return held.beat.pipe(
         Effect.timeoutTo({
@@ -62,13 +44,13 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
           },
           onTimeout: (): Loss => "silent"
         }),
-        // in another file this holder is unknown
+        // a ledger in another file does not know this holder
         Effect.catchAll(({ kind }) =>
           Effect.sync(() => kind === "replaced" ? kind : now() < deadline ? undefined : "silent")
         )
       )
     })
-    yield* once.pipe(
+    yield* beatOnce.pipe(
       Effect.tap((loss) =>
         loss === undefined
           ? Effect.suspend(() => Effect.sleep(Math.max(0, Math.min(held.ttl / 4, deadline - now()))))
@@ -82,24 +64,15 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
     return { lost: Deferred.await(lost) }
   })
 
-/**
- * How a holder loses what it holds.
- *
- * @since 0.1.0
- * @category models
- */
+/** How a holder can be lost. */
 export type Loss = keyof typeof reasons
 
-/**
- * @since 0.1.0
- * @category constructors
- */
 export const lossOf = ({ epoch, name }: Pick<Held, "name" | "epoch">, loss: Loss): LeaseLost =>
   new LeaseLost({ held: name, epoch, reason: reasons[loss] })
 
 // internal
 
 const reasons = {
-  silent: "it was silent past its deadline, or held longer than AIRFLOW_RESOURCE_MAX_HOLD allows",
+  silent: "no beat arrived before its deadline, or it was held for longer than AIRFLOW_RESOURCE_MAX_HOLD allows",
   replaced: "its cache file was moved, deleted or replaced"
 }

@@ -1,30 +1,18 @@
 /**
- * The ledger's own time: it starts as the wall clock's and goes on by the host's uptime, so that a wall clock that jumps neither
- * frees a slot that is held nor keeps a dead one for ever. Every time in the ledger is of this kind, in milliseconds.
- *
- * @since 0.1.0
+ * The time of a ledger that is stored on the host. It starts as the host's wall clock and advances with the host's uptime, so that a
+ * wall clock that jumps neither frees a slot that is held nor keeps a dead holder for ever. In milliseconds.
  */
 import * as Effect from "effect/Effect"
-import * as Host from "./Host.js"
+import * as Host from "../../Host.js"
 
-/**
- * What a process reads off its clocks. Without boot id or uptime the wall clock has to do.
- *
- * @since 0.1.0
- * @category models
- */
+/** What a process reads from its clocks. Without a boot id or an uptime only the wall clock counts. */
 export interface Reading {
   readonly wall: number
   readonly bootId: string
   readonly uptime: number | null
 }
 
-/**
- * Reads the clock at hand and the host's.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Reads the current Clock and the host's uptime, at each call. */
 export const reader = (host: Host.Host): Effect.Effect<() => Reading> =>
   Effect.map(Effect.clock, (clock) => () => ({
     wall: clock.unsafeCurrentTimeMillis(),
@@ -32,12 +20,7 @@ export const reader = (host: Host.Host): Effect.Effect<() => Reading> =>
     uptime: host.uptime()
   }))
 
-/**
- * What the ledger remembers of its first reading within a boot of the host.
- *
- * @since 0.1.0
- * @category models
- */
+/** The first reading within a boot of the host, as the ledger remembers it. */
 export interface Anchor {
   readonly bootId: string
   readonly wall: number
@@ -45,11 +28,8 @@ export interface Anchor {
 }
 
 /**
- * The time, and the anchor to remember: a new one in a boot that the ledger has not seen, where time starts no earlier than the
- * last thing that the ledger knows of.
- *
- * @since 0.1.0
- * @category combinators
+ * Returns the ledger's time and the anchor to remember. In a boot that the ledger has not seen, the anchor is new, and time starts
+ * no earlier than `last`, the latest time that the ledger has recorded.
  */
 export const resolve = (
   anchor: Anchor | undefined,
@@ -57,7 +37,7 @@ export const resolve = (
   last: number
 ): { readonly now: number; readonly anchor: Anchor | undefined } => {
   if (uptime === null || bootId === "") return { now: Math.round(wall), anchor }
-  // containers may share a boot and yet count their uptimes by themselves
+  // containers can share a boot id and still count their uptimes separately
   const known = anchor?.bootId === bootId && anchor.uptime <= uptime
     ? anchor
     : { bootId, wall: Math.max(wall, last), uptime }

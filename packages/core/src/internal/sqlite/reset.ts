@@ -1,0 +1,109 @@
+/** Deletes a ledger that no process uses. */
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { unlinkSync } from "node:fs"
+import { CacheError, CacheInUse } from "../../CacheError.js"
+import * as Host from "../../Host.js"
+import { Owner } from "../../Slot.js"
+import { connect } from "./connection.js"
+import * as header from "./header.js"
+import { detached, toCacheError } from "./transactions.js"
+
+/** Whether there was a file to delete. */
+export const reset = (path: string): Effect.Effect<boolean, CacheError | CacheInUse, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const orIo = Effect.mapError(({ message }: PlatformError) => new CacheError({ kind: "io", path, detail: message }))
+    const info = yield* Effect.option(fs.stat(path))
+    if (info._tag === "None") return false
+    if (info.value.type !== "File") return yield* new CacheError({ kind: "foreign", path, detail: "it is not a file" })
+    const file = yield* orIo(fs.realPath(path))
+    yield* deleteFile(path, file).pipe(
+      Effect.retry({
+        while: isBusy,
+        schedule: Schedule.intersect(Schedule.spaced("100 millis"), Schedule.recurs(20))
+      }),
+      Effect.catchIf(
+        isBusy,
+        () => new CacheInUse({ path, by: ["another process has it open: a lease, a waiter or upkeep"] })
+      )
+    )
+    // a link keeps leading to one ledger, as long as its target exists
+    if (file !== path) yield* orIo(fs.writeFileString(file, "", { flag: "wx" }))
+    return true
+  })
+
+// internal
+
+const isBusy = (error: CacheError | CacheInUse) => error._tag === "CacheError" && error.kind === "busy"
+
+const deleteFile = (path: string, file: string) =>
+  Effect.gen(function*() {
+    const sql = yield* connect(path, file, { disableWAL: true })
+    yield* sql`PRAGMA busy_timeout = 50`
+    const found = yield* header.select(sql)
+    yield* header.refuseForeign(path, found)
+    const refuseHeld = found.tables > 0 ? refuseHolders(path, sql) : Effect.void
+    yield* refuseHeld
+    // shuts out every other process, or fails as busy; moves what is in -wal into the file, and deletes -wal and -shm
+    yield* sql`PRAGMA locking_mode = EXCLUSIVE`
+    yield* sql`PRAGMA journal_mode = DELETE`
+    yield* sql`BEGIN EXCLUSIVE`
+    yield* refuseHeld
+    // a process that opens the path from now on creates a new file
+    yield* Effect.try({
+      try: () => unlinkSync(file),
+      catch: (cause) => new CacheError({ kind: "notWritable", path, detail: String(cause) })
+    })
+    yield* sql`ROLLBACK`
+  }).pipe(
+    Effect.catchTag("SqlError", ({ cause }) => toCacheError(path, cause)),
+    Effect.scoped,
+    detached,
+    Effect.withTracerEnabled(false)
+  )
+
+/** What the slots of all schemas so far have in common. */
+const SlotOfAnySchema = Schema.parseJson(Schema.Struct({
+  number: Schema.Number,
+  holder: Schema.NullOr(Schema.Struct({ owner: Owner, label: Schema.String }))
+}))
+
+const refuseHolders = (path: string, sql: SqlClient) =>
+  Effect.gen(function*() {
+    const host = yield* Host.live
+    const now = yield* Clock.currentTimeMillis
+    const rows = yield* sql<{ deadline: number | null; row: string }>`SELECT deadline, row FROM slots`
+    const held = yield* Effect.forEach(rows, ({ deadline, row }) =>
+      Effect.map(Schema.decode(SlotOfAnySchema)(row), ({ holder, number }) =>
+        holder === null || !mayBeAlive(host, holder.owner, deadline ?? 0, now)
+          ? []
+          : [oneLine(`slot ${number}: ${holder.label} (process ${holder.owner.pid} on ${holder.owner.host})`)])).pipe(
+        Effect.catchTag(
+          "ParseError",
+          () =>
+            new CacheError({ kind: "newer", path, detail: "its slots have a format that is not known here" })
+        )
+      )
+    if (held.flat().length > 0) {
+      return yield* new CacheInUse({ path, by: held.flat() })
+    }
+  })
+
+const mayBeAlive = (host: Host.Host, owner: Owner, deadline: number, now: number): boolean => {
+  const self = host.owner
+  const isSameBoot = owner.host === self.host && self.bootId !== "" && Host.bootOf(owner) === Host.bootOf(self)
+  // about processes of other hosts and earlier boots only the deadline is known
+  if (!isSameBoot) return deadline > now
+  // older schemas have no pid namespace in the boot id
+  return !host.isGone(owner.bootId.includes(" ") ? owner : { ...owner, bootId: self.bootId })
+}
+
+/** A test can have any name; its control characters must not reach the terminal. */
+// oxlint-disable-next-line no-control-regex
+const oneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").trim()

@@ -1,0 +1,112 @@
+/** Loads and saves the ledger's rows. Every effect runs inside a transaction of its caller. */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type { ParseError } from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { CacheError } from "../../CacheError.js"
+import { LeaseId } from "../../Lease.js"
+import * as PoolPolicy from "../../PoolPolicy.js"
+import type { PoolEvent, Slot, Ticket } from "../../Slot.js"
+import * as rows from "../ledger/rows.js"
+import type { LockRow } from "../ledger/Store.js"
+import { eventsStay, ticketsStay } from "./schema.js"
+
+export type Tables = ReturnType<typeof make>
+
+/** `path` is for error messages. */
+export const make = (sql: SqlClient, path: string) => {
+  const decoded = <A>(row: Effect.Effect<A, ParseError>) =>
+    Effect.mapError(row, ({ message }) => new CacheError({ kind: "corrupt", path, detail: message }))
+
+  const loadSlots = (pool: string) =>
+    Effect.flatMap(
+      sql<rows.SlotColumns>`SELECT epoch, deadline, row FROM slots WHERE pool = ${pool} ORDER BY number`,
+      Effect.forEach((columns) => decoded(rows.decodeSlot(columns)))
+    )
+
+  const loadTickets = (pool: string, key: string | null) =>
+    Effect.flatMap(
+      sql<{ row: string }>`
+        SELECT seq, row FROM tickets INDEXED BY tickets_live WHERE pool = ${pool} AND state <> 'ended'
+        UNION SELECT seq, row FROM tickets WHERE pool = ${pool} AND key = ${key} ORDER BY seq`,
+      Effect.forEach(({ row }) => decoded(Schema.decode(rows.TicketJson)(row)))
+    )
+
+  const loadLock = (name: string): Effect.Effect<LockRow, SqlError | CacheError> =>
+    Effect.flatMap(
+      sql<{ row: string }>`SELECT row FROM locks WHERE name = ${name}`,
+      ([known]) =>
+        known === undefined
+          ? Effect.succeed({ epoch: 0, holder: null })
+          : decoded(Schema.decode(rows.LockJson)(known.row))
+    )
+
+  /** The pool's slots, its live tickets, the ticket with that key, and the holder of its upkeep lock. */
+  const loadLedger = (pool: string, key: string | null): Effect.Effect<PoolPolicy.Ledger, SqlError | CacheError> =>
+    Effect.gen(function*() {
+      const { holder } = yield* loadLock(PoolPolicy.upkeepLock(pool))
+      return { slots: yield* loadSlots(pool), tickets: yield* loadTickets(pool, key), upkeep: holder }
+    })
+
+  const nextSeq = (pool: string) =>
+    Effect.map(
+      sql<{ seq: number | null }>`SELECT max(seq) AS seq FROM tickets WHERE pool = ${pool}`,
+      ([last]) => (last?.seq ?? 0) + 1
+    )
+
+  const saveSlot = (pool: string, now: number, slot: Slot) => {
+    const { deadline, epoch, row } = rows.encodeSlot(slot)
+    return sql`INSERT OR REPLACE INTO slots (pool, number, epoch, deadline, max_until, seen, row)
+      VALUES (${pool}, ${slot.number}, ${epoch}, ${deadline}, ${slot.holder?.maxUntil ?? null}, ${now}, ${row})`
+  }
+
+  const saveTicket = (pool: string, now: number, ticket: Ticket) =>
+    sql`INSERT OR REPLACE INTO tickets (pool, seq, key, state, seen, row)
+      VALUES (${pool}, ${ticket.seq}, ${ticket.key}, ${ticket.state}, ${now}, ${
+      Schema.encodeSync(rows.TicketJson)(ticket)
+    })`
+
+  const saveEvent = (pool: string, { at, detail, epoch, kind, leaseId, slot }: PoolEvent) =>
+    sql`INSERT INTO events (pool, at, kind, slot, epoch, lease_id, detail)
+      VALUES (${pool}, ${at}, ${kind}, ${slot}, ${epoch}, ${leaseId}, ${detail})`
+
+  /** Saves the slots and tickets that differ from those that were loaded, and the new events. */
+  const saveChange = (pool: string, now: number, before: PoolPolicy.Ledger, change: PoolPolicy.Change<unknown>) =>
+    Effect.gen(function*() {
+      const slots = change.ledger.slots.filter((slot) => !before.slots.includes(slot))
+      const tickets = change.ledger.tickets.filter((ticket) => !before.tickets.includes(ticket))
+      yield* Effect.forEach(slots, (slot) => saveSlot(pool, now, slot), { discard: true })
+      yield* Effect.forEach(tickets, (ticket) => saveTicket(pool, now, ticket), { discard: true })
+      yield* Effect.forEach(change.events, (event) => saveEvent(pool, event), { discard: true })
+    })
+
+  const saveLock = (name: string, lock: LockRow) =>
+    sql`INSERT OR REPLACE INTO locks (name, row) VALUES (${name}, ${Schema.encodeSync(rows.LockJson)(lock)})`
+
+  const loadEvents = (pool: string, leaseId: LeaseId | undefined) =>
+    Effect.map(
+      sql<Omit<PoolEvent, "leaseId"> & { readonly lease_id: string | null }>`
+        SELECT at, kind, slot, epoch, lease_id, detail FROM events
+        WHERE pool = ${pool} AND ${leaseId === undefined ? sql`1` : sql`lease_id = ${leaseId}`} ORDER BY seq`,
+      (found) =>
+        found.map(({ lease_id, ...event }): PoolEvent => ({
+          ...event,
+          leaseId: lease_id === null ? null : LeaseId.make(lease_id)
+        }))
+    )
+
+  /** Deletes events and ended tickets that are too old to matter. */
+  const prune = (now: number) =>
+    Effect.zipRight(
+      sql`DELETE FROM events WHERE at < ${now - eventsStay}`,
+      sql`DELETE FROM tickets WHERE state = 'ended' AND seen < ${now - ticketsStay}`
+    )
+
+  const ledgerId = Effect.map(
+    sql<{ value: string }>`SELECT value FROM meta WHERE key = 'ledger_id'`,
+    ([meta]) => meta?.value ?? ""
+  )
+
+  return { ledgerId, loadEvents, loadLedger, loadLock, nextSeq, prune, saveChange, saveLock }
+}
