@@ -23,7 +23,7 @@ vi.mock(import("node:worker_threads"), async (original) => {
   }
 })
 
-const rules = { ...slow, ttl: 1_000, max: 200 }
+const rules = { ...slow, ttl: 3_000, max: 200 }
 type Cache = DeploymentCache.DeploymentCache["Type"]
 
 const test = (title: string, body: (cache: Cache, path: string) => Effect.Effect<void, unknown, Scope.Scope>) =>
@@ -38,13 +38,13 @@ const test = (title: string, body: (cache: Cache, path: string) => Effect.Effect
       const layer = SqliteDeploymentCache.layer({ path: `${folder}/cache.db`, host })
       const cache = Context.get(yield* Layer.build(layer), DeploymentCache.DeploymentCache)
       yield* body(cache, `${folder}/cache.db`)
-    }).pipe(Effect.provide(NodeContext.layer)), 20_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
 const until = <E>(look: Effect.Effect<boolean, E>) =>
   look.pipe(
     Effect.filterOrFail((done) => done, () => "not yet" as const),
     Effect.retry({ while: (error) => error === "not yet", schedule: Schedule.spaced("20 millis") }),
-    Effect.timeout("10 seconds")
+    Effect.timeout("1 minute")
   )
 
 const deadline = (cache: Cache) =>
