@@ -19,7 +19,7 @@ import type { DeliveryError } from "./DagDelivery.js"
 import { DagDelivery } from "./DagDelivery.js"
 import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { DeploymentCache } from "./DeploymentCache.js"
-import { DeploymentPool } from "./DeploymentPool.js"
+import { defaults, DeploymentPool } from "./DeploymentPool.js"
 import type { LeaseId, LeaseLost } from "./Lease.js"
 import type { LeasedSlot, Progress } from "./LeasedSlot.js"
 import type { PoolError } from "./PoolError.js"
@@ -213,7 +213,7 @@ const assemble = (
       projects.make({ name: projectName, runtimeVersion })
     ], { concurrency: "unbounded" })
 
-    const username = options.username ?? pool.options.username ?? "airflow"
+    const username = options.username ?? pool.options.username ?? defaults.username
     const password = options.password ?? pool.options.password ?? Redacted.make("airflow")
     const facts = {
       "lease.id": slot.leaseId,

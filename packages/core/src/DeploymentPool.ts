@@ -79,6 +79,28 @@ export interface PoolOptions {
 }
 
 /**
+ * The defaults of {@link PoolOptions}.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const defaults = {
+  prefix: "airflow-resource",
+  max: 4,
+  ttl: "60 seconds",
+  maxHold: "60 minutes",
+  acquireTimeout: "15 minutes",
+  healthyTimeout: "12 minutes",
+  readyTimeout: "5 minutes",
+  readyPolls: 2,
+  revocationWait: "5 seconds",
+  longestRequest: "35 seconds",
+  adopt: false,
+  fence: "auto",
+  username: "airflow"
+} as const satisfies Partial<PoolOptions>
+
+/**
  * The pool's part of the ledger, and its rules.
  *
  * @since 0.1.0
@@ -140,7 +162,7 @@ export const make = (
     const context = yield* contextOf(options)
     const withContext = <A, E, R>(f: (context: PoolContext) => Effect.Effect<A, E, R>) =>
       pin(Effect.flatMap(context, f))
-    const acquireTimeout = Duration.decode(options.acquireTimeout ?? "15 minutes")
+    const acquireTimeout = Duration.decode(options.acquireTimeout ?? defaults.acquireTimeout)
     const discover = discoverOnce(options)
     const pool: Upkeep.Pool = { context, spec: options.spec, reconcile: reconcile(options) }
 
@@ -207,16 +229,16 @@ const contextOf = (
     const provider = yield* DeploymentProvider
     const airflowApi = yield* AirflowApi
     const watch = yield* DeploymentWatch.make(provider.list)
-    const prefix = options.prefix ?? "airflow-resource"
-    const longestRequest = Duration.decode(options.longestRequest ?? "35 seconds")
+    const prefix = options.prefix ?? defaults.prefix
+    const longestRequest = Duration.decode(options.longestRequest ?? defaults.longestRequest)
     const prepareOptions: PrepareOptions = {
-      healthyTimeout: Duration.decode(options.healthyTimeout ?? "12 minutes"),
-      readyTimeout: Duration.decode(options.readyTimeout ?? "5 minutes"),
-      readyPolls: options.readyPolls ?? 2,
-      revocationWait: Duration.decode(options.revocationWait ?? "5 seconds"),
+      healthyTimeout: Duration.decode(options.healthyTimeout ?? defaults.healthyTimeout),
+      readyTimeout: Duration.decode(options.readyTimeout ?? defaults.readyTimeout),
+      readyPolls: options.readyPolls ?? defaults.readyPolls,
+      revocationWait: Duration.decode(options.revocationWait ?? defaults.revocationWait),
       longestRequest,
       reset: options.reset ?? {},
-      fence: options.fence ?? "auto",
+      fence: options.fence ?? defaults.fence,
       apiToken: Option.fromNullable(options.apiToken),
       accessToken: Option.fromNullable(options.accessToken)
     }
@@ -225,9 +247,9 @@ const contextOf = (
       (poolId): PoolContext => ({
         rules: {
           poolId,
-          max: options.max ?? 4,
-          ttl: Duration.toMillis(options.ttl ?? "60 seconds"),
-          maxHold: Duration.toMillis(options.maxHold ?? "60 minutes"),
+          max: options.max ?? defaults.max,
+          ttl: Duration.toMillis(options.ttl ?? defaults.ttl),
+          maxHold: Duration.toMillis(options.maxHold ?? defaults.maxHold),
           lockDelay: Duration.toMillis(longestRequest)
         },
         prefix,
@@ -243,7 +265,7 @@ const contextOf = (
 const reconcile = (options: PoolOptions) => ({ cache, prefix, provider, rules }: PoolContext) =>
   Effect.gen(function*() {
     const isAdoptable = (deployment: Deployment) =>
-      options.adopt === true && deployment.isDevelopment && deployment.status === "HIBERNATING" &&
+      (options.adopt ?? defaults.adopt) && deployment.isDevelopment && deployment.status === "HIBERNATING" &&
       !Marker.hasAnyMarker(deployment)
     const all = yield* provider.list
     const own = all.flatMap((deployment) => {
@@ -256,7 +278,7 @@ const reconcile = (options: PoolOptions) => ({ cache, prefix, provider, rules }:
 
 /** A ledger without slots is reconciled before the first lease; so is any ledger, once in each process, where others are adopted. */
 const discoverOnce = (options: PoolOptions) => {
-  let hasAdopted = options.adopt !== true
+  let hasAdopted = !(options.adopt ?? defaults.adopt)
   return (context: PoolContext) =>
     Effect.gen(function*() {
       if (hasAdopted && (yield* context.cache.inspect(context.rules.poolId)).slots.length > 0) return
