@@ -152,8 +152,8 @@ describe("doctor looks at the astro CLI:", () => {
           [{ version: "1.38.1" }, false, /is version 1\.38\.1, and 1\.40 is needed/, /Update it/],
           [{ version: "1.42.0" }, true, /1\.43 is needed to deploy DAGs/, /Update it/],
           [{ mood: "other" }, false, /is not Astronomer's/, /ASTRO_BIN/],
-          [{ mood: "hangsAtVersion" }, false, /did not end within 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],
-          [{ mood: "hangs" }, false, /did not end within 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],
+          [{ mood: "hangsAtVersion" }, false, /was still running after 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],
+          [{ mood: "hangs" }, false, /was still running after 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],
           [{ mood: "cancels" }, false, /gave up \(Canceling/, /./]
         ] as const,
         ([program, deploys, says, remedy]) =>

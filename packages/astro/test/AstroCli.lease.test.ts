@@ -24,7 +24,7 @@ const cases: ReadonlyArray<
     /there is no \/nowhere\/astro\. Install it .*ASTRO_BIN.*AIRFLOW_RESOURCE_PROVIDER=api/
   ],
   ["not on the PATH", { bin: undefined, environment: {} }, "unusable", /no astro on the PATH\. Install it/],
-  ["not executable", { bin: "/etc/passwd" }, "unusable", /may not be executed/],
+  ["not executable", { bin: "/etc/passwd" }, "unusable", /is not executable/],
   ["another program", { mood: "other" }, "unusable", /not Astronomer's.*Set ASTRO_BIN/],
   ["too old", { version: "1.39.0" }, "unusable", /1\.39\.0, and 1\.40 is needed\. Update it/],
   ["one that gives up", { mood: "cancels" }, "undecodable", /gave up \(Canceling/],

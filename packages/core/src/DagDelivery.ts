@@ -13,7 +13,7 @@ import type { DeploymentId } from "./Deployment.js"
 import type { LeaseLost } from "./Lease.js"
 
 /**
- * What is being delivered to, and for whom.
+ * The deployment that DAGs are delivered to, and the lease that they are delivered for.
  *
  * @since 0.1.0
  * @category models
@@ -21,23 +21,23 @@ import type { LeaseLost } from "./Lease.js"
 export interface Target {
   readonly deploymentId: DeploymentId
   readonly deploymentName: string
-  /** The lease's own token, which fences the repository's deploys too. */
+  /** The lease's token. If it is the lease's own, revoking it also stops deploys that use it. */
   readonly accessToken: Redacted.Redacted
   readonly leaseId: string
-  /** For whom: the test's file and name, shown to those who wait. */
+  /** The test's file and name, shown to processes that wait for the delivery. */
   readonly label: string
-  /** Called with what is being waited for. */
+  /** Called with what the delivery is waiting for. */
   readonly onWait: (reason: string) => Effect.Effect<void>
 }
 
 /**
- * A delivery that is in force until its scope closes.
+ * A delivery that lasts until its scope closes.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Delivery {
-  /** Never succeeds; fails when what the delivery relies on was lost. */
+  /** Never succeeds; fails when the delivery is lost, such as the lock on its repository. */
   readonly lost: Effect.Effect<never, LeaseLost>
 }
 
@@ -83,7 +83,7 @@ export class DeliveryError extends Schema.TaggedError<DeliveryError>("@airflow-r
 export class DagDelivery extends Context.Tag("@airflow-resource/core/DagDelivery")<
   DagDelivery,
   {
-    /** Makes the way from the repository to the deployment; closing the scope ends it. */
+    /** Delivers DAGs to the deployment until the scope closes. */
     readonly deliver: (target: Target) => Effect.Effect<Delivery, DeliveryError, Scope.Scope>
   }
 >() {}

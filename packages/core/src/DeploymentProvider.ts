@@ -1,5 +1,5 @@
 /**
- * Who operates deployments. Implemented by `@airflow-resource/astro`, and in memory by {@link layerMemory}.
+ * Operates deployments. Implemented by `@airflow-resource/astro`, and in memory by {@link layerMemory}.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type { DeploymentSpec, DeploymentStatus } from "./Deployment.js"
 import { Deployment, DeploymentId } from "./Deployment.js"
 
 /**
- * What a provider's `ready` found out: what the pool is identified by.
+ * The account that a provider works with. Together with the name prefix, it identifies the pool.
  *
  * @since 0.1.0
  * @category models
@@ -27,7 +27,7 @@ export interface Account {
 }
 
 /**
- * An API token of one deployment. Its value is shown once, when it is created.
+ * An API token of one deployment. Its value is only returned by the call that creates it.
  *
  * @since 0.1.0
  * @category models
@@ -39,7 +39,7 @@ export interface DeploymentToken {
 }
 
 /**
- * An environment variable of a deployment. A secret's value is never read back.
+ * An environment variable of a deployment. The value of a secret cannot be read.
  *
  * @example
  * ```ts
@@ -48,7 +48,7 @@ export interface DeploymentToken {
  * import * as Effect from "effect/Effect"
  * import type * as Redacted from "effect/Redacted"
  *
- * // the others stay as they are
+ * // leaves all other variables unchanged
  * export const prepare = (id: DeploymentId, key: Redacted.Redacted) =>
  *   Effect.flatMap(DeploymentProvider, ({ setVariables }) => setVariables(id, { LOG_LEVEL: "debug", API_KEY: key }))
  * ```
@@ -61,7 +61,7 @@ export type DeploymentVariable =
   | { readonly key: string; readonly isSecret: true }
 
 /**
- * A new deployment: always a development deployment, since no other kind can hibernate.
+ * A new deployment. It is always a development deployment, because no other kind can hibernate.
  *
  * @since 0.1.0
  * @category models
@@ -75,13 +75,13 @@ export interface NewDeployment {
 /**
  * The one error of every provider.
  *
- * - `tokenExpired`, `unauthorized`, `forbidden`, `suspended`: credentials and account; nothing gets better by itself
+ * - `tokenExpired`, `unauthorized`, `forbidden`, `suspended`: a problem with the credentials or the account; a retry does not help
  * - `workspaceNotFound`, `notFound`: the id is unknown or not visible
- * - `nameTaken`: a deployment of that name exists; adopt it
- * - `unknownRuntime`, `unknownRegion`, `quota`, `notDevelopment`, `invalid`: the request was refused
- * - `unusable`: the program that the provider works with is missing, too old, or another one
- * - `rateLimited`, `unreachable`, `timeout`, `server`, `notJson`: may get better; a write may have arrived all the same
- * - `undecodable`: the answer was not what the API promises
+ * - `nameTaken`: a deployment with that name exists
+ * - `unknownRuntime`, `unknownRegion`, `quota`, `notDevelopment`, `invalid`: the request was rejected
+ * - `unusable`: the program that the provider uses is missing, too old, or not what its name says
+ * - `rateLimited`, `unreachable`, `timeout`, `server`, `notJson`: a retry may help; a write may have been carried out nevertheless
+ * - `undecodable`: the response does not match the API's documentation
  *
  * @since 0.1.0
  * @category errors
@@ -110,9 +110,9 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
       "notJson",
       "undecodable"
     ),
-    /** What was attempted, in words: "create deployment". */
+    /** What was attempted: "create deployment". */
     operation: Schema.String,
-    /** What happened, in the provider's words where it gave any; never a secret. */
+    /** What happened, in the provider's words if it gave any; contains no secret. */
     detail: Schema.String,
     /** What to do next. */
     remedy: Schema.String,
@@ -124,7 +124,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
   override get message(): string {
     return `Could not ${this.operation}: ${this.detail}. ${this.remedy}`
   }
-  /** Worth another try for a *read*; a write is looked up first. */
+  /** A *read* may be retried. Before a write is retried, check whether it was carried out. */
   get retryable(): boolean {
     return ["rateLimited", "unreachable", "timeout", "server", "notJson"].includes(this.kind)
   }
@@ -135,7 +135,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
 }
 
 /**
- * Operates deployments by id. Reads are retried within reason; writes are sent once, so that whoever asked can look first.
+ * Operates deployments by id. Reads are retried a few times; writes are sent once, so that the caller can check first whether they arrived.
  *
  * @since 0.1.0
  * @category tags
@@ -143,32 +143,32 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
 export class DeploymentProvider extends Context.Tag("@airflow-resource/core/DeploymentProvider")<
   DeploymentProvider,
   {
-    /** Checks the credentials and finds the account, once; every later call is answered from memory. */
+    /** Checks the credentials and returns the account. Only the first call sends requests. */
     readonly ready: Effect.Effect<Account, ProviderError>
-    /** Every deployment of the workspace, of all pages. */
+    /** All deployments of the workspace. */
     readonly list: Effect.Effect<ReadonlyArray<Deployment>, ProviderError>
     /** Fails with `notFound`. */
     readonly get: (id: DeploymentId) => Effect.Effect<Deployment, ProviderError>
-    /** Answers as soon as the creation is accepted. Fails with `nameTaken`. */
+    /** Returns as soon as the creation is accepted. Fails with `nameTaken`. */
     readonly create: (deployment: NewDeployment) => Effect.Effect<Deployment, ProviderError>
-    /** Succeeds when it is gone already. */
+    /** Succeeds if it does not exist. */
     readonly delete: (id: DeploymentId) => Effect.Effect<void, ProviderError>
-    /** Asks for hibernation; accepted in every status. */
+    /** Requests hibernation and does not wait for it; accepted in every status. */
     readonly hibernate: (id: DeploymentId) => Effect.Effect<void, ProviderError>
-    /** Asks to be awake; accepted in every status. */
+    /** Requests that the deployment wakes and does not wait for it; accepted in every status. */
     readonly wake: (id: DeploymentId) => Effect.Effect<void, ProviderError>
-    /** Mints a token that may do everything in this deployment's Airflow, and nothing elsewhere. */
+    /** Mints a token with all rights in this deployment's Airflow, and none elsewhere. */
     readonly createToken: (
       id: DeploymentId,
       name: string
     ) => Effect.Effect<DeploymentToken & { readonly value: Redacted.Redacted }, ProviderError>
-    /** The deployment's own tokens; never those of a workspace or an organization. */
+    /** The deployment's own tokens, without those of the workspace and the organization. */
     readonly listTokens: (id: DeploymentId) => Effect.Effect<ReadonlyArray<DeploymentToken>, ProviderError>
-    /** Succeeds when it is gone already. */
+    /** Succeeds if it does not exist. */
     readonly deleteToken: (id: DeploymentId, tokenId: string) => Effect.Effect<void, ProviderError>
     /**
-     * Sets some of its environment variables, leaves the others as they are, and answers with all of them. A change restarts its Airflow;
-     * a deployment that hibernates has it when it wakes. Two callers at once may overwrite each other unless it is one process.
+     * Sets some of its environment variables, leaves the others unchanged, and returns all of them. A change restarts an awake Airflow;
+     * a hibernating deployment applies it when it wakes. Concurrent calls from several processes may overwrite each other.
      */
     readonly setVariables: (
       id: DeploymentId,
@@ -184,14 +184,14 @@ export class DeploymentProvider extends Context.Tag("@airflow-resource/core/Depl
  * @category models
  */
 export interface MemoryOptions {
-  /** How long a creation takes. Default: no time. */
+  /** How long a creation takes [0]. */
   readonly createTakes?: Duration.DurationInput
   readonly wakeTakes?: Duration.DurationInput
   readonly hibernateTakes?: Duration.DurationInput
 }
 
 /**
- * A cloud in memory, with Astro's states. Creating, waking and hibernating take no time unless they are given some, on the
+ * A cloud in memory, with Astro's states. By default creating, waking and hibernating take no time. If they do, it is measured on the
  * clock that the layer is built under.
  *
  * @example
@@ -209,14 +209,14 @@ export const layerMemory = (options: MemoryOptions = {}): Layer.Layer<Deployment
 
 // internal
 
-/** Once a secret, always a secret, as on Astro. */
+/** A variable that is a secret stays one, as on Astro. */
 const secret = (value: string | Redacted.Redacted) => Redacted.isRedacted(value) ? value : Redacted.make(value)
 
-/** What was asked for, and when; the status follows from it. */
+/** What was requested, and when; the status follows from it. */
 interface Fact extends NewDeployment {
   readonly id: DeploymentId
   readonly createdAt: number
-  /** The last request to sleep or to wake. */
+  /** The last request to hibernate or to wake. */
   readonly power: { readonly asleep: boolean; readonly since: number; readonly from: DeploymentStatus } | undefined
   readonly tokens: ReadonlyArray<DeploymentToken>
   readonly variables: Readonly<Record<string, string | Redacted.Redacted>>
@@ -278,7 +278,7 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
       create: (deployment) =>
         Effect.suspend(() => {
           if (Array.from(facts.values()).some(({ name }) => name === deployment.name)) {
-            return refuse("nameTaken", `create ${deployment.name}`, "a deployment of that name exists")
+            return refuse("nameTaken", `create ${deployment.name}`, "a deployment with that name exists")
           }
           const id = DeploymentId.make(`deployment-${++count}`)
           const fact: Fact = { ...deployment, id, createdAt: now(), power: undefined, tokens: [], variables: {} }
@@ -292,7 +292,7 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
         Effect.suspend(() => {
           const token = { id: `token-${++count}`, name, createdAt: now() }
           return Effect.as(
-            change(id, "make a token", (fact) => ({ ...fact, tokens: [...fact.tokens, token] })),
+            change(id, "mint a token", (fact) => ({ ...fact, tokens: [...fact.tokens, token] })),
             { ...token, value: Redacted.make(`secret-${token.id}`) }
           )
         }),

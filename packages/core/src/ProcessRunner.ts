@@ -1,5 +1,5 @@
 /**
- * The one place that starts programs. Whatever happens to the one who waits, nothing of what was started is left running.
+ * The only place that starts programs. Whatever happens to the caller, no process that was started is left running.
  *
  * @since 0.1.0
  */
@@ -21,42 +21,42 @@ import type * as ChildProcess from "node:child_process"
  * @category models
  */
 export interface Command {
-  /** A path, or a name that is looked up in `env.PATH`. */
+  /** A path, or a name that is searched for on `env.PATH`. */
   readonly command: string
-  /** Anyone on the machine can read them: nothing secret. */
+  /** Must contain no secret: every user of the machine can read them. */
   readonly args: ReadonlyArray<string>
-  /** All that the program sees of an environment; nothing is inherited. */
+  /** The whole environment of the program; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
-  /** What it reads. Default: nothing, so that a question ends at once. */
+  /** Its standard input [empty, so that a program that prompts ends at once]. */
   readonly stdin?: string | undefined
   readonly timeout: Duration.DurationInput
-  /** How long it may take to end after SIGTERM, before SIGKILL. Default: two seconds. */
+  /** How long it may run on after SIGTERM, before SIGKILL [2 seconds]. */
   readonly grace?: Duration.DurationInput | undefined
-  /** How many bytes of each stream are kept. Default: one MiB. */
+  /** How many bytes of each output stream are kept [1 MiB]. */
   readonly maxOutput?: number | undefined
-  /** What helps where the program is not there. */
+  /** What to do if the program does not exist. */
   readonly remedy?: string | undefined
 }
 
 /**
- * How a program ended, and what it said. Its output may hold secrets.
+ * How a program ended, and its output, which may contain secrets.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Ended {
-  /** `null`: a signal ended it. */
+  /** `null` if a signal ended it. */
   readonly exitCode: number | null
   readonly signal: string | null
   readonly stdout: string
   readonly stderr: string
-  /** There was more output than is kept; what is kept is its start. */
+  /** The output was longer than is kept; its beginning was kept. */
   readonly isCut: boolean
 }
 
 /**
- * A program did not run to its end. Neither arguments nor environment nor output are in it.
+ * A program did not run to its end. Contains neither its arguments nor its environment nor its output.
  *
  * @since 0.1.0
  * @category errors
@@ -87,15 +87,15 @@ export class ProcessRunner extends Context.Tag("@airflow-resource/core/ProcessRu
   ProcessRunner,
   {
     /**
-     * Runs a program to its end, whatever its exit code. A timeout and an interruption end its whole process group, first by SIGTERM,
-     * then by SIGKILL; what it leaves behind in its group ends with it.
+     * Runs a program to its end, whatever its exit code. A timeout or an interruption ends its whole process group, first with SIGTERM,
+     * then with SIGKILL. Processes that the program leaves behind in its group are killed when it ends.
      */
     readonly run: (command: Command) => Effect.Effect<Ended, ProcessError>
   }
 >() {}
 
 /**
- * Programs of this machine, on Node. What still runs when this process exits is killed.
+ * Runs programs on this machine. Those that are still running when this process exits are killed.
  *
  * @since 0.1.0
  * @category layers
@@ -104,7 +104,7 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
   ProcessRunner,
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
-    // nobody needs Node who starts no programs
+    // loaded here, so that importing this module does not need Node
     const [{ spawn }, { existsSync }] = yield* Effect.promise(() =>
       Promise.all([import("node:child_process"), import("node:fs")])
     )
@@ -136,13 +136,13 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
             const limit = spec.maxOutput ?? 1024 * 1024
             const [stdout, stderr] = [keeping(child.stdout, limit), keeping(child.stderr, limit)]
             child.once("exit", (exitCode, name) => {
-              // first: once the group is empty, its number may be given to another
+              // first, because the number of an empty group may be reused
               signal(group, "SIGKILL")
               groups.delete(group)
               Deferred.unsafeDone(exited, Effect.succeed({ exitCode, signal: name }))
             })
             child.once("close", () => Deferred.unsafeDone(closed, Effect.void))
-            // a program need not read what it is told
+            // the program may end without reading its input
             child.stdin?.on("error", () => {})
             child.stdin?.end(spec.stdin)
             resume(Effect.succeed({ child, group, exited, closed, stdout, stderr }))
@@ -155,7 +155,7 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
     const finish = ({ closed, exited, stderr, stdout }: Running) =>
       Effect.gen(function*() {
         const how = yield* Deferred.await(exited)
-        // one that left the group may hold the pipes for ever
+        // a process that left the group may keep the pipes open for ever
         yield* Effect.timeoutOption(Deferred.await(closed), "1 seconds")
         return { ...how, stdout: stdout.text(), stderr: stderr.text(), isCut: stdout.isCut() || stderr.isCut() }
       })
@@ -182,7 +182,7 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
             TimeLimit.fail(finish(running), {
               limit: spec.timeout,
               onTimeout: () =>
-                failure(spec, "timedOut", `it did not end within ${Duration.format(Duration.decode(spec.timeout))}`)
+                failure(spec, "timedOut", `it was still running after ${Duration.format(Duration.decode(spec.timeout))}`)
             }),
           stop(spec)
         ))
@@ -191,7 +191,7 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
 )
 
 /**
- * No program is started: `answer` says how each of them ends, and dies where nobody foresaw it.
+ * Starts no program: `run` returns how each of them ends, and should die for a program that was not stubbed.
  *
  * @example
  * ```ts
@@ -209,8 +209,8 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
  * @category layers
  */
 export const layerTest = (
-  answer: (command: Command) => Effect.Effect<Ended, ProcessError>
-): Layer.Layer<ProcessRunner> => Layer.succeed(ProcessRunner, { run: answer })
+  run: (command: Command) => Effect.Effect<Ended, ProcessError>
+): Layer.Layer<ProcessRunner> => Layer.succeed(ProcessRunner, { run })
 
 // internal
 
@@ -228,7 +228,7 @@ interface Kept {
   readonly isCut: () => boolean
 }
 
-/** Reads everything, so that the program never waits for us, and keeps the start. */
+/** Reads all output, so that the program is never blocked, and keeps its beginning. */
 const keeping = (stream: NodeJS.ReadableStream | null, limit: number): Kept => {
   const chunks: Array<Uint8Array> = []
   let kept = 0
@@ -243,12 +243,12 @@ const keeping = (stream: NodeJS.ReadableStream | null, limit: number): Kept => {
   return { text: () => Buffer.concat(chunks).toString("utf8"), isCut: () => isCut }
 }
 
-/** To everyone in the group; it may be gone already. */
+/** Signals every process of the group, if there is still one. */
 const signal = (group: number, name: "SIGTERM" | "SIGKILL") => {
   try {
     globalThis.process.kill(-group, name)
   } catch {
-    // nobody is left
+    // the group has ended
   }
 }
 
@@ -256,25 +256,25 @@ const failure = (
   spec: Command,
   kind: ProcessError["kind"],
   detail: string,
-  remedy = "Try it by hand, or again later."
+  remedy = "Run it by hand to see why, or try again later."
 ) => new ProcessError({ kind, command: nameOf(spec.command), detail, remedy })
 
 const nameOf = (command: string) => command.split("/").at(-1) ?? command
 
-/** Only the code of Node's error: its text has the arguments. */
+/** Uses only the code of Node's error, because its text contains the arguments. */
 const notStarted = (spec: Command, code: string | undefined, hasFolder: boolean): ProcessError => {
   if (!hasFolder) {
-    return failure(spec, "cannotStart", `the folder ${spec.cwd} is not there`, "Make the folder, or choose another.")
+    return failure(spec, "cannotStart", `the folder ${spec.cwd} does not exist`, "Create it, or choose another.")
   }
   if (code === "ENOENT") {
     return failure(
       spec,
       "notFound",
-      "there is no such program",
+      "the program does not exist",
       spec.remedy ?? "Install it, or put its folder on the PATH."
     )
   }
   return code === "EACCES"
-    ? failure(spec, "cannotStart", "it may not be executed", "Check the file's rights.")
+    ? failure(spec, "cannotStart", "it is not executable", "Check the permissions of the file.")
     : failure(spec, "cannotStart", `the system refused to start it (${code ?? "unknown"})`)
 }

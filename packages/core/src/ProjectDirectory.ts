@@ -1,5 +1,5 @@
 /**
- * The local Astro project that a lease gets: a folder of its own, removed on release.
+ * The local Astro project of a lease: a new folder, deleted on release.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,8 @@ export class ProjectError extends Schema.TaggedError<ProjectError>("@airflow-res
   { detail: Schema.String }
 ) {
   override get message(): string {
-    return `Could not make the project folder: ${this.detail}. Is the system's folder for temporary files writable and not full?`
+    return `Could not create the project folder: ${this.detail}. ` +
+      `Check that the system's folder for temporary files is writable and not full.`
   }
   readonly retryable = false
 }
@@ -39,7 +40,7 @@ export class ProjectError extends Schema.TaggedError<ProjectError>("@airflow-res
 export class ProjectDirectory extends Context.Tag("@airflow-resource/core/ProjectDirectory")<
   ProjectDirectory,
   {
-    /** Makes the project; closing the scope removes it. */
+    /** Creates the project; it is deleted when the scope closes. */
     readonly make: (options: {
       readonly name: string
       readonly runtimeVersion: string
@@ -48,7 +49,7 @@ export class ProjectDirectory extends Context.Tag("@airflow-resource/core/Projec
 >() {}
 
 /**
- * Makes no folder: for programs that touch no file.
+ * Creates no folder: for programs that touch no file.
  *
  * @since 0.1.0
  * @category layers
