@@ -1,5 +1,6 @@
 /**
- * A client bound to one Airflow: one interface for Airflow 2 and 3, for what a test does all day.
+ * The models of Airflow, and the interface of a client for one Airflow. The interface is the same for Airflow 2 and 3.
+ * Default values of options are in brackets.
  *
  * @since 0.1.0
  */
@@ -23,13 +24,13 @@ import type {
 import type { LogLine, TaskLog } from "./TaskLog.js"
 
 /**
- * How to say who asks.
+ * How the client authenticates.
  *
- * - `Bearer`: a token of Astro, or any other that Airflow takes as it is
- * - `Basic`: name and password with every request; Airflow 2 only
- * - `Password`: Airflow 3 gives a token for name and password, which is renewed before it expires and when it is refused. An
- *   Airflow that gives none is Airflow 2, and gets them as `Basic`
- * - `Custom`: headers that are asked for before every request
+ * - `Bearer`: a token that Airflow accepts as it is, such as an Astro API token or a JWT
+ * - `Basic`: sends username and password with every request; Airflow 2 only
+ * - `Password`: exchanges username and password for a token, which is renewed before it expires and when Airflow
+ *   rejects it. An Airflow 2 issues no tokens and gets both as `Basic`
+ * - `Custom`: runs an effect before every request that returns the headers to send
  *
  * @since 0.1.0
  * @category models
@@ -44,7 +45,8 @@ export type Credentials =
   }
 
 /**
- * Where an Airflow is. `baseUrl` has a scheme and no `/api/vN`; it may have a path.
+ * The address of an Airflow and the credentials for it. `baseUrl` includes the scheme and may include a path, but not
+ * `/api/vN`.
  *
  * @since 0.1.0
  * @category models
@@ -55,11 +57,13 @@ export interface Endpoint {
 }
 
 /**
+ * The version of an Airflow.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface AirflowVersion {
-  /** As the server says it: "3.1.8". */
+  /** As the server reports it: "3.1.8". */
   readonly full: string
   readonly major: 2 | 3
   readonly minor: number
@@ -67,6 +71,8 @@ export interface AirflowVersion {
 }
 
 /**
+ * A DAG as Airflow has parsed it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -74,27 +80,30 @@ export interface Dag {
   readonly dagId: string
   readonly displayName: string
   readonly isPaused: boolean
-  /** `false` once its file is gone, has stopped to define it or, on Airflow 3, cannot be imported. */
+  /** `false` if its file was deleted, no longer defines it or, on Airflow 3, cannot be imported. */
   readonly isActive: boolean
   readonly hasImportErrors: boolean
   readonly fileLocation: string
-  /** For `requestReparse`, and the source on Airflow 2. */
+  /** Identifies the file in requests for a reparse and, on Airflow 2, for the source. */
   readonly fileToken: string
   readonly bundleName: Option.Option<string>
   readonly lastParsedAt: Option.Option<DateTime.Utc>
   readonly tags: ReadonlyArray<string>
-  /** When it runs, in Airflow's words. */
+  /** Airflow's description of when the DAG runs. */
   readonly timetable: string
 }
 
 /**
+ * The state of a DAG run.
+ *
  * @since 0.1.0
  * @category models
  */
 export type RunState = "queued" | "running" | "success" | "failed"
 
 /**
- * `logicalDate` may be absent on Airflow 3; `runType` is an open string: Airflow adds types.
+ * A DAG run. On Airflow 3 it may have no `logicalDate`. `runType` is any string, because new versions of Airflow add
+ * types.
  *
  * @since 0.1.0
  * @category models
@@ -112,8 +121,8 @@ export interface DagRun {
 }
 
 /**
- * `state` is an open string, `none` before it is scheduled. `mapIndex` is -1 for a task that is not mapped; `tryNumber` is 0
- * for one that never ran.
+ * An instance of a task in a DAG run. `state` is any string, because new versions of Airflow add states; it is `none`
+ * before the task is scheduled. `mapIndex` is -1 if the task is not mapped. `tryNumber` is 0 if the task has never run.
  *
  * @since 0.1.0
  * @category models
@@ -133,6 +142,8 @@ export interface TaskInstance {
 }
 
 /**
+ * The health of one component of Airflow.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -142,7 +153,8 @@ export interface ComponentHealth {
 }
 
 /**
- * What is absent never ran. Airflow 2 has a DAG processor only where that is run by itself; Airflow 3 always has one.
+ * The health of an Airflow. A component that has never run is absent. Airflow 3 always has a DAG processor; Airflow 2
+ * has one only if it runs as a process of its own.
  *
  * @since 0.1.0
  * @category models
@@ -155,7 +167,7 @@ export interface Health {
 }
 
 /**
- * `filename` is absolute up to Airflow 3.0, and relative to its bundle from 3.1 on.
+ * Why a file cannot be imported. `filename` is absolute up to Airflow 3.0, and relative to its bundle since 3.1.
  *
  * @since 0.1.0
  * @category models
@@ -168,8 +180,8 @@ export interface ImportError {
 }
 
 /**
- * Text: encode JSON yourself, and expect it back with other spaces from Airflow 3, which also shows the values of keys that sound
- * secret as `***`.
+ * A variable. `value` is text: encode and decode JSON yourself. Airflow 3 may return JSON with different whitespace,
+ * and returns `***` as the value if the key sounds like a secret.
  *
  * @since 0.1.0
  * @category models
@@ -181,6 +193,8 @@ export interface Variable {
 }
 
 /**
+ * A connection, as Airflow returns it: without its password.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -192,11 +206,13 @@ export interface Connection {
   readonly login?: string | undefined
   readonly port?: number | undefined
   readonly schema?: string | undefined
-  /** What sounds secret in it is read as `***`. */
+  /** Airflow returns `***` for values whose names sound like secrets. */
   readonly extra?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
+ * A pool of slots, which limits how many of its tasks run at once.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -204,12 +220,12 @@ export interface Pool {
   readonly name: string
   readonly slots: number
   readonly description?: string | undefined
-  /** Whether deferred tasks take slots [false]. */
+  /** Whether deferred tasks occupy slots [false]. */
   readonly includeDeferred?: boolean | undefined
 }
 
 /**
- * A pool as it is, with what is in it.
+ * A pool and how full it is.
  *
  * @since 0.1.0
  * @category models
@@ -220,25 +236,27 @@ export interface PoolInUse extends Pool {
 }
 
 /**
- * Named things of one kind.
+ * The variables, connections or pools of an Airflow.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Collection<A, New = A> {
-  /** All of them, of all pages. Airflow does not list what comes from its environment or a secrets backend. */
+  /** All of them, from all pages. Airflow does not list those from environment variables or a secrets backend. */
   readonly list: Effect.Effect<ReadonlyArray<A>, AirflowApiError>
-  /** Fails with `notFound`. */
+  /** Gets one by its name. Fails with `notFound` if it does not exist. */
   readonly get: (name: string) => Effect.Effect<A, AirflowApiError>
-  /** Creates it, or makes the one that is there like it. */
+  /** Creates an item, or replaces the one that has its name. */
   readonly put: (item: New) => Effect.Effect<void, AirflowApiError>
-  /** Succeeds when it is gone already. */
+  /** Deletes one. Succeeds if it does not exist. */
   readonly delete: (name: string) => Effect.Effect<void, AirflowApiError>
-  /** The same for many, in as few calls as the server allows. */
+  /** Deletes several, in as few requests as the server allows. */
   readonly deleteAll: (names: ReadonlyArray<string>) => Effect.Effect<void, AirflowApiError>
 }
 
 /**
+ * A user of an Airflow that manages its users itself.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -249,52 +267,63 @@ export interface User {
 }
 
 /**
+ * A user to be created.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface NewUser {
   readonly username: string
   readonly password: Redacted.Redacted
-  /** [Admin] */
+  /** [`["Admin"]`] */
   readonly roles?: ReadonlyArray<string> | undefined
 }
 
 /**
+ * Options of a wait for an Airflow to be ready.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface ReadyOptions {
   /** [5 minutes] */
   readonly timeout?: Duration.DurationInput | undefined
-  /** When waking or creating was asked for: a heartbeat from before it proves nothing. */
+  /** When the Airflow was started. An older heartbeat of the scheduler does not count [any heartbeat counts]. */
   readonly since?: DateTime.Utc | undefined
-  /** How often in a row it must look ready [2]. */
+  /** How many polls in a row must find Airflow ready [2]. */
   readonly stablePolls?: number | undefined
-  /** Whether there are deferrable tasks, which wait for ever without a triggerer [false]. */
+  /** Whether to wait for a triggerer. Deferrable tasks never finish without one [false]. */
   readonly needsTriggerer?: boolean | undefined
-  /** Up to Airflow 2.11.0 a DAG processor that was run by itself once is called unhealthy for ever after [false]. */
+  /**
+   * Whether to accept an unhealthy DAG processor. Up to 2.11.0, Airflow keeps reporting one that once ran as a process
+   * of its own [false].
+   */
   readonly ignoreDagProcessor?: boolean | undefined
 }
 
 /**
+ * Options of a trigger.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface TriggerOptions {
-  /** Default: a new one. Must never have been used in this Airflow: log files outlive their runs. */
+  /** An id that this Airflow has never seen, because log files outlive their runs [a new, unique id]. */
   readonly runId?: string | undefined
   readonly conf?: Readonly<Record<string, unknown>> | undefined
   /**
-   * Default: none on Airflow 3, where templates with `ds` or `logical_date` then fail, and the server's time on Airflow 2. No two
-   * runs of a DAG may have the same.
+   * No two runs of a DAG may have the same logical date [Airflow 2: the server's time; Airflow 3: none, so that
+   * templates with `ds` or `logical_date` fail].
    */
   readonly logicalDate?: DateTime.Utc | "now" | undefined
   readonly note?: string | undefined
-  /** A paused DAG takes triggers and runs nothing, so it is unpaused first [true]. */
+  /** Whether to unpause the DAG first. A paused DAG accepts triggers but runs nothing [true]. */
   readonly unpause?: boolean | undefined
 }
 
 /**
+ * Options of a wait for the end of a DAG run.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -302,45 +331,52 @@ export interface AwaitRunOptions {
   /** [5 minutes] */
   readonly timeout?: Duration.DurationInput | undefined
   /**
-   * `stream` holds one request open where the server offers that (3.1 and later), and polls as soon as that ends early [poll].
+   * `stream` keeps one request open if the server supports it (3.1 and later), and falls back to polling if that
+   * request ends early [`poll`].
    */
   readonly via?: "poll" | "stream" | undefined
-  /** Called with the first state that is seen, and with every other one. */
+  /** Called with the current state, and again whenever it changes. */
   readonly onState?: ((state: RunState) => Effect.Effect<void>) | undefined
 }
 
 /**
+ * Options of a wait for a DAG to be live.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface AwaitDagOptions {
   /**
-   * A tag that only the wanted version has. Tags are the proof that every Airflow can give: a new source or a new time of parsing
-   * may be seen before the DAG itself is.
+   * A tag that only the expected version of the DAG has. In every version of Airflow the tags change together with the
+   * DAG; its source and its time of parsing may change earlier.
    */
   readonly tag?: string | undefined
-  /** The end of the file's path, to know its import error while the DAG is unknown [the DAG's file, or `<dagId>.py`]. */
+  /** The end of the path of the DAG's file, to find its import error before Airflow knows the DAG [`<dagId>.py`]. */
   readonly file?: string | undefined
-  /** When the file was delivered: an import error from before is of an older version. */
+  /** When the file was delivered. Older import errors belong to an earlier version and are ignored. */
   readonly since?: DateTime.Utc | undefined
   /** [5 minutes] */
   readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**
+ * Which log of a task to read.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface TaskLogOptions {
   /** [-1: the task is not mapped] */
   readonly mapIndex?: number | undefined
-  /** ["last"] */
+  /** [`last`] */
   readonly tryNumber?: number | "last" | "all" | undefined
-  /** How long to wait for a log that is not there yet: some are copied after the task has ended [15 seconds]. */
+  /** How long to wait for a log to appear: some Airflows copy it after the task has ended [15 seconds]. */
   readonly awaitContent?: Duration.DurationInput | undefined
 }
 
 /**
+ * Which log of a task to follow, and for how long.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -352,18 +388,20 @@ export interface TailOptions {
 }
 
 /**
+ * Which XCom of a task to read.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface XComOptions {
-  /** ["return_value"] */
+  /** [`return_value`] */
   readonly key?: string | undefined
   /** [-1: the task is not mapped] */
   readonly mapIndex?: number | undefined
 }
 
 /**
- * A run that ended well, and its tasks.
+ * A successful DAG run and its task instances.
  *
  * @since 0.1.0
  * @category models
@@ -373,106 +411,127 @@ export interface CompletedRun extends DagRun {
 }
 
 /**
- * A client bound to one Airflow. Whether it speaks `/api/v1` or `/api/v2` was decided by what the server answered when it was
- * connected to. The last six methods are those of the pytest fixture's `Airflow_Local`.
+ * A client for one Airflow. It uses `/api/v1` or `/api/v2`, depending on the version that the server reported when the
+ * client connected. The last six methods have the names that the pytest fixture's `Airflow_Local` gives them.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Airflow {
   readonly baseUrl: string
-  /** Ends in `/api/v1` or `/api/v2`, as the server is. */
+  /** The base URL with `/api/v1` (Airflow 2) or `/api/v2` (Airflow 3). */
   readonly apiUrl: string
   readonly version: AirflowVersion
   readonly health: Effect.Effect<Health, AirflowApiError>
-  /** One call with our credentials that reads and changes nothing. */
+  /** Checks the credentials with one request that changes nothing. */
   readonly authenticated: Effect.Effect<void, AirflowApiError>
 
-  /** Every DAG, inactive ones too, of all pages. */
+  /** All DAGs from all pages, including inactive ones. */
   readonly dags: Effect.Effect<ReadonlyArray<Dag>, AirflowApiError>
-  /** Fails with `notFound`. */
+  /** Gets a DAG. Fails with `notFound` if it does not exist. */
   readonly dag: (dagId: string) => Effect.Effect<Dag, AirflowApiError>
   /**
-   * Waits until a DAG can be triggered and, with a `tag`, is the wanted version. Fails as soon as its file is known not to import.
+   * Waits until a DAG can be triggered and, with a `tag`, is the expected version. Fails as soon as Airflow reports
+   * that its file cannot be imported.
    */
   readonly awaitDag: (
     dagId: string,
     options?: AwaitDagOptions
   ) => Effect.Effect<Dag, AirflowApiError | DagImportFailed | DagNotLive>
-  /** Answers `false` where the server cannot do that, which is before 2.10. */
+  /** Asks Airflow to parse the DAG's file again. Returns `false` before Airflow 2.10, which cannot do that. */
   readonly requestReparse: (dagId: string) => Effect.Effect<boolean, AirflowApiError>
+  /** The source of the DAG's file. */
   readonly dagSource: (dagId: string) => Effect.Effect<string, AirflowApiError>
+  /** The files that cannot be imported. */
   readonly importErrors: Effect.Effect<ReadonlyArray<ImportError>, AirflowApiError>
+  /** Pauses or unpauses a DAG. */
   readonly setPaused: (dagId: string, isPaused: boolean) => Effect.Effect<void, AirflowApiError>
-  /** Pauses every DAG, in one call for a hundred. */
+  /** Pauses all DAGs, a hundred with each request. */
   readonly pauseAll: Effect.Effect<void, AirflowApiError>
-  /** How many events of datasets or assets wait for others before they start a DAG. */
+  /** The number of dataset or asset events that are queued until the DAG has all the events it needs to start. */
   readonly queuedEvents: (dagId: string) => Effect.Effect<number, AirflowApiError>
+  /** Deletes the queued events of a DAG. Succeeds if there are none. */
   readonly deleteQueuedEvents: (dagId: string) => Effect.Effect<void, AirflowApiError>
   /**
-   * Removes a DAG with its runs. Succeeds when it is gone already; `conflict` while a task runs. Only for DAGs whose file is gone:
-   * others come back, and on Airflow 3.1 to 3.3 the deletion can kill the DAG processor.
+   * Deletes a DAG and its runs. Succeeds if it does not exist; fails with `conflict` while one of its tasks is running.
+   * Only for DAGs whose file has been deleted: others reappear, and in Airflow 3.1 to 3.3 the deletion can kill the DAG
+   * processor.
    */
   readonly deleteDag: (dagId: string) => Effect.Effect<void, AirflowApiError>
 
-  /** Starts a run under an own id that is unique for ever, so that a call that is repeated, or not answered, gives one run. */
+  /**
+   * Starts a run under an id that is never reused, so that a request that is retried, or whose response is lost, starts
+   * exactly one run. Fails with `DagImportFailed` if the DAG's file cannot be imported.
+   */
   readonly trigger: (
     dagId: string,
     options?: TriggerOptions
   ) => Effect.Effect<DagRun, AirflowApiError | DagImportFailed>
-  /** Runs of one DAG, which fails with `notFound` where there is none, or of all. */
+  /** The runs of one DAG, or of all DAGs. Fails with `notFound` if the DAG does not exist. */
   readonly runs: (dagId?: string) => Effect.Effect<ReadonlyArray<DagRun>, AirflowApiError>
+  /** Gets a run. Fails with `notFound` if it does not exist. */
   readonly run: (dagId: string, runId: string) => Effect.Effect<DagRun, AirflowApiError>
-  /** Waits until the run is `success` or `failed`; a failed run is a value. */
+  /** Waits until a run has ended and returns it, whether it is `success` or `failed`. */
   readonly awaitRun: (
     dagId: string,
     runId: string,
     options?: AwaitRunOptions
   ) => Effect.Effect<DagRun, AirflowApiError | RunStuck | RunVanished>
-  /** Triggers, waits, and fails with the tails of the failed tasks' logs where the run failed. */
+  /**
+   * Triggers a DAG and waits for the run to succeed. If it fails, the error includes the last lines of the failed
+   * tasks' logs.
+   */
   readonly runDag: (
     dagId: string,
     options?: TriggerOptions & AwaitRunOptions
   ) => Effect.Effect<CompletedRun, AirflowApiError | DagImportFailed | RunFailed | RunStuck | RunVanished>
+  /** Sets the state of a run. `success` and `failed` also end its running tasks. */
   readonly setRunState: (
     dagId: string,
     runId: string,
     state: Exclude<RunState, "running">
   ) => Effect.Effect<void, AirflowApiError>
-  /** Runs the tasks of an ended run again. */
+  /** Makes Airflow run all tasks of an ended run again. */
   readonly clearRun: (dagId: string, runId: string) => Effect.Effect<void, AirflowApiError>
-  /** Ends it first where it must have ended. Succeeds when it is gone already. */
+  /**
+   * Deletes a run. A run that has to end before it can be deleted is set to `failed` first. Succeeds if it does not
+   * exist.
+   */
   readonly deleteRun: (dagId: string, runId: string) => Effect.Effect<void, AirflowApiError>
 
-  /** Every task of a run, each instance of a mapped one by itself. */
+  /** The task instances of a run: one for each task, or one for each index of a mapped task. */
   readonly taskInstances: (dagId: string, runId: string) => Effect.Effect<ReadonlyArray<TaskInstance>, AirflowApiError>
-  /** Compares tasks, all instances of mapped ones, with the states that each should have. */
+  /**
+   * Fails unless each task has the expected state, or one of the expected states. All instances of a mapped task must
+   * match.
+   */
   readonly assertTasks: (
     dagId: string,
     runId: string,
     expected: Readonly<Record<string, string | ReadonlyArray<string>>>
   ) => Effect.Effect<void, AirflowApiError | TaskStateMismatch>
+  /** Reads the log of a task, and waits for it if there is none yet. */
   readonly taskLog: (
     dagId: string,
     runId: string,
     taskId: string,
     options?: TaskLogOptions
   ) => Effect.Effect<TaskLog, AirflowApiError | LogUnavailable>
-  /** The lines of a task's log as they come, each once, of this try and the next ones, until the task has ended. */
+  /** Follows the log of a task through all its tries until it has ended. Each line is emitted once. */
   readonly tailTaskLog: (
     dagId: string,
     runId: string,
     taskId: string,
     options?: TailOptions
   ) => Stream.Stream<LogLine, AirflowApiError | LogUnavailable>
-  /** What a task pushed, as JSON. Fails with `notFound`. */
+  /** Gets the value that a task pushed as an XCom, decoded from JSON. Fails with `notFound` if there is none. */
   readonly xcom: (
     dagId: string,
     runId: string,
     taskId: string,
     options?: XComOptions
   ) => Effect.Effect<unknown, AirflowApiError>
-  /** The keys of all that a task pushed. */
+  /** The keys of all XComs that a task pushed. */
   readonly xcomKeys: (
     dagId: string,
     runId: string,
@@ -481,44 +540,52 @@ export interface Airflow {
 
   readonly variables: Collection<Variable>
   readonly connections: Collection<Connection, Connection & { readonly password?: Redacted.Redacted | undefined }>
-  /** `default_pool` is never removed: without it no task runs. */
+  /** `default_pool` is never deleted, because without it no task runs. */
   readonly pools: Collection<PoolInUse, Pool>
   readonly users: {
-    /** `unsupported` where Airflow does not manage users itself. */
+    /** Returns `unsupported` if this Airflow does not manage its users itself. */
     readonly create: (user: NewUser) => Effect.Effect<"created" | "exists" | "unsupported", AirflowApiError>
-    /** Fails with `notFound`, or `unsupported`. */
+    /** Gets a user. Fails with `notFound` if it does not exist, or with `unsupported`. */
     readonly get: (username: string) => Effect.Effect<User, AirflowApiError>
-    /** Succeeds when it is gone already. Fails with `unsupported`. */
+    /**
+     * Deletes a user. Succeeds if it does not exist. Fails with `unsupported` if this Airflow does not manage its
+     * users.
+     */
     readonly delete: (username: string) => Effect.Effect<void, AirflowApiError>
   }
 
-  /** Any other call: `path` comes after `/api/vN`, its segments encoded. Answers JSON, or text where it is none. */
+  /**
+   * Sends any other request. `path` follows `/api/vN`, with its segments encoded. Returns the response as JSON, or as
+   * text if it is not JSON.
+   */
   readonly request: (
     method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE",
     path: string,
     body?: unknown
   ) => Effect.Effect<unknown, AirflowApiError>
 
-  /** A lease is ready when you get it. */
+  /** Waits until Airflow is ready: see `AirflowReadiness.awaitReady`. */
   readonly waitForAirflowToBeReady: (options?: ReadyOptions) => Effect.Effect<void, AirflowNotReady>
+  /** Whether the DAG exists and is active. */
   readonly verifyAirflowDagExists: (dagId: string) => Effect.Effect<boolean, AirflowApiError>
-  /** Answers the id of the new run. */
+  /** Unpauses and triggers a DAG, and returns the id of the new run. */
   readonly unpauseAndTriggerAirflowDag: (
     dagId: string,
     options?: Omit<TriggerOptions, "unpause">
   ) => Effect.Effect<string, AirflowApiError | DagImportFailed>
-  /** Waits for this run to succeed. Unlike the original, a failed run is a failure. */
+  /** Waits for a run to succeed. Unlike the fixture's method, it fails if the run fails. */
   readonly verifyDagIdRan: (
     dagId: string,
     runId: string,
     options?: AwaitRunOptions
   ) => Effect.Effect<CompletedRun, AirflowApiError | RunFailed | RunStuck | RunVanished>
-  /** The log of a task's last try as text. */
+  /** The log of a task's last try, as text. */
   readonly getTaskInstanceLogs: (
     dagId: string,
     runId: string,
     taskId: string
   ) => Effect.Effect<string, AirflowApiError | LogUnavailable>
+  /** The task instances of a run: the same as `taskInstances`. */
   readonly checkDagTaskInstances: (
     dagId: string,
     runId: string

@@ -1,11 +1,12 @@
 /**
- * Makes clients for Airflows: over HTTP, and in memory.
+ * Clients for Airflow, over HTTP or in memory.
  *
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { LazyArg } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type { Airflow, Endpoint } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
@@ -13,9 +14,15 @@ import * as client from "./internal/client.js"
 import * as http from "./internal/http.js"
 import * as memory from "./internal/memory.js"
 import type * as memoryRuns from "./internal/memoryRuns.js"
+import type { Primitives } from "./internal/primitives.js"
+import type { Pin } from "./internal/tracing.js"
+import { callSite } from "./internal/tracing.js"
+import { withoutCredentials } from "./internal/url.js"
 import * as PinnedClock from "./PinnedClock.js"
 
 /**
+ * Connects to Airflows.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -23,16 +30,17 @@ export class AirflowApi extends Context.Tag("@airflow-resource/airflow/AirflowAp
   AirflowApi,
   {
     /**
-     * Asks an Airflow which one it is, and binds a client to it. Fails while there is none that answers: see
-     * {@link AirflowReadiness.awaitConnected}. Connect again after an upgrade.
+     * Reads the version of an Airflow and returns a client for it. Fails if Airflow does not respond: to wait for it,
+     * use {@link AirflowReadiness.awaitConnected}. Connect again after an upgrade of Airflow.
      */
     readonly connect: (endpoint: Endpoint) => Effect.Effect<Airflow, AirflowApiError>
   }
 >() {}
 
 /**
- * Clients of Airflow 2 (`/api/v1`) and 3 (`/api/v2`). Reads, deletions and settings are repeated while that may help; a trigger that
- * was not answered is looked up under its own run id, and repeated under it if it never arrived: one run in any case.
+ * Clients over HTTP for Airflow 2 (`/api/v1`) and Airflow 3 (`/api/v2`). Requests that may be repeated safely are
+ * retried. If the response to a trigger is lost, the client checks whether the run exists and retries if not, so that
+ * there is exactly one run.
  *
  * @example
  * ```ts
@@ -61,7 +69,7 @@ export const layer: Layer.Layer<AirflowApi, never, HttpClient.HttpClient> = Laye
     return AirflowApi.of({
       connect: (endpoint) => {
         const baseUrl = endpoint.baseUrl.replace(/\/+$/, "")
-        return pin(Effect.map(http.connect(httpClient, { ...endpoint, baseUrl }), (found) => client.make(found, pin)))
+        return connect(baseUrl, http.connect(httpClient, { ...endpoint, baseUrl }), pin, callSite())
       }
     })
   })
@@ -82,16 +90,17 @@ export type MemoryDag = memoryRuns.MemoryDag
  * @category models
  */
 export interface MemoryOptions {
-  /** Default: `hello_world_dag` with a task `hello` that logs "Hello World from Airflow". */
+  /** [`hello_world_dag`, with a task `hello` that logs "Hello World from Airflow"] */
   readonly dags?: ReadonlyArray<MemoryDag> | undefined
-  /** The Airflow that it is like ["2.11.0"]. */
+  /** The version that the Airflow reports and imitates [2.11.0]. */
   readonly version?: string | undefined
-  /** Whether the Airflow at a base URL accepts requests [always]. */
+  /** Whether the Airflow at a base URL responds. If not, requests fail with `unreachable` [always]. */
   readonly isAwake?: ((baseUrl: string) => Effect.Effect<boolean>) | undefined
 }
 
 /**
- * One Airflow in memory for each base URL, which keeps its state as long as the layer. Tasks take no time unless they are given some, on the clock that the layer is built under.
+ * Clients for Airflows in memory: one for each base URL. An Airflow keeps its state for the lifetime of the layer.
+ * Tasks take no time unless they have a duration, which passes on the clock that the layer is built under.
  *
  * @example
  * ```ts
@@ -110,12 +119,30 @@ export const layerMemory = (options: MemoryOptions = {}): Layer.Layer<AirflowApi
     AirflowApi,
     Effect.gen(function*() {
       const pin = yield* PinnedClock.pin
-      const cloud = yield* memory.make(options)
+      const airflowAt = yield* memory.make(options)
       return AirflowApi.of({
         connect: ({ baseUrl }) => {
-          const airflow = cloud(baseUrl)
-          return pin(Effect.as(airflow.authenticated, client.make(airflow, pin)))
+          const primitives = airflowAt(baseUrl)
+          return connect(baseUrl, Effect.as(primitives.authenticated, primitives), pin, callSite())
         }
       })
     })
+  )
+
+// internal
+
+const connect = (
+  baseUrl: string,
+  primitives: Effect.Effect<Primitives, AirflowApiError>,
+  pin: Pin,
+  captureStackTrace: LazyArg<string | undefined>
+): Effect.Effect<Airflow, AirflowApiError> =>
+  primitives.pipe(
+    Effect.tap(({ version }) => Effect.annotateCurrentSpan("airflow.version", version.full)),
+    Effect.map((primitives) => client.make(primitives, pin)),
+    Effect.withSpan("AirflowApi.connect", {
+      attributes: { "airflow.url": withoutCredentials(baseUrl) },
+      captureStackTrace
+    }),
+    pin
   )

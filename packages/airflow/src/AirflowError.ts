@@ -1,5 +1,6 @@
 /**
- * What can go wrong with an Airflow. One error for its API, told apart by `kind`; and one for each thing that a test waits for.
+ * The errors of the client: one for requests, whose `kind` says what went wrong, and one for each condition that a test
+ * can wait for or expect.
  *
  * @since 0.1.0
  */
@@ -7,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
 /**
- * An answer of Airflow, or of what stands in front of it, that is not the one that was asked for.
+ * A request failed: Airflow, or a proxy in front of it, refused it or did not respond as expected.
  *
  * @since 0.1.0
  * @category errors
@@ -30,24 +31,25 @@ export class AirflowApiError extends Schema.TaggedError<AirflowApiError>("@airfl
       "undecodable",
       "unsupported"
     ),
-    /** What was attempted, in words: "trigger hello_world_dag". */
+    /** What was attempted: "trigger hello_world_dag". */
     operation: Schema.String,
-    /** What happened, in Airflow's words where it gave any; never a secret. */
+    /** What happened, in Airflow's words if it gave an explanation. Never contains a secret. */
     detail: Schema.String,
     /** What to do next. */
     remedy: Schema.String,
-    /** Method and address of the request, where one was sent. */
+    /** Method and URL of the request, if one was sent. */
     request: Schema.optional(Schema.String),
+    /** The HTTP status of the response, if there was one. */
     status: Schema.optional(Schema.Number),
-    /** How often it was sent. */
+    /** How often the request was sent. */
     attempts: Schema.optional(Schema.Number)
   }
 ) {
   override get message(): string {
-    const times = this.attempts !== undefined && this.attempts > 1 ? ` (${this.attempts} times)` : ""
-    return `Could not ${this.operation}: ${this.detail}${times}. ${this.remedy}`
+    const attempts = this.attempts !== undefined && this.attempts > 1 ? ` (after ${this.attempts} attempts)` : ""
+    return `Could not ${this.operation}: ${this.detail}${attempts}. ${this.remedy}`
   }
-  /** Worth another try, if the call may be repeated. */
+  /** Whether a retry may succeed. Says nothing about whether it is safe to send the request twice. */
   get retryable(): boolean {
     return ["unreachable", "timeout", "gateway", "rateLimited", "server"].includes(this.kind)
   }
@@ -64,19 +66,19 @@ export class AirflowNotReady extends Schema.TaggedError<AirflowNotReady>("@airfl
   {
     baseUrl: Schema.String,
     waited: Schema.DurationFromSelf,
-    /** The last distinct answers, oldest first. */
-    answers: Schema.Array(Schema.String)
+    /** What the last polls found, without duplicates, oldest first. */
+    problems: Schema.Array(Schema.String)
   }
 ) {
   override get message(): string {
-    return `Airflow at ${this.baseUrl} was not ready in time. It last answered: ${this.answers.join(" | ")}. ` +
-      `Look at the deployment's scheduler logs, or allow more time (readyTimeout).`
+    return `Airflow at ${this.baseUrl} was not ready after ${Duration.format(this.waited)}: ` +
+      `${this.problems.join(" | ")}. Check that it is running and read its scheduler's logs, or raise the timeout.`
   }
   readonly retryable = true
 }
 
 /**
- * The file of a DAG cannot be imported, so that the DAG is not what it should be, or is not there at all.
+ * The file of a DAG cannot be imported, so the DAG is outdated or does not exist.
  *
  * @since 0.1.0
  * @category errors
@@ -86,14 +88,14 @@ export class DagImportFailed extends Schema.TaggedError<DagImportFailed>("@airfl
   { dagId: Schema.String, filename: Schema.String, stackTrace: Schema.String }
 ) {
   override get message(): string {
-    return `Airflow cannot import ${this.filename}, where ${this.dagId} should be:\n${this.stackTrace.trimEnd()}\n` +
-      `Correct the file and deliver it again.`
+    return `Airflow cannot import ${this.filename}, which should define ${this.dagId}:\n` +
+      `${this.stackTrace.trimEnd()}\nCorrect the file and deliver it again.`
   }
   readonly retryable = false
 }
 
 /**
- * A DAG, or the wanted version of it, did not go live in time.
+ * A DAG, or the expected version of it, was not live in time.
  *
  * @since 0.1.0
  * @category errors
@@ -101,19 +103,19 @@ export class DagImportFailed extends Schema.TaggedError<DagImportFailed>("@airfl
 export class DagNotLive extends Schema.TaggedError<DagNotLive>("@airflow-resource/airflow/DagNotLive")("DagNotLive", {
   dagId: Schema.String,
   waited: Schema.DurationFromSelf,
-  /** What was seen instead. */
-  seen: Schema.String
+  /** What the last poll found instead. */
+  problem: Schema.String
 }) {
   override get message(): string {
-    return `The DAG ${this.dagId} was not live after ${Duration.format(this.waited)}: ${this.seen}. ` +
-      `Was its file delivered, and do the words "dag" and "airflow" stand in it? ` +
-      `Airflow looks for new files every 5 minutes unless it is told otherwise; or allow more time (timeout).`
+    return `The DAG ${this.dagId} was not live after ${Duration.format(this.waited)}: ${this.problem}. ` +
+      `Check that its file was delivered: does it contain "dag" and "airflow"? ` +
+      `By default Airflow scans for new files every 5 minutes; otherwise raise the timeout.`
   }
   readonly retryable = true
 }
 
 /**
- * A task that did not succeed in a run that failed.
+ * A task instance of a failed run that did not succeed.
  *
  * @since 0.1.0
  * @category models
@@ -123,7 +125,7 @@ export const FailedTask = Schema.Struct({
   mapIndex: Schema.Number,
   state: Schema.String,
   tryNumber: Schema.Number,
-  /** The last lines of its last try's log; empty where it never ran. */
+  /** The last lines of the log of its last try. Only for the first three failed task instances, otherwise empty. */
   logTail: Schema.String
 })
 
@@ -136,18 +138,16 @@ export const FailedTask = Schema.Struct({
 export class RunFailed extends Schema.TaggedError<RunFailed>("@airflow-resource/airflow/RunFailed")("RunFailed", {
   dagId: Schema.String,
   runId: Schema.String,
-  /** Those that did not succeed; the failed ones first. */
+  /** The task instances that did not succeed, failed ones first. */
   tasks: Schema.Array(FailedTask)
 }) {
   override get message(): string {
     const name = (task: typeof FailedTask.Type) => `${task.taskId}${task.mapIndex < 0 ? "" : `[${task.mapIndex}]`}`
     const states = this.tasks.map((task) => `${name(task)} is ${task.state}`).join(", ")
     const tails = this.tasks.filter(({ logTail }) => logTail !== "").map((task) =>
-      `\n--- the end of the log of ${name(task)}, try ${task.tryNumber}\n${task.logTail}`
+      `\n--- last lines of the log of ${name(task)}, try ${task.tryNumber}\n${task.logTail}`
     )
-    return `The run ${this.runId} of ${this.dagId} failed (${states}). taskLog shows a task's whole log.${
-      tails.join("")
-    }`
+    return `The run ${this.runId} of ${this.dagId} failed (${states}). Read a whole log with taskLog.${tails.join("")}`
   }
   readonly retryable = false
 }
@@ -163,18 +163,18 @@ export class RunStuck extends Schema.TaggedError<RunStuck>("@airflow-resource/ai
   runId: Schema.String,
   state: Schema.String,
   waited: Schema.DurationFromSelf,
-  /** What stands in the way, as far as can be seen: paused, parts that are unhealthy, full pools, tasks by state. */
+  /** What may block the run: a paused DAG, unhealthy components, full pools, import errors, the states of its tasks. */
   diagnosis: Schema.Array(Schema.String)
 }) {
   override get message(): string {
     return `The run ${this.runId} of ${this.dagId} is still ${this.state} after ${Duration.format(this.waited)}: ` +
-      `${this.diagnosis.join("; ")}`
+      `${this.diagnosis.join("; ")}. Correct what blocks it, or raise the timeout.`
   }
   readonly retryable = false
 }
 
 /**
- * A DAG run that was seen before is gone: somebody deleted it, or its DAG.
+ * A DAG run was deleted while the client waited for it, by itself or with its DAG.
  *
  * @since 0.1.0
  * @category errors
@@ -186,13 +186,14 @@ export class RunVanished
   })
 {
   override get message(): string {
-    return `The run ${this.runId} of ${this.dagId} was deleted while it was waited for. Who else uses this Airflow?`
+    return `The run ${this.runId} of ${this.dagId} was deleted before it ended. ` +
+      `Check whether something else deletes runs in this Airflow.`
   }
   readonly retryable = false
 }
 
 /**
- * Tasks are not in the states that were expected.
+ * Tasks are not in the expected states.
  *
  * @since 0.1.0
  * @category errors
@@ -204,22 +205,24 @@ export class TaskStateMismatch
     mismatches: Schema.Array(Schema.Struct({
       taskId: Schema.String,
       expected: Schema.Array(Schema.String),
-      /** The states that it has, one for each mapped instance; none where the run has no such task. */
+      /** The state of each of its instances. Empty if the run has no such task. */
       actual: Schema.Array(Schema.String)
     }))
   })
 {
   override get message(): string {
     const lines = this.mismatches.map(({ actual, expected, taskId }) =>
-      `${taskId} should be ${expected.join(" or ")} and is ${actual.join(", ") || "not there"}`
+      `${taskId} should be ${expected.join(" or ")} but ${
+        actual.length === 0 ? "does not exist" : `is ${actual.join(", ")}`
+      }`
     )
-    return `In the run ${this.runId} of ${this.dagId}: ${lines.join("; ")}.`
+    return `Tasks of the run ${this.runId} of ${this.dagId} are in unexpected states: ${lines.join("; ")}.`
   }
   readonly retryable = false
 }
 
 /**
- * A task has no log, or did not show one in time.
+ * A task has no log, or none appeared in time.
  *
  * @since 0.1.0
  * @category errors

@@ -1,5 +1,6 @@
 /**
- * What "Airflow is ready" means: its parts are healthy, its heartbeat is fresh, and it answers with our credentials.
+ * Waiting until an Airflow is ready: its components are healthy, its scheduler has a recent heartbeat, and it accepts
+ * the client's credentials.
  *
  * @since 0.1.0
  */
@@ -11,11 +12,13 @@ import * as Option from "effect/Option"
 import type { Airflow, Health, ReadyOptions } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
 import { AirflowNotReady } from "./AirflowError.js"
+import { airflowAttributes, callSite } from "./internal/tracing.js"
+import { withoutCredentials } from "./internal/url.js"
 import * as Polling from "./Polling.js"
 
 /**
- * Polls until a client's Airflow is ready, through whatever an ingress answers while a deployment wakes. Credentials that are
- * refused for 30 seconds end it early.
+ * Polls until an Airflow is ready. Whatever a proxy responds while Airflow starts only delays it. Fails with
+ * `AirflowNotReady` after the timeout, or after 30 seconds if Airflow keeps rejecting the credentials.
  *
  * @example
  * ```ts
@@ -29,13 +32,20 @@ import * as Polling from "./Polling.js"
  * @category combinators
  */
 export const awaitReady = (
-  airflow: Watched,
+  airflow: ReadinessClient,
   options: ReadyOptions = {}
 ): Effect.Effect<void, AirflowNotReady> =>
-  Effect.asVoid(awaitConnected(airflow.baseUrl, Effect.succeed(airflow), options))
+  pollUntilReady(airflow.baseUrl, Effect.succeed(airflow), options).pipe(
+    Effect.asVoid,
+    Effect.withSpan("AirflowReadiness.awaitReady", {
+      attributes: airflowAttributes(airflow),
+      captureStackTrace: callSite()
+    })
+  )
 
 /**
- * The same before there is a client, since an Airflow that does not answer cannot say which one it is.
+ * Connects to an Airflow as soon as it responds, polls until it is ready, and returns the client. Otherwise the same as
+ * {@link awaitReady}.
  *
  * @example
  * ```ts
@@ -52,85 +62,106 @@ export const awaitReady = (
  * @since 0.1.0
  * @category combinators
  */
-export const awaitConnected = <A extends Watched>(
+export const awaitConnected = <A extends ReadinessClient>(
   baseUrl: string,
   connect: Effect.Effect<A, AirflowApiError>,
   options: ReadyOptions = {}
+): Effect.Effect<A, AirflowNotReady> =>
+  pollUntilReady(baseUrl, connect, options).pipe(
+    Effect.tap(({ version }) => Effect.annotateCurrentSpan("airflow.version", version.full)),
+    Effect.withSpan("AirflowReadiness.awaitConnected", {
+      attributes: { "airflow.url": withoutCredentials(baseUrl) },
+      captureStackTrace: callSite()
+    })
+  )
+
+// internal
+
+type ReadinessClient = Pick<Airflow, "baseUrl" | "version" | "health" | "authenticated">
+
+/** A proxy in front of Airflow may need a moment before it accepts a new token. */
+const rejectionLimit = Duration.seconds(30)
+
+/** How much the clocks of two machines may differ. */
+const clockSkew = Duration.seconds(30)
+
+const pollUntilReady = <A extends ReadinessClient>(
+  baseUrl: string,
+  connect: Effect.Effect<A, AirflowApiError>,
+  options: ReadyOptions
 ): Effect.Effect<A, AirflowNotReady> =>
   Effect.gen(function*() {
     const timeout = Duration.decode(options.timeout ?? "5 minutes")
     const startedAt = yield* Clock.currentTimeMillis
     let connected: A | undefined
-    let answers: ReadonlyArray<string> = []
-    let stable = 0
-    let refusedSince: number | undefined
+    let problems: ReadonlyArray<string> = []
+    let readyPolls = 0
+    let rejectedSince: number | undefined
     const notReady = Effect.map(
       Clock.currentTimeMillis,
       (now) =>
         new AirflowNotReady({
-          baseUrl,
+          baseUrl: withoutCredentials(baseUrl),
           waited: Duration.millis(now - startedAt),
-          answers: answers.length === 0 ? ["nothing"] : answers
+          problems: problems.length === 0 ? ["no response"] : problems
         })
     )
-    const see = (answer: string) => {
-      stable = 0
-      // the last distinct ones, however they alternate
-      answers = [...answers.filter((earlier) => earlier !== answer), answer].slice(-5)
+    const report = (problem: string) => {
+      readyPolls = 0
+      // keep the last distinct ones, even if they alternate
+      problems = [...problems.filter((earlier) => earlier !== problem), problem].slice(-5)
       return Option.none<A>()
     }
 
-    const look = Effect.gen(function*() {
+    const check = Effect.gen(function*() {
       const airflow = connected ?? (yield* connect)
       connected = airflow
-      const complaint = complain(yield* airflow.health, options)
-      if (complaint !== undefined) return see(complaint)
+      const problem = problemOf(yield* airflow.health, options)
+      if (problem !== undefined) return report(problem)
       yield* airflow.authenticated
-      refusedSince = undefined
-      stable += 1
-      return stable >= (options.stablePolls ?? 2) ? Option.some(airflow) : Option.none<A>()
+      rejectedSince = undefined
+      readyPolls += 1
+      return readyPolls >= (options.stablePolls ?? 2) ? Option.some(airflow) : Option.none<A>()
     }).pipe(
       Effect.catchAll((error: AirflowApiError) =>
         Effect.gen(function*() {
-          see(error.detail)
+          report(error.detail)
           const now = yield* Clock.currentTimeMillis
-          const refused = error.kind === "unauthorized" || error.kind === "forbidden"
-          refusedSince = refused ? refusedSince ?? now : undefined
-          const hopeless = error.kind === "unsupported" ||
-            (refusedSince !== undefined && now - refusedSince >= patience)
-          return hopeless ? yield* Effect.flatMap(notReady, Effect.fail) : Option.none<A>()
+          const isRejected = error.kind === "unauthorized" || error.kind === "forbidden"
+          rejectedSince = isRejected ? rejectedSince ?? now : undefined
+          const isPermanent = error.kind === "unsupported" ||
+            (rejectedSince !== undefined && now - rejectedSince >= Duration.toMillis(rejectionLimit))
+          return isPermanent ? yield* Effect.flatMap(notReady, Effect.fail) : Option.none<A>()
         })
-      )
+      ),
+      // a wait is one span, however often it polls
+      Effect.withTracerEnabled(false)
     )
-    return yield* Polling.untilSome(look, Polling.poll).pipe(
+    return yield* Polling.untilSome(check, Polling.poll).pipe(
       Effect.timeoutOption(timeout),
       Effect.flatMap(Option.match({ onNone: () => Effect.flatMap(notReady, Effect.fail), onSome: Effect.succeed }))
     )
   })
 
-// internal
-
-type Watched = Pick<Airflow, "baseUrl" | "health" | "authenticated">
-
-/** A new token may need a moment before everything in front of Airflow knows it. */
-const patience = 30_000
-
-/** Clocks of two machines differ. */
-const skew = Duration.seconds(30)
-
-const complain = (
+/** Why an Airflow with this health is not ready, or `undefined` if it is. */
+const problemOf = (
   { dagProcessor, metadatabase, scheduler, triggerer }: Health,
   { ignoreDagProcessor = false, needsTriggerer = false, since }: ReadyOptions
 ) => {
   if (metadatabase !== "healthy") return `the metadatabase is ${metadatabase}`
   if (scheduler.status !== "healthy") return `the scheduler is ${scheduler.status}`
-  // Airflow 2 has none unless it is run by itself
+  // Airflow 2 reports one only if it runs as a process of its own
   if (!ignoreDagProcessor && Option.isSome(dagProcessor) && dagProcessor.value.status !== "healthy") {
     return `the DAG processor is ${dagProcessor.value.status}`
   }
-  const waiting = Option.match(triggerer, { onNone: () => "not up yet", onSome: ({ status }) => status })
-  if (waiting !== "healthy" && (needsTriggerer || Option.isSome(triggerer))) return `the triggerer is ${waiting}`
+  const triggererStatus = Option.match(triggerer, { onNone: () => "not up yet", onSome: ({ status }) => status })
+  if (triggererStatus !== "healthy" && (needsTriggerer || Option.isSome(triggerer))) {
+    return `the triggerer is ${triggererStatus}`
+  }
   if (since === undefined) return undefined
-  const fresh = Option.exists(scheduler.heartbeat, DateTime.greaterThan(DateTime.subtractDuration(since, skew)))
-  return fresh ? undefined : "the scheduler's heartbeat is from before the deployment was woken"
+  const isRecent = Option.exists(
+    scheduler.heartbeat,
+    DateTime.greaterThan(DateTime.subtractDuration(since, clockSkew))
+  )
+  return isRecent ? undefined : `the scheduler has had no heartbeat since ${DateTime.formatIso(since)}`
 }

@@ -1,5 +1,6 @@
 /**
- * Making an Airflow empty again, and proving it: no runs, variables, connections, or pools but `default_pool`; every DAG paused.
+ * Emptying an Airflow and verifying that it is empty: it has no runs, variables or connections, no pools except
+ * `default_pool`, and every DAG is paused.
  *
  * @since 0.1.0
  */
@@ -10,8 +11,11 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Airflow, Dag } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
+import { airflowAttributes, callSite } from "./internal/tracing.js"
 
 /**
+ * Something that an empty Airflow would not have. `name` completes `kind`: "queued events of" a DAG, "slots of" a pool.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -21,13 +25,15 @@ export const Leftover = Schema.Struct({
 })
 
 /**
+ * Something that an empty Airflow would not have.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Leftover = typeof Leftover.Type
 
 /**
- * What belongs to the Airflow and not to a test: names, or their beginnings before a `*`. It is left as it is, whoever changed it.
+ * What a reset does not touch: names, or prefixes that end in `*`.
  *
  * @since 0.1.0
  * @category models
@@ -39,30 +45,34 @@ export interface Keep {
 }
 
 /**
+ * Options of a reset and of its verification. Default values are in brackets.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface ResetOptions {
   readonly keep?: Keep | undefined
-  /** What `default_pool` is set to [128, as in an Airflow that nobody has touched]. */
+  /** The slots of `default_pool` [128, as in a new Airflow]. */
   readonly defaultPoolSlots?: number | undefined
-  /** How long a task that was ended may go on writing: its process learns of its end at its next heartbeat [10 seconds]. */
+  /** How long to wait after running tasks were ended. They may go on until their next heartbeat [10 seconds]. */
   readonly settle?: Duration.DurationInput | undefined
-  /** For all of it [5 minutes]. */
+  /** The limit for the whole reset [5 minutes]. */
   readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**
+ * What a reset deleted or changed, and what it kept.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface ResetReport {
-  readonly removed: ReadonlyArray<Leftover>
+  readonly deleted: ReadonlyArray<Leftover>
   readonly kept: ReadonlyArray<Leftover>
 }
 
 /**
- * Something is there after everything was removed.
+ * An Airflow is not empty after a reset.
  *
  * @since 0.1.0
  * @category errors
@@ -72,15 +82,15 @@ export class ResetIncomplete extends Schema.TaggedError<ResetIncomplete>("@airfl
   { leftovers: Schema.Array(Leftover) }
 ) {
   override get message(): string {
-    const what = this.leftovers.slice(0, 20).map(({ kind, name }) => `${kind} ${name}`).join(", ")
-    return `Airflow is not empty after a reset: ${what}${this.leftovers.length > 20 ? ", …" : ""}. ` +
-      `Something still writes to it, or its API cannot remove this: a lease gets another deployment in its place.`
+    const leftovers = this.leftovers.slice(0, 20).map(({ kind, name }) => `${kind} ${name}`).join(", ")
+    return `Airflow is not empty after a reset: ${leftovers}${this.leftovers.length > 20 ? ", …" : ""}. ` +
+      `Either something still creates them, or Airflow's API cannot delete them: use Airflow's UI or CLI.`
   }
   readonly retryable = false
 }
 
 /**
- * Everything that an empty Airflow would not have.
+ * Returns everything that an empty Airflow would not have. Changes nothing.
  *
  * @example
  * ```ts
@@ -98,12 +108,15 @@ export const verify = (
   airflow: Airflow,
   options: ResetOptions = {}
 ): Effect.Effect<ReadonlyArray<Leftover>, AirflowApiError> =>
-  Effect.map(inspect(airflow, options), ({ found }) => leftoversOf(found))
+  Effect.map(inspect(airflow, options), ({ contents }) => leftoversOf(contents)).pipe(
+    Effect.withSpan("AirflowReset.verify", { attributes: airflowAttributes(airflow), captureStackTrace: callSite() })
+  )
 
 /**
- * Removes what is there and reads everything again, three times at most: what was made in between goes in the next round. Runs are
- * deleted and not DAGs: a DAG whose file stays comes back, and deleting it can kill a DAG processor. What no API removes (the
- * audit log, log files of deleted runs) is not looked at, and does no harm to runs with ids of their own.
+ * Empties an Airflow: deletes what it contains, then inspects it again, up to three times, in case something was
+ * created meanwhile. Fails with `ResetIncomplete` if it is not empty then, or at the timeout. Runs are deleted but DAGs
+ * are only paused: a DAG reappears as long as its file exists, and deleting it can kill the DAG processor. What no API
+ * can delete (the audit log, log files of deleted runs) stays; it cannot affect runs with new ids.
  *
  * @example
  * ```ts
@@ -123,27 +136,29 @@ export const reset = (
 ): Effect.Effect<ResetReport, AirflowApiError | ResetIncomplete> =>
   Effect.gen(function*() {
     const { settle = "10 seconds", timeout = "5 minutes" } = options
-    const removed = new Map<string, Leftover>()
+    const deleted = new Map<string, Leftover>()
     let leftovers: ReadonlyArray<Leftover> = []
     const rounds = Effect.gen(function*() {
-      for (let left = 3;; left--) {
-        const { found, kept } = yield* inspect(airflow, options)
-        leftovers = leftoversOf(found)
-        if (leftovers.length === 0) return { removed: Array.from(removed.values()), kept }
-        if (left === 0) return yield* new ResetIncomplete({ leftovers })
-        for (const leftover of leftovers) removed.set(`${leftover.kind} ${leftover.name}`, leftover)
-        yield* sweep(airflow, found, options)
-        if (found.runs.some(({ state }) => state === "running")) yield* Effect.sleep(settle)
+      for (let remainingRounds = 3;; remainingRounds--) {
+        const { contents, kept } = yield* inspect(airflow, options)
+        leftovers = leftoversOf(contents)
+        if (leftovers.length === 0) return { deleted: Array.from(deleted.values()), kept }
+        if (remainingRounds === 0) return yield* new ResetIncomplete({ leftovers })
+        for (const leftover of leftovers) deleted.set(`${leftover.kind} ${leftover.name}`, leftover)
+        yield* deleteContents(airflow, contents, options)
+        if (contents.runs.some(({ state }) => state === "running")) yield* Effect.sleep(settle)
       }
     })
     return yield* Effect.timeoutFail(rounds, {
       duration: timeout,
       onTimeout: () => new ResetIncomplete({ leftovers })
     })
-  })
+  }).pipe(
+    Effect.withSpan("AirflowReset.reset", { attributes: airflowAttributes(airflow), captureStackTrace: callSite() })
+  )
 
 /**
- * What a Keep in words is: `variables:shared_*, connections:warehouse, pools:etl`.
+ * Parses a `Keep` from text such as `variables:shared_*, connections:warehouse, pools:etl`.
  *
  * @example
  * ```ts
@@ -171,98 +186,111 @@ export const parseKeep = (text: string): Either.Either<Keep, string> => {
 
 const defaultPool = "default_pool"
 
-/** What is there and should not be, all of it read anew; and what may stay. */
+/** Reads everything that a reset is about: what it has to delete or change, and what it keeps. */
 const inspect = (airflow: Airflow, { defaultPoolSlots = 128, keep = {} }: ResetOptions) =>
   Effect.map(
     Effect.all({
-      scheduled: Effect.flatMap(airflow.dags, (dags) =>
-        Effect.map(waitingForEvents(airflow, dags), (waiting) => ({ dags, waiting }))),
+      dagsAndEvents: Effect.flatMap(airflow.dags, (dags) =>
+        Effect.map(dagsWithQueuedEvents(airflow, dags), (withEvents) => ({ dags, withEvents }))),
       runs: airflow.runs(),
       variables: airflow.variables.list,
       connections: airflow.connections.list,
       pools: airflow.pools.list
     }, { concurrency: 4 }),
-    ({ connections, pools, runs, scheduled: { dags, waiting }, variables }) => {
-      const ours = pools.filter(({ name }) =>
-        name !== defaultPool
+    ({ connections, dagsAndEvents: { dags, withEvents }, pools, runs, variables }) => {
+      const [keptVariables, variableKeys] = partition(
+        variables.map(({ key }) =>
+          key
+        ),
+        keep.variables
       )
-      const [keptVariables, variableKeys] = split(variables.map(({ key }) => key), keep.variables)
-      const [keptConnections, connectionIds] = split(connections.map(({ id }) => id), keep.connections)
-      const [keptPools, poolNames] = split(ours.map(({ name }) => name), keep.pools)
+      const [keptConnections, connectionIds] = partition(connections.map(({ id }) => id), keep.connections)
+      const otherPools = pools.map(({ name }) => name).filter((name) => name !== defaultPool)
+      const [keptPools, poolNames] = partition(otherPools, keep.pools)
       const kept: ReadonlyArray<Leftover> = [
         ...keptVariables.map((name) => ({ kind: "variable" as const, name })),
         ...keptConnections.map((name) => ({ kind: "connection" as const, name })),
         ...keptPools.map((name) => ({ kind: "pool" as const, name }))
       ]
-      // one that is gone counts too: its pause would come back with its file
+      // inactive DAGs count too: an unpaused one would start if its file came back
       const unpaused = dags.filter(({ isPaused }) => !isPaused)
-      // whether it has other slots, or is gone
+      // the default pool is missing or has other slots
       const isResized = pools.every(({ name, slots }) => name !== defaultPool || slots !== defaultPoolSlots)
-      return { kept, found: { unpaused, runs, waiting, variableKeys, connectionIds, poolNames, isResized } }
+      return { kept, contents: { unpaused, runs, withEvents, variableKeys, connectionIds, poolNames, isResized } }
     }
   )
 
-/** DAGs that some of their datasets or assets have called for: the next test's first event could start them. */
-const waitingForEvents = (airflow: Airflow, dags: ReadonlyArray<Dag>) => {
-  const byEvents = dags.filter(({ timetable }) => /dataset|asset/i.test(timetable)).map(({ dagId }) => dagId)
-  return Effect.filter(byEvents, (dagId) => Effect.map(airflow.queuedEvents(dagId), (count) => count > 0), {
+/** Ids of DAGs that have some of the events they need to start: the first event of the next test could start them. */
+const dagsWithQueuedEvents = (airflow: Airflow, dags: ReadonlyArray<Dag>) => {
+  const startedByEvents = dags.filter(({ timetable }) => /dataset|asset/i.test(timetable)).map(({ dagId }) => dagId)
+  return Effect.filter(startedByEvents, (dagId) => Effect.map(airflow.queuedEvents(dagId), (count) => count > 0), {
     concurrency: 4
   })
 }
 
-type Found = Effect.Effect.Success<ReturnType<typeof inspect>>["found"]
+type Contents = Effect.Effect.Success<ReturnType<typeof inspect>>["contents"]
 
-const leftoversOf = ({ connectionIds, isResized, poolNames, runs, unpaused, variableKeys, waiting }: Found) => [
+const leftoversOf = ({
+  connectionIds,
+  isResized,
+  poolNames,
+  runs,
+  unpaused,
+  variableKeys,
+  withEvents
+}: Contents) => [
   ...unpaused.map(({ dagId }): Leftover => ({ kind: "unpaused DAG", name: dagId })),
   ...runs.map(({ dagId, runId }): Leftover => ({ kind: "run", name: `${dagId}/${runId}` })),
-  ...waiting.map((name): Leftover => ({ kind: "queued events of", name })),
+  ...withEvents.map((name): Leftover => ({ kind: "queued events of", name })),
   ...variableKeys.map((name): Leftover => ({ kind: "variable", name })),
   ...connectionIds.map((name): Leftover => ({ kind: "connection", name })),
   ...poolNames.map((name): Leftover => ({ kind: "pool", name })),
   ...(isResized ? [{ kind: "slots of" as const, name: defaultPool }] : [])
 ]
 
-/** Paused first, so that nothing starts again; ended before they are deleted, so that no task keeps running. */
-const sweep = (airflow: Airflow, found: Found, { defaultPoolSlots = 128 }: ResetOptions) =>
+/** Pauses the DAGs first, so that nothing new starts, and ends runs before it deletes them, so that no task goes on. */
+const deleteContents = (airflow: Airflow, contents: Contents, { defaultPoolSlots = 128 }: ResetOptions) =>
   Effect.gen(function*() {
     yield* airflow.pauseAll
     const each = <A>(items: ReadonlyArray<A>, f: (item: A) => Effect.Effect<void, AirflowApiError>) =>
       Effect.forEach(items, f, { concurrency: 4, discard: true })
-    const live = found.runs.filter(({ state }) => state === "queued" || state === "running")
-    yield* each(live, ({ dagId, runId }) =>
+    const active = contents.runs.filter(({ state }) => state === "queued" || state === "running")
+    yield* each(active, ({ dagId, runId }) =>
       Effect.catchIf(
         airflow.setRunState(dagId, runId, "failed"),
-        // it has ended, or gone, by itself
+        // the run has ended or was deleted meanwhile
         ({ kind }) => kind === "notFound" || kind === "conflict",
         () => Effect.void
       ))
-    yield* each(found.runs, ({ dagId, runId }) => airflow.deleteRun(dagId, runId))
-    yield* each(found.waiting, airflow.deleteQueuedEvents)
-    yield* deleteAll(airflow.variables, found.variableKeys)
-    yield* deleteAll(airflow.connections, found.connectionIds)
-    yield* deleteAll(airflow.pools, found.poolNames)
-    if (found.isResized) yield* airflow.pools.put({ name: defaultPool, slots: defaultPoolSlots })
+    yield* each(contents.runs, ({ dagId, runId }) => airflow.deleteRun(dagId, runId))
+    yield* each(contents.withEvents, airflow.deleteQueuedEvents)
+    yield* deleteAll(airflow.variables, contents.variableKeys)
+    yield* deleteAll(airflow.connections, contents.connectionIds)
+    yield* deleteAll(airflow.pools, contents.poolNames)
+    if (contents.isResized) yield* airflow.pools.put({ name: defaultPool, slots: defaultPoolSlots })
   })
 
-/** One that the API cannot remove must not save the others; it is found again by the next look. */
+/** An item that the API cannot delete must not protect the others. The next inspection finds it again. */
 const deleteAll = (
-  { delete: deleteOne, deleteAll: deleteMany }: Pick<Airflow["pools"], "delete" | "deleteAll">,
+  collection: Pick<Airflow["pools"], "delete" | "deleteAll">,
   names: ReadonlyArray<string>
 ) =>
-  names.length === 0 ?
-    Effect.void :
-    Effect.catchIf(deleteMany(names), isRefusal, () =>
-      Effect.forEach(names, (name) =>
-        Effect.catchIf(deleteOne(name), isRefusal, () =>
-          Effect.void), {
-        concurrency: 4,
-        discard: true
-      }))
+  names.length === 0
+    ? Effect.void
+    : Effect.catchIf(
+      collection.deleteAll(names),
+      isRejection,
+      () =>
+        Effect.forEach(names, (name) => Effect.catchIf(collection.delete(name), isRejection, () => Effect.void), {
+          concurrency: 4,
+          discard: true
+        })
+    )
 
-const isRefusal = ({ kind }: AirflowApiError) => kind === "unsupported" || kind === "badRequest"
+const isRejection = ({ kind }: AirflowApiError) => kind === "unsupported" || kind === "badRequest"
 
-/** Those that match, and the others. */
-const split = (names: ReadonlyArray<string>, patterns: ReadonlyArray<string> = []) =>
+/** The names that match one of the patterns, and the others. */
+const partition = (names: ReadonlyArray<string>, patterns: ReadonlyArray<string> = []) =>
   Arr.partition(
     names,
     (name) =>

@@ -1,8 +1,9 @@
 /**
- * Real time inside `it.scoped`, whose body runs under a TestClock that nobody moves.
+ * Real time inside `it.scoped`, whose body runs under a TestClock that never moves by itself.
  *
- * A service that touches the outside world takes the clock it is *built* under and runs every method under it; what is
- * built under {@link live} therefore keeps real time whoever calls it, and what is built under a TestClock is driven by it.
+ * A service with side effects keeps the clock under which it is *built*, and runs all its methods under that clock. If
+ * it is built under {@link live}, it always uses real time, even if it is called from a test. If it is built under a
+ * TestClock, the test controls its time.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,8 @@ import * as Layer from "effect/Layer"
 import * as TestServices from "effect/TestServices"
 
 /**
- * Runs an effect under the live clock, leaving the ConfigProvider, the Tracer and Random as they are.
+ * Runs an effect under the live clock. Unlike `TestServices.provideLive` it keeps the current ConfigProvider, Tracer
+ * and Random.
  *
  * @since 0.1.0
  * @category combinators
@@ -29,7 +31,7 @@ export const liveLayer = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, 
   Layer.scopedContext(live(Layer.build(layer)))
 
 /**
- * Whether the clock at hand is the live one.
+ * Whether the current clock is the live clock.
  *
  * @since 0.1.0
  * @category constructors
@@ -37,11 +39,11 @@ export const liveLayer = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, 
 export const isLive: Effect.Effect<boolean> = Effect.zipWith(
   Effect.clock,
   TestServices.provideLive(Effect.clock),
-  (atHand, live) => atHand === live
+  (current, live) => current === live
 )
 
 /**
- * The clock at hand, as a function that runs an effect under it wherever it is called.
+ * A function that runs effects under the current clock, wherever it is called.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,26 +1,66 @@
+/**
+ * Schedules for polling and retries, and a poll that waits for a result.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 
-/** For looking whether something has come about: often at first, then every five seconds. */
+/**
+ * For polling until a condition is met: after 250 ms at first, then less and less often, up to every five seconds.
+ * Never ends.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const poll = Schedule.either(Schedule.exponential("250 millis"), Schedule.spaced("5 seconds"))
 
-/** For asking again after a failure, bounded by the caller. */
+/**
+ * For retries after a failure: after 500 ms at first, then less and less often, up to every ten seconds, with jitter.
+ * Never ends: the caller limits the number of retries or the time.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const backoff = Schedule.jittered(
   Schedule.either(Schedule.exponential("500 millis"), Schedule.spaced("10 seconds"))
 )
 
-/** For asking for one's turn: every half second is soon enough, and quick at first for those who need not wait. */
+/**
+ * For waiting in a queue: after 20 ms at first, which keeps the wait short if the queue is empty, then less and less
+ * often, up to twice a second, with jitter. Never ends.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const queue = Schedule.jittered(
   Schedule.either(Schedule.exponential("20 millis"), Schedule.spaced("500 millis"))
 )
 
-/** Looks until there is something; the schedule must not end. */
+/**
+ * Runs a check again and again until it returns a value, and fails as soon as the check fails. The schedule must never
+ * end; limit the time with `Effect.timeoutFail`.
+ *
+ * @example
+ * ```ts
+ * import type { Airflow } from "@airflow-resource/airflow/Airflow"
+ * import * as Polling from "@airflow-resource/airflow/Polling"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ *
+ * export const firstRun = (airflow: Airflow, dagId: string) =>
+ *   Polling.untilSome(Effect.map(airflow.runs(dagId), ([run]) => Option.fromNullable(run)), Polling.poll)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
 export const untilSome = <A, E, R>(
-  look: Effect.Effect<Option.Option<A>, E, R>,
+  check: Effect.Effect<Option.Option<A>, E, R>,
   schedule: Schedule.Schedule<unknown>
 ): Effect.Effect<A, E, R> =>
-  look.pipe(
+  check.pipe(
     Effect.mapError(Option.some),
     Effect.flatMap(Option.match({ onNone: () => Effect.fail(Option.none<E>()), onSome: Effect.succeed })),
     Effect.retry({ schedule, while: Option.isNone }),

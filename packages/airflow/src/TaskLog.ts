@@ -1,5 +1,5 @@
 /**
- * The log of a task, as one model for Airflow 2 and 3.
+ * The log of a task: one model for Airflow 2 and 3.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 
 /**
- * An exception as it was logged, the cause first where there are several.
+ * A logged exception. In a chain of exceptions the cause comes first.
  *
  * @since 0.1.0
  * @category models
@@ -19,7 +19,7 @@ export interface LoggedError {
 }
 
 /**
- * A line of a log. Lines of different origins (what the task prints, what Airflow says of it) may come in another order than
+ * A line of a log. Lines from different sources (the task's output, Airflow's own messages) may not be in order of
  * their times.
  *
  * @since 0.1.0
@@ -28,36 +28,38 @@ export interface LoggedError {
 export interface LogLine {
   readonly tryNumber: number
   readonly timestamp: Option.Option<DateTime.Utc>
-  /** In capitals: `INFO`, `ERROR`, … */
+  /** In upper case: `INFO`, `ERROR`, … */
   readonly level: Option.Option<string>
-  /** Airflow 3: the logger's name. Airflow 2: file and line. */
+  /** Airflow 3: the name of the logger. Airflow 2: file and line. */
   readonly logger: Option.Option<string>
   readonly message: string
-  /** What else was logged with the message, by name. */
+  /** The structured fields that were logged with the message. */
   readonly fields: Readonly<Record<string, unknown>>
   readonly errors: ReadonlyArray<LoggedError>
 }
 
 /**
+ * The log of a task instance, of one try or of all tries.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface TaskLog {
   readonly taskId: string
   readonly mapIndex: number
-  /** The last try that `lines` is of. */
+  /** The try that the lines belong to, or the last one of several. */
   readonly tryNumber: number
   readonly lines: ReadonlyArray<LogLine>
-  /** Files and addresses that Airflow read it from. */
+  /** The files and URLs that Airflow read the log from. */
   readonly sources: ReadonlyArray<string>
-  /** `lines` as text, with exceptions as Python prints them. */
+  /** The lines as text, with exceptions in Python's format. */
   readonly text: string
-  /** The task had ended when it was read. */
+  /** Whether the task had ended when the log was read. */
   readonly complete: boolean
 }
 
 /**
- * A line as text: `[time] {logger} LEVEL - message`, what was logged with it, and its exceptions as Python prints them.
+ * Formats a line as `[time] {logger} LEVEL - message`, followed by its fields and by its exceptions in Python's format.
  *
  * @example
  * ```ts
@@ -67,24 +69,26 @@ export interface TaskLog {
  * import * as Stream from "effect/Stream"
  *
  * export const follow = (airflow: Airflow, runId: string) =>
- *   Stream.runForEach(airflow.tailTaskLog("hello_world_dag", runId, "hello"), (line) => Console.log(TaskLog.render(line)))
+ *   airflow.tailTaskLog("hello_world_dag", runId, "hello").pipe(
+ *     Stream.runForEach((line) => Console.log(TaskLog.render(line)))
+ *   )
  * ```
  *
  * @since 0.1.0
  * @category combinators
  */
 export const render = ({ errors, fields, level, logger, message, timestamp }: LogLine): string => {
-  const head = [
-    ...Option.toArray(Option.map(timestamp, (at) => `[${DateTime.formatIso(at)}]`)),
+  const prefix = [
+    ...Option.toArray(Option.map(timestamp, (time) => `[${DateTime.formatIso(time)}]`)),
     ...Option.toArray(Option.map(logger, (name) => `{${name}}`)),
     ...Option.toArray(Option.map(level, (name) => `${name} -`))
   ]
-  const extra = Object.entries(fields).map(([name, value]) =>
+  const suffix = Object.entries(fields).map(([name, value]) =>
     `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`
   )
-  // Airflow 2 logs an exception line by line, and its last line carries it
-  const unsaid = errors.filter(({ type }) => message !== type && !message.startsWith(`${type}: `))
-  return [[...head, message, ...extra].join(" "), ...unsaid.map(renderError)].join("\n")
+  // Airflow 2 logs an exception line by line: the last line of its traceback carries the error and is already text
+  const unprinted = errors.filter(({ type }) => message !== type && !message.startsWith(`${type}: `))
+  return [[...prefix, message, ...suffix].join(" "), ...unprinted.map(renderError)].join("\n")
 }
 
 // internal

@@ -1,7 +1,7 @@
 /**
- * Time limits for uninterruptible callers. `Effect.timeout` cannot end what an uninterruptible caller, such as a finalizer, waits
- * for. Wrapping the effect in `Effect.interruptible` would fix that, but then an interruption of the caller would also cut short an
- * effect that the caller has to finish.
+ * Time limits for uninterruptible callers. `Effect.timeout` cannot end what an uninterruptible caller, such as a
+ * finalizer, waits for. Wrapping the effect in `Effect.interruptible` would fix that, but then an interruption of the
+ * caller would also cut short an effect that the caller has to finish.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
 /**
- * Interrupts an effect at the limit and fails with `onTimeout`, even where the caller is uninterruptible. An interruption of the
- * caller ends the effect only where it would end the caller too.
+ * Interrupts an effect at the limit and fails with `onTimeout`, even where the caller is uninterruptible. An
+ * interruption of the caller ends the effect only where it would end the caller too.
  *
  * @example
  * ```ts

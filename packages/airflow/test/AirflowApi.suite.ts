@@ -5,8 +5,8 @@ import { Chunk, DateTime, Deferred, type Duration, Effect, Fiber, Option, Redact
 import { randomUUID } from "node:crypto"
 
 /**
- * The DAGs that every Airflow must have for the suite, for those who take them as data. Real ones have them as files of the same
- * names, whose slow_dag ticks as often as `conf` says; here it ticks four times, and takes `slow` for that.
+ * The DAGs that the suite needs, as data. Real Airflows have them as files of the same names, whose slow_dag ticks as
+ * often as `conf` says. Here it ticks four times in the time of `slow`.
  */
 export const dags = (slow: Duration.DurationInput) =>
   [
@@ -77,14 +77,14 @@ export const dags = (slow: Duration.DurationInput) =>
     }
   ] as const
 
-/** What Airflows may differ in. */
+/** How Airflows differ. */
 export interface Traits {
   readonly version: string
-  /** Airflow does not manage users itself unless this is `created`. */
+  /** `unsupported` if the Airflow does not manage its users itself. */
   readonly users: "created" | "unsupported"
-  /** There are files behind the DAGs, and deleting a DAG whose file stays can kill a real DAG processor [false]. */
+  /** Whether the DAGs are defined in files. Deleting such a DAG can kill a real DAG processor [false]. */
   readonly hasFiles?: boolean
-  /** Any path of the API may be asked for [true]. */
+  /** Whether any request can be sent to its API [true]. */
   readonly hasHttp?: boolean
 }
 
@@ -100,26 +100,26 @@ const live = [
 ]
 const hello = "hello_world_dag"
 const minute = { timeout: "1 minute" } as const
-/** For what must not be over before the test has had its way with it. */
+/** For a run that must not end by itself during the test. */
 const long = { conf: { seconds: 60 } }
 
-/** Every Airflow keeps these promises. A test may find what another one left, unless it has emptied the Airflow itself. */
+/** The contract of every Airflow. Tests may find what other tests left behind, unless they reset the Airflow first. */
 export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E, Scope.Scope>, traits: Traits) =>
   describe(name, () => {
     const major = traits.version.startsWith("2.") ? 2 : 3
     const { hasFiles = false, hasHttp = true } = traits
-    /** Only a real task goes on writing after its end. */
+    /** Only a real task goes on for a while after its run was ended. */
     const settle = hasFiles ? {} : { settle: 0 }
     const reset = (airflow: Airflow.Airflow, options?: AirflowReset.ResetOptions) =>
       AirflowReset.reset(airflow, { ...settle, ...options })
-    /** For what does not come true. */
+    /** For waits that must fail. */
     const soon = { timeout: hasFiles ? "3 seconds" : "1 second" } as const
 
     const test = (title: string, body: (airflow: Airflow.Airflow) => Effect.Effect<void, unknown, Scope.Scope>) =>
       it.scopedLive(title, () => Effect.flatMap(connect, body), 120_000)
 
-    describe("itself", () => {
-      test("is ready, and of a version that decides which API it is", (airflow) =>
+    describe("an Airflow", () => {
+      test("is ready, and its version decides which API is used", (airflow) =>
         Effect.gen(function*() {
           yield* airflow.waitForAirflowToBeReady(minute)
           const [first, minor, patch] = traits.version.split(".").map(Number)
@@ -127,7 +127,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(airflow.apiUrl, `${airflow.baseUrl}/api/v${major === 2 ? 1 : 2}`)
         }))
 
-      test("is healthy, with a DAG processor of its own on Airflow 3", (airflow) =>
+      test("is healthy, and reports a DAG processor on Airflow 3", (airflow) =>
         Effect.gen(function*() {
           const health = yield* airflow.health
           assert.strictEqual(health.metadatabase, "healthy")
@@ -137,10 +137,10 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(Option.getOrNull(parser), major === 2 ? null : "healthy")
         }))
 
-      test("lets us in", (airflow) => airflow.authenticated)
+      test("accepts the credentials", (airflow) => airflow.authenticated)
 
       if (hasHttp) {
-        test("answers any other call, with JSON or a kind of error", (airflow) =>
+        test("sends any other request and returns JSON or an error", (airflow) =>
           Effect.gen(function*() {
             const key = unique()
             yield* airflow.request("POST", "/variables", { key, value: "1" })
@@ -153,7 +153,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
     })
 
     describe("DAGs", () => {
-      test("lists them all, as they are in their files", (airflow) =>
+      test("lists all DAGs as their files define them", (airflow) =>
         Effect.gen(function*() {
           const all = yield* airflow.dags
           assert.includeMembers(all.filter(({ isActive }) => isActive).map(({ dagId }) => dagId), live)
@@ -167,7 +167,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.isNotEmpty(dag.timetable)
         }))
 
-      test("pauses and unpauses one", (airflow) =>
+      test("pauses and unpauses a DAG", (airflow) =>
         Effect.gen(function*() {
           yield* airflow.setPaused(hello, false)
           assert.isFalse((yield* airflow.dag(hello)).isPaused)
@@ -175,7 +175,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.isTrue((yield* airflow.dag(hello)).isPaused)
         }))
 
-      test("pauses all of them", (airflow) =>
+      test("pauses all DAGs", (airflow) =>
         Effect.gen(function*() {
           yield* Effect.forEach(["failing_dag", hello, "slow_dag"], (dagId) => airflow.setPaused(dagId, false))
           yield* airflow.pauseAll
@@ -183,7 +183,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual(awake, [])
         }))
 
-      test("knows which are there", (airflow) =>
+      test("tells whether a DAG exists and is active", (airflow) =>
         Effect.gen(function*() {
           assert.isTrue(yield* airflow.verifyAirflowDagExists(hello))
           assert.isTrue(yield* airflow.verifyAirflowDagExists("odd.id-dag_1"))
@@ -191,7 +191,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.isFalse(yield* airflow.verifyAirflowDagExists("broken_dag"))
         }))
 
-      test("names one that is not there", (airflow) =>
+      test("fails with notFound for an unknown DAG", (airflow) =>
         Effect.gen(function*() {
           const missing = yield* Effect.flip(airflow.dag("no_such_dag"))
           assert.deepInclude(missing, { kind: "notFound", retryable: false })
@@ -201,30 +201,30 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(airflow.dagSource("no_such_dag")), "notFound")
         }))
 
-      test("says which files cannot be imported, and why", (airflow) =>
+      test("lists the files that cannot be imported, with the reason", (airflow) =>
         Effect.gen(function*() {
           const broken = (yield* airflow.importErrors).find(({ filename }) => filename.endsWith("broken_dag.py"))
           assert.include(broken?.stackTrace, "ModuleNotFoundError")
           assert.strictEqual(Option.isSome(broken?.bundleName ?? Option.none()), major === 3)
         }))
 
-      test("waits for a version by its tag", (airflow) =>
+      test("waits for a version of a DAG by its tag", (airflow) =>
         Effect.gen(function*() {
           const dag = yield* airflow.awaitDag(hello, { ...minute, tag: "marker-v1" })
           assert.deepInclude(dag, { dagId: hello, isActive: true })
           assert.strictEqual((yield* airflow.awaitDag(hello, minute)).dagId, hello)
         }))
 
-      test("says what it saw instead of a version that does not come", (airflow) =>
+      test("fails with what it found instead of the expected version", (airflow) =>
         Effect.gen(function*() {
           const error = yield* Effect.flip(airflow.awaitDag(hello, { ...soon, tag: "marker-v2" }))
           assert(error._tag === "DagNotLive")
-          assert.include(error.seen, "marker-v1")
+          assert.include(error.problem, "marker-v1")
           const unknown = yield* Effect.flip(airflow.awaitDag("no_such_dag", soon))
           assert.strictEqual(unknown._tag, "DagNotLive")
         }))
 
-      test("does not wait for a file that cannot be imported", (airflow) =>
+      test("fails at once if the file cannot be imported", (airflow) =>
         Effect.gen(function*() {
           const error = yield* Effect.flip(airflow.awaitDag("broken_dag", { timeout: "1 hour" }))
           assert(error._tag === "DagImportFailed")
@@ -236,28 +236,28 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(other._tag, "DagImportFailed")
         }))
 
-      test("does not take an error from before a delivery for one of it", (airflow) =>
+      test("ignores import errors from before the delivery", (airflow) =>
         Effect.gen(function*() {
-          // nothing can have failed to be imported in a year's time
+          // later than any import error
           const since = DateTime.add(yield* DateTime.now, { days: 365 })
           const error = yield* Effect.flip(airflow.awaitDag("broken_dag", { ...soon, since }))
           assert.strictEqual(error._tag, "DagNotLive")
         }))
 
-      test("has a file parsed again", (airflow) =>
+      test("requests a reparse of a file", (airflow) =>
         Effect.map(airflow.requestReparse(hello), (done) => assert.isTrue(done)))
 
-      test("shows the source", (airflow) =>
+      test("returns the source of a DAG", (airflow) =>
         Effect.map(airflow.dagSource(hello), (source) => assert.include(source, hasFiles ? "GREETING" : hello)))
 
       if (!hasFiles) {
-        test("deletes one with its runs, though not while a task runs", (airflow) =>
+        test("deletes a DAG with its runs, but not while a task is running", (airflow) =>
           Effect.gen(function*() {
             const { runId } = yield* running(airflow)
             assert.strictEqual(yield* kindOf(airflow.deleteDag("slow_dag")), "conflict")
             yield* airflow.setRunState("slow_dag", runId, "failed")
             yield* airflow.deleteDag("slow_dag")
-            // its file stays
+            // its file still exists, so it reappears
             yield* airflow.awaitDag("slow_dag", minute)
             assert.deepStrictEqual(yield* airflow.runs("slow_dag"), [])
             yield* airflow.deleteDag("no_such_dag")
@@ -266,7 +266,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
     })
 
     describe("runs", () => {
-      test("runs a DAG to its end, and reads it", (airflow) =>
+      test("runs a DAG and returns the completed run", (airflow) =>
         Effect.gen(function*() {
           const { tasks, ...run } = yield* airflow.runDag(hello, minute)
           assert.deepInclude(run, { dagId: hello, state: "success", runType: "manual" })
@@ -280,7 +280,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.isTrue(task !== undefined && Option.isSome(task.startedAt) && Option.isSome(task.endedAt))
         }))
 
-      test("does the same by the fixture's methods", (airflow) =>
+      test("does the same with the fixture's methods", (airflow) =>
         Effect.gen(function*() {
           const runId = yield* airflow.unpauseAndTriggerAirflowDag(hello, { conf: { answer: 42 } })
           const run = yield* airflow.verifyDagIdRan(hello, runId, minute)
@@ -297,7 +297,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.awaitRun(hello, runId, minute)
         }))
 
-      test("leaves a DAG paused where it should, and says that this is why a run is stuck", (airflow) =>
+      test("leaves a DAG paused if told to, and reports that as the reason for a stuck run", (airflow) =>
         Effect.gen(function*() {
           yield* airflow.setPaused(hello, true)
           const { runId } = yield* airflow.trigger(hello, { unpause: false })
@@ -309,7 +309,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual((yield* airflow.awaitRun(hello, runId, minute)).state, "success")
         }))
 
-      test("makes one run of a trigger that is repeated", (airflow) =>
+      test("starts one run if a trigger is repeated with the same id", (airflow) =>
         Effect.gen(function*() {
           const runId = unique()
           assert.strictEqual((yield* waiting(airflow, { runId })).runId, runId)
@@ -330,9 +330,9 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(Option.getOrNull(run.note), "from the suite")
         }))
 
-      test("gives a run a logical date, and none where Airflow does not need one", (airflow) =>
+      test("gives a run a logical date, or none on Airflow 3", (airflow) =>
         Effect.gen(function*() {
-          // no other run can have it
+          // no other run has this date
           const logicalDate = DateTime.subtract(yield* DateTime.now, { hours: 1 })
           const dated = yield* waiting(airflow, { logicalDate })
           assert.strictEqual(
@@ -344,7 +344,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(Option.isSome((yield* waiting(airflow)).logicalDate), major === 2)
         }))
 
-      test("takes every id of a run that Airflow does", (airflow) =>
+      test("accepts every run id that Airflow accepts", (airflow) =>
         Effect.gen(function*() {
           const runId = `a.b_c~d:e+f-${unique()}`
           yield* airflow.runDag(hello, { ...minute, runId })
@@ -352,7 +352,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.include(yield* airflow.getTaskInstanceLogs(hello, runId, "hello"), "Hello World from Airflow")
         }))
 
-      test("refuses the ids that Airflow answers with a page about a bug", (airflow) =>
+      test("rejects run ids that make Airflow fail", (airflow) =>
         Effect.gen(function*() {
           const before = (yield* airflow.runs(hello)).length
           for (const runId of ["a b", "a/b", "ü", "100%", ".", "..", "x".repeat(251), ""]) {
@@ -361,7 +361,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual((yield* airflow.runs(hello)).length, before)
         }))
 
-      test("runs a DAG with an odd name by its params, and refuses others", (airflow) =>
+      test("runs a DAG with an odd id, and rejects params of the wrong type", (airflow) =>
         Effect.gen(function*() {
           const run = yield* airflow.runDag("odd.id-dag_1", { ...minute, conf: { count: 2 } })
           const text = yield* airflow.getTaskInstanceLogs("odd.id-dag_1", run.runId, "task.with-dots_1")
@@ -370,7 +370,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(refused), "badRequest")
         }))
 
-      test("does not trigger what is not there, and says what is wrong with its file", (airflow) =>
+      test("does not trigger an unknown DAG, and reports import errors", (airflow) =>
         Effect.gen(function*() {
           assert.strictEqual(yield* kindOf(airflow.trigger("no_such_dag")), "notFound")
           assert.strictEqual(yield* kindOf(airflow.trigger("no_such_dag", { unpause: false })), "notFound")
@@ -378,7 +378,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
         }))
 
       for (const via of ["poll", "stream"] as const) {
-        test(`tells each state of a run once (${via})`, (airflow) =>
+        test(`reports each state of a run once (${via})`, (airflow) =>
           Effect.gen(function*() {
             const states: Array<Airflow.RunState> = []
             const { runId } = yield* airflow.trigger(hello)
@@ -393,20 +393,20 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
             assert.strictEqual(states.at(-1), "success")
           }))
 
-        test(`notices that a run is deleted while it waits for it (${via})`, (airflow) =>
+        test(`fails with RunVanished if the run is deleted while it waits (${via})`, (airflow) =>
           Effect.gen(function*() {
             const { runId } = yield* waiting(airflow)
-            const seen = yield* Deferred.make<void>()
+            const reported = yield* Deferred.make<void>()
             const watching = yield* Effect.fork(
-              airflow.awaitRun(hello, runId, { ...minute, via, onState: () => Deferred.succeed(seen, undefined) })
+              airflow.awaitRun(hello, runId, { ...minute, via, onState: () => Deferred.succeed(reported, undefined) })
             )
-            yield* Deferred.await(seen)
+            yield* Deferred.await(reported)
             yield* airflow.deleteRun(hello, runId)
             assert.strictEqual((yield* Effect.flip(Fiber.join(watching)))._tag, "RunVanished")
           }))
       }
 
-      test("tells a failed run with the ends of its logs, or as a value", (airflow) =>
+      test("fails with the log of the failed task, or returns the failed run", (airflow) =>
         Effect.gen(function*() {
           const failed = yield* Effect.flip(airflow.runDag("failing_dag", minute))
           assert(failed._tag === "RunFailed")
@@ -420,7 +420,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(airflow.verifyDagIdRan("failing_dag", runId)), "RunFailed")
         }))
 
-      test("ends a running run by hand, and its task with it", (airflow) =>
+      test("ends a running run and its task", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* running(airflow)
           assert.strictEqual((yield* airflow.run("slow_dag", runId)).state, "running")
@@ -432,7 +432,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual(states, ["failed"])
         }))
 
-      test("runs the tasks of an ended run again", (airflow) =>
+      test("runs the tasks of a cleared run again", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.runDag(hello, minute)
           yield* airflow.clearRun(hello, runId)
@@ -441,10 +441,10 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual((yield* airflow.awaitRun(hello, runId, minute)).state, "success")
         }))
 
-      test("deletes a run that was ended by hand, and once more", (airflow) =>
+      test("deletes a run twice after it was ended", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* running(airflow)
-          // Airflow 3 deletes none that runs
+          // Airflow 3 does not delete a running run
           yield* airflow.setRunState("slow_dag", runId, "failed")
           yield* airflow.deleteRun("slow_dag", runId)
           yield* airflow.deleteRun("slow_dag", runId)
@@ -452,7 +452,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.notInclude((yield* airflow.runs("slow_dag")).map((run) => run.runId), runId)
         }))
 
-      test("names one that is not there", (airflow) =>
+      test("fails with notFound for an unknown run", (airflow) =>
         Effect.gen(function*() {
           for (
             const call of [
@@ -471,7 +471,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
     })
 
     describe("tasks", () => {
-      test("lists each instance of a mapped task, with its own log and result", (airflow) =>
+      test("lists each instance of a mapped task, with its own log and XCom", (airflow) =>
         Effect.gen(function*() {
           const { runId, tasks } = yield* airflow.runDag("mapped_dag", minute)
           const names = tasks.map(({ mapIndex, taskId }) => `${taskId} ${mapIndex}`)
@@ -493,21 +493,21 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual([...(yield* airflow.xcomKeys("mapped_dag", runId, "double"))], ["return_value"])
         }))
 
-      test("compares them with the states that they should have", (airflow) =>
+      test("compares tasks with the expected states", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.runDag("mapped_dag", minute)
           yield* airflow.assertTasks("mapped_dag", runId, { double: "success", total: ["skipped", "success"] })
           const error = yield* Effect.flip(
-            airflow.assertTasks("mapped_dag", runId, { double: "failed", total: "success", nobody: ["success"] })
+            airflow.assertTasks("mapped_dag", runId, { double: "failed", total: "success", missing: ["success"] })
           )
           assert(error._tag === "TaskStateMismatch")
           assert.sameDeepMembers([...error.mismatches], [
             { taskId: "double", expected: ["failed"], actual: ["success", "success", "success"] },
-            { taskId: "nobody", expected: ["success"], actual: [] }
+            { taskId: "missing", expected: ["success"], actual: [] }
           ])
         }))
 
-      test("shows the log of a task line by line", (airflow) =>
+      test("returns the log of a task line by line", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.runDag(hello, minute)
           const log = yield* airflow.taskLog(hello, runId, "hello")
@@ -521,7 +521,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.include(log.text, "Hello World from Airflow")
         }))
 
-      test("shows the log of any try, and the exception in it", (airflow) =>
+      test("returns the log of each try, with its exception", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.trigger("failing_dag")
           yield* airflow.awaitRun("failing_dag", runId, minute)
@@ -530,9 +530,9 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           const triesOf = (lines: ReadonlyArray<{ readonly tryNumber: number }>) =>
             Array.from(new Set(lines.map(({ tryNumber }) => tryNumber)))
           for (
-            const [asked, last, tries] of [[1, 1, [1]], [2, 2, [2]], ["last", 2, [2]], ["all", 2, [1, 2]]] as const
+            const [requested, last, tries] of [[1, 1, [1]], [2, 2, [2]], ["last", 2, [2]], ["all", 2, [1, 2]]] as const
           ) {
-            const log = yield* logOf(asked)
+            const log = yield* logOf(requested)
             assert.strictEqual(log.tryNumber, last)
             assert.deepStrictEqual(triesOf(log.lines), [...tries])
             assert.deepStrictEqual(triesOf(log.lines.filter(({ errors }) => errors.length > 0)), [...tries])
@@ -540,7 +540,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
             assert.include(log.text, "ValueError: boom")
             const errors = log.lines.flatMap(({ errors }) => errors)
             for (const error of errors) assert.deepInclude(error, { type: "ValueError", value: "boom" })
-            // Airflow 2 logs it once more when the task's process ends
+            // Airflow 2 logs the exception again when the task's process ends
             if (major === 3) assert.strictEqual(errors.length, tries.length)
             if (hasFiles) assert.isTrue(errors.every(({ frames }) => frames.some(({ name }) => name === "boom")))
           }
@@ -548,7 +548,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(logOf(3)), "LogUnavailable")
         }))
 
-      test("has no log of a task that never ran, or is not there", (airflow) =>
+      test("has no log of a task that never ran or does not exist", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.trigger("failing_dag")
           yield* airflow.awaitRun("failing_dag", runId, minute)
@@ -557,7 +557,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(logOf("no_such_task")), "notFound")
         }))
 
-      test("shows what is there of the log of a task that runs", (airflow) =>
+      test("returns the log of a running task so far", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* running(airflow)
           const log = yield* until(
@@ -569,7 +569,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.setRunState("slow_dag", runId, "failed")
         }))
 
-      test("follows the log of a task, each line once, until it has ended", (airflow) =>
+      test("follows the log of a task until it has ended, each line once", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.trigger("slow_dag", { conf: { seconds: 4 } })
           const messages = yield* messagesOf(airflow.tailTaskLog("slow_dag", runId, "sleep", minute))
@@ -590,7 +590,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual(Array.from(new Set(errors)), ["1: ValueError boom", "2: ValueError boom"])
         }))
 
-      test("reads what a task pushed, as JSON", (airflow) =>
+      test("returns the XComs of a task as JSON", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* airflow.runDag("xcom_dag", minute)
           const xcom = (key?: string) => airflow.xcom("xcom_dag", runId, "push", { key })
@@ -603,9 +603,9 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.sameMembers([...keys], ["list", "plain", "return_value"])
         }))
 
-      // on 3.0 the task itself cannot push it
+      // on 3.0 the task cannot push such a key
       if (!traits.version.startsWith("3.0")) {
-        test("reads what was pushed under a key with a slash", (airflow) =>
+        test("returns an XCom whose key has a slash", (airflow) =>
           Effect.gen(function*() {
             const { runId } = yield* airflow.runDag("xcom_slash_dag", minute)
             assert.strictEqual(yield* airflow.xcom("xcom_slash_dag", runId, "push", { key: "with/slash" }), 1.5)
@@ -613,7 +613,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
       }
     })
 
-    describe("what an Airflow keeps", () => {
+    describe("collections", () => {
       test("keeps variables under any name", (airflow) =>
         Effect.gen(function*() {
           const id = unique()
@@ -631,7 +631,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual(left.filter((key) => others.includes(key)), [])
         }))
 
-      test("makes a variable like the one that is put", (airflow) =>
+      test("replaces a variable", (airflow) =>
         Effect.gen(function*() {
           const key = unique()
           yield* airflow.variables.put({ key, value: "1", description: "the first" })
@@ -645,7 +645,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.variables.delete(key)
         }))
 
-      test("keeps JSON in a variable, though not how it is written", (airflow) =>
+      test("keeps JSON in a variable, but not its whitespace", (airflow) =>
         Effect.gen(function*() {
           const [key, value] = [unique(), { a: [1, "it's", null], "ü": {} }]
           yield* airflow.variables.put({ key, value: JSON.stringify(value) })
@@ -653,7 +653,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.variables.delete(key)
         }))
 
-      test("does not show the values of variables that sound secret on Airflow 3", (airflow) =>
+      test("hides values of variables that sound secret on Airflow 3", (airflow) =>
         Effect.gen(function*() {
           const key = `password_${unique()}`
           yield* airflow.variables.put({ key, value: "not-a-secret" })
@@ -661,7 +661,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.variables.delete(key)
         }))
 
-      test("makes a connection like the one that is put", (airflow) =>
+      test("replaces a connection", (airflow) =>
         Effect.gen(function*() {
           const id = `suite.odd-id_${unique()}`
           const full = { id, type: "postgres", host: "h", login: "u", port: 5432, schema: "s", description: "one" }
@@ -687,7 +687,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(airflow.connections.get(id)), "notFound")
         }))
 
-      test("removes several connections, those that are there", (airflow) =>
+      test("deletes several connections and ignores missing ones", (airflow) =>
         Effect.gen(function*() {
           const ids = [unique(), unique()]
           yield* Effect.forEach(ids, (id) => airflow.connections.put({ id, type: "http" }))
@@ -696,14 +696,14 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual(left.filter((id) => ids.includes(id)), [])
         }))
 
-      test("refuses ids of connections that not every Airflow takes", (airflow) =>
+      test("rejects connection ids that some Airflows do not accept", (airflow) =>
         Effect.gen(function*() {
           for (const id of ["a b", "a/b", ""]) {
             assert.strictEqual(yield* kindOf(airflow.connections.put({ id, type: "http" })), "badRequest", id)
           }
         }))
 
-      test("makes a pool like the one that is put", (airflow) =>
+      test("replaces a pool", (airflow) =>
         Effect.gen(function*() {
           const name = `suite pool ${unique()}`
           yield* airflow.pools.put({ name, slots: 2, description: "one", includeDeferred: true })
@@ -719,7 +719,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual(yield* kindOf(airflow.pools.get(name)), "notFound")
         }))
 
-      test("shows how full a pool is", (airflow) =>
+      test("returns how full a pool is", (airflow) =>
         Effect.gen(function*() {
           const { runId } = yield* running(airflow)
           const { occupiedSlots, openSlots, slots } = yield* airflow.pools.get("default_pool")
@@ -728,7 +728,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.setRunState("slow_dag", runId, "failed")
         }))
 
-      test("never removes the default pool, and sets its slots", (airflow) =>
+      test("never deletes the default pool, and sets its slots", (airflow) =>
         Effect.gen(function*() {
           const name = unique()
           yield* airflow.pools.put({ name, slots: 1 })
@@ -742,7 +742,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.pools.put({ name: "default_pool", slots: 128 })
         }))
 
-      test("keeps a pool with a slash in its name where Airflow can reach it again", (airflow) =>
+      test("keeps a pool with a slash in its name if the API can address it", (airflow) =>
         Effect.gen(function*() {
           const name = `a/b ${unique()}`
           if (major === 2) {
@@ -756,7 +756,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.notInclude((yield* airflow.pools.list).map((pool) => pool.name), name)
         }))
 
-      test("creates a user once, where it manages users", (airflow) =>
+      test("creates a user once, if it manages users", (airflow) =>
         Effect.gen(function*() {
           const username = `suite_${unique()}`
           const user = { username, password: Redacted.make("not-a-secret"), roles: ["Viewer"] }
@@ -775,7 +775,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
     })
 
     describe("reset", () => {
-      test("leaves an empty Airflow, and says what it removed", (airflow) =>
+      test("empties an Airflow and reports what it deleted", (airflow) =>
         Effect.gen(function*() {
           const { runId: slow } = yield* running(airflow)
           const { runId: ended } = yield* airflow.runDag(hello, minute)
@@ -785,8 +785,8 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* airflow.connections.put({ id: "left_behind", type: "http" })
           yield* airflow.pools.put({ name: "left behind", slots: 1 })
           yield* airflow.pools.put({ name: "default_pool", slots: 7 })
-          const dirt = yield* AirflowReset.verify(airflow)
-          const { kept, removed } = yield* reset(airflow)
+          const leftovers = yield* AirflowReset.verify(airflow)
+          const { deleted, kept } = yield* reset(airflow)
           for (
             const leftover of [
               { kind: "unpaused DAG", name: "slow_dag" },
@@ -800,8 +800,8 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
               { kind: "slots of", name: "default_pool" }
             ] as const
           ) {
-            assert.deepInclude(dirt, leftover)
-            assert.deepInclude(removed, leftover)
+            assert.deepInclude(leftovers, leftover)
+            assert.deepInclude(deleted, leftover)
           }
           assert.deepStrictEqual([...kept], [])
           assert.deepStrictEqual([...(yield* AirflowReset.verify(airflow))], [])
@@ -812,21 +812,21 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           ]])
         }))
 
-      test("finds nothing to remove a second time", (airflow) =>
+      test("finds nothing to delete the second time", (airflow) =>
         Effect.gen(function*() {
           yield* reset(airflow)
-          const { kept, removed } = yield* reset(airflow)
-          assert.deepStrictEqual([[...removed], [...kept]], [[], []])
+          const { deleted, kept } = yield* reset(airflow)
+          assert.deepStrictEqual([[...deleted], [...kept]], [[], []])
         }))
 
-      test("leaves what it is told to keep, by name or by how names begin", (airflow) =>
+      test("keeps what it is told to, by name or prefix", (airflow) =>
         Effect.gen(function*() {
           const keep = { variables: ["base_*", "exact"], connections: ["warehouse"], pools: ["base *"] }
           yield* reset(airflow)
           yield* Effect.forEach(["base_1", "exact", "exactly"], (key) => airflow.variables.put({ key, value: "1" }))
           yield* Effect.forEach(["warehouse", "other"], (id) => airflow.connections.put({ id, type: "http" }))
           yield* Effect.forEach(["base pool", "other"], (name) => airflow.pools.put({ name, slots: 1 }))
-          const removed = [
+          const deleted = [
             { kind: "variable", name: "exactly" },
             { kind: "connection", name: "other" },
             { kind: "pool", name: "other" }
@@ -837,15 +837,15 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
             { kind: "connection", name: "warehouse" },
             { kind: "pool", name: "base pool" }
           ] as const
-          assert.sameDeepMembers([...(yield* AirflowReset.verify(airflow, { keep }))], [...removed])
+          assert.sameDeepMembers([...(yield* AirflowReset.verify(airflow, { keep }))], [...deleted])
           const report = yield* reset(airflow, { keep })
-          assert.sameDeepMembers([...report.removed], [...removed])
+          assert.sameDeepMembers([...report.deleted], [...deleted])
           assert.sameDeepMembers([...report.kept], [...kept])
           assert.deepStrictEqual([...(yield* AirflowReset.verify(airflow, { keep }))], [])
-          assert.sameDeepMembers([...(yield* reset(airflow)).removed], [...kept])
+          assert.sameDeepMembers([...(yield* reset(airflow)).deleted], [...kept])
         }))
 
-      test("gives the default pool the slots that it should have", (airflow) =>
+      test("sets the slots of the default pool", (airflow) =>
         Effect.gen(function*() {
           yield* reset(airflow, { defaultPoolSlots: 64 })
           assert.strictEqual((yield* airflow.pools.get("default_pool")).slots, 64)
@@ -858,26 +858,26 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
 
 const unique = () => randomUUID().slice(0, 13)
 
-/** Which error it was. */
+/** The kind or tag of the error that a call fails with. */
 export const kindOf = <A, R>(call: Effect.Effect<A, { readonly _tag: string; readonly kind?: string }, R>) =>
   Effect.map(Effect.flip(call), (error) => error.kind ?? error._tag)
 
-/** Looks until something is so; fails after a minute. */
-export const until = <A, E>(look: Effect.Effect<A, E>, isSo: (value: A) => boolean) =>
-  look.pipe(
-    Effect.tap((value) => isSo(value) ? Effect.void : Effect.sleep("200 millis")),
-    Effect.repeat({ until: isSo }),
-    Effect.timeoutFail({ duration: "1 minute", onTimeout: () => "it never came true" })
+/** Polls until the value satisfies the condition. Fails after a minute. */
+export const until = <A, E>(read: Effect.Effect<A, E>, condition: (value: A) => boolean) =>
+  read.pipe(
+    Effect.tap((value) => condition(value) ? Effect.void : Effect.sleep("200 millis")),
+    Effect.repeat({ until: condition }),
+    Effect.timeoutFail({ duration: "1 minute", onTimeout: () => "the condition was not met within a minute" })
   )
 
-/** A run of a paused DAG, so that nothing runs; gone when the test is over. */
+/** A run that stays queued because its DAG is paused. Deleted at the end of the test. */
 const waiting = (airflow: Airflow.Airflow, options?: Airflow.TriggerOptions) =>
   Effect.acquireRelease(
     Effect.zipRight(airflow.setPaused(hello, true), airflow.trigger(hello, { ...options, unpause: false })),
     ({ runId }) => Effect.ignore(airflow.deleteRun(hello, runId))
   )
 
-/** A run whose task is at it. */
+/** A run whose task is running. */
 const running = (airflow: Airflow.Airflow) =>
   Effect.tap(
     airflow.trigger("slow_dag", long),

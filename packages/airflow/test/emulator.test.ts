@@ -7,7 +7,7 @@ import { dags, kindOf, suite, until } from "./AirflowApi.suite.js"
 
 const speed = 1000
 
-/** Raw HTTP for what is not Airflow's: the suite must not hang on how the astro package does it. */
+/** Creates a deployment with plain HTTP: the suite must not depend on the astro package. */
 const deploy = (emulator: Emulator.Service, astroRuntimeVersion: string) =>
   Effect.gen(function*() {
     const response = yield* HttpClientRequest.post(
@@ -48,7 +48,7 @@ for (
   ] as const
 ) {
   describe(`AirflowApi against the emulated runtime ${runtime}`, () => {
-    // as on a real server, every test finds what the ones before it have left
+    // as on a real server, each test finds what earlier tests have left behind
     const scope = Effect.runSync(Scope.make())
     const started = Effect.runSync(Effect.cached(Scope.extend(start(runtime), scope)))
     const connect = Effect.map(started, ({ airflow }) => airflow)
@@ -56,18 +56,18 @@ for (
 
     suite(`Airflow ${version}`, connect, { version, users: version.startsWith("2.") ? "created" : "unsupported" })
 
-    it.scopedLive("reads every page of a long list, and removes what is on them", () =>
+    it.scopedLive("reads all pages of a long list, and deletes everything on them", () =>
       Effect.gen(function*() {
         const airflow = yield* connect
         yield* AirflowReset.reset(airflow)
         const keys = Array.from({ length: 205 }, (_, index) => `page_${index}`)
         yield* Effect.forEach(keys, (key) => airflow.variables.put({ key, value: "1" }), { concurrency: 8 })
         assert.sameMembers((yield* airflow.variables.list).map(({ key }) => key), keys)
-        assert.strictEqual((yield* AirflowReset.reset(airflow)).removed.length, 205)
+        assert.strictEqual((yield* AirflowReset.reset(airflow)).deleted.length, 205)
         assert.deepStrictEqual(yield* airflow.variables.list, [])
       }), 30_000)
 
-    it.scopedLive("asks again where an answer was cut, and does not trigger twice", () =>
+    it.scopedLive("retries after an incomplete response, and does not trigger twice", () =>
       Effect.gen(function*() {
         const { airflow, emulator } = yield* started
         const cut = (path: RegExp, method = "GET") =>
@@ -87,25 +87,25 @@ for (
       }), 30_000)
 
     it.scopedLive(
-      "hears of each state when it comes, though some servers hold back what they compress",
+      "reports each state at once, although some servers buffer compressed lines",
       () =>
         Effect.gen(function*() {
           const airflow = yield* connect
           const { runId } = yield* airflow.trigger("slow_dag")
-          const told: Array<string> = []
+          const reported: Array<string> = []
           const onState = (state: string) =>
             airflow.run("slow_dag", runId).pipe(
               Effect.orDie,
-              Effect.map((now) => void told.push(`${state} while ${now.state}`))
+              Effect.map((now) => void reported.push(`${state} while ${now.state}`))
             )
           yield* airflow.awaitRun("slow_dag", runId, { via: "stream", onState })
-          assert.include(told, "running while running")
-          assert.strictEqual(told.at(-1), "success while success")
+          assert.include(reported, "running while running")
+          assert.strictEqual(reported.at(-1), "success while success")
         }),
       30_000
     )
 
-    it.scopedLive("polls on where the one long answer is cut or refused", () =>
+    it.scopedLive("falls back to polling if the stream is cut or refused", () =>
       Effect.gen(function*() {
         const { airflow, emulator } = yield* started
         const outcomes: ReadonlyArray<Faults.Outcome> = [{ _tag: "Cut" }, { _tag: "DropBefore" }, {
@@ -116,14 +116,14 @@ for (
           yield* emulator.faults.next({ match: { path: /\/wait\?/ }, then })
           const run = yield* airflow.runDag("hello_world_dag", { via: "stream" })
           assert.strictEqual(run.state, "success")
-          // before 3.1 there is no such answer that could break
+          // before 3.1 there is no stream that could break
           assert.strictEqual(yield* emulator.faults.pending, version < "3.1" ? 1 : 0)
           yield* emulator.faults.clear
         }
       }), 30_000)
 
     it.scopedLive(
-      "notices that a whole DAG is deleted while one of its runs is waited for",
+      "fails with RunVanished if the DAG is deleted while it waits for a run",
       () =>
         Effect.gen(function*() {
           const airflow = yield* connect

@@ -3,17 +3,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Redacted, TestClock } from "effect"
 import { inspect } from "node:util"
 import {
-  type Answer,
-  answer,
   connect,
+  connectionRefused,
   dagRow,
   html,
-  inTime,
+  inVirtualTime,
+  noResponse,
   problem,
-  refused,
   type Request,
+  respond,
+  type Responder,
   serve,
-  silent,
   token
 } from "./server.js"
 
@@ -21,103 +21,127 @@ const dag = "GET /api/v1/dags/d"
 
 interface Case {
   readonly title: string
-  readonly answer: Answer
+  readonly responder: Responder
   readonly kind: AirflowError.AirflowApiError["kind"]
-  readonly asked: number
+  readonly attempts: number
   readonly says: string
 }
 
 const cases: ReadonlyArray<Case> = [
-  { title: "a refused connection", answer: refused, kind: "unreachable", asked: 4, says: "ECONNREFUSED" },
-  { title: "silence", answer: silent, kind: "timeout", asked: 4, says: "15s" },
-  { title: "401", answer: problem(401, null, "Unauthorized"), kind: "unauthorized", asked: 1, says: "Unauthorized" },
-  { title: "403", answer: problem(403, null, "Forbidden"), kind: "forbidden", asked: 1, says: "Forbidden" },
-  { title: "404", answer: problem(404, null, "not found"), kind: "notFound", asked: 1, says: "not found" },
-  { title: "409", answer: problem(409, "already exists"), kind: "conflict", asked: 1, says: "already exists" },
-  { title: "400", answer: problem(400, "Extra query"), kind: "badRequest", asked: 1, says: "Extra query" },
-  { title: "422", answer: answer(422, { detail: [] }), kind: "badRequest", asked: 1, says: "422" },
-  { title: "429", answer: answer(429, ""), kind: "rateLimited", asked: 4, says: "429" },
-  { title: "a 500 page", answer: html(500), kind: "server", asked: 4, says: "500" },
-  { title: "a 502 page", answer: html(502), kind: "gateway", asked: 4, says: "HTML" },
-  { title: "503", answer: answer(503, "no upstream"), kind: "gateway", asked: 4, says: "503" },
-  { title: "a 404 page, before there is a route", answer: html(404), kind: "gateway", asked: 4, says: "HTML" },
-  { title: "a 200 page", answer: html(200), kind: "gateway", asked: 1, says: "HTML" },
   {
-    title: "half an answer",
-    answer: answer(200, "{\"version\": \"2."),
+    title: "a refused connection",
+    responder: connectionRefused,
+    kind: "unreachable",
+    attempts: 4,
+    says: "ECONNREFUSED"
+  },
+  { title: "no response", responder: noResponse, kind: "timeout", attempts: 4, says: "15s" },
+  {
+    title: "401",
+    responder: problem(401, null, "Unauthorized"),
+    kind: "unauthorized",
+    attempts: 1,
+    says: "Unauthorized"
+  },
+  { title: "403", responder: problem(403, null, "Forbidden"), kind: "forbidden", attempts: 1, says: "Forbidden" },
+  { title: "404", responder: problem(404, null, "not found"), kind: "notFound", attempts: 1, says: "not found" },
+  { title: "409", responder: problem(409, "already exists"), kind: "conflict", attempts: 1, says: "already exists" },
+  { title: "400", responder: problem(400, "Extra query"), kind: "badRequest", attempts: 1, says: "Extra query" },
+  { title: "422", responder: respond(422, { detail: [] }), kind: "badRequest", attempts: 1, says: "422" },
+  { title: "429", responder: respond(429, ""), kind: "rateLimited", attempts: 4, says: "429" },
+  { title: "a 500 page", responder: html(500), kind: "server", attempts: 4, says: "500" },
+  { title: "a 502 page", responder: html(502), kind: "gateway", attempts: 4, says: "HTML" },
+  { title: "503", responder: respond(503, "no upstream"), kind: "gateway", attempts: 4, says: "503" },
+  {
+    title: "a 404 page of a proxy that has no route yet",
+    responder: html(404),
+    kind: "gateway",
+    attempts: 4,
+    says: "HTML"
+  },
+  { title: "a 200 page", responder: html(200), kind: "gateway", attempts: 1, says: "HTML" },
+  {
+    title: "an incomplete response",
+    responder: respond(200, "{\"version\": \"2."),
     kind: "undecodable",
-    asked: 1,
+    attempts: 1,
     says: "not what"
   },
-  { title: "another answer", answer: answer(200, { v: 1 }), kind: "undecodable", asked: 1, says: "not what" },
   {
-    title: "a redirection",
-    answer: answer(302, "", { location: "/login" }),
+    title: "an unexpected response",
+    responder: respond(200, { v: 1 }),
+    kind: "undecodable",
+    attempts: 1,
+    says: "not what"
+  },
+  {
+    title: "a redirect",
+    responder: respond(302, "", { location: "/login" }),
     kind: "redirected",
-    asked: 1,
+    attempts: 1,
     says: "login page"
   },
   {
-    title: "an Airflow that was upgraded meanwhile",
-    answer: answer(404, { error: "/api/v1 has been removed in Airflow 3, please use /api/v2" }),
+    title: "an Airflow that has been upgraded meanwhile",
+    responder: respond(404, { error: "/api/v1 has been removed in Airflow 3, please use /api/v2" }),
     kind: "unsupported",
-    asked: 1,
+    attempts: 1,
     says: "connect again"
   },
   {
-    title: "a method that is not there",
-    answer: answer(405, { detail: "Method Not Allowed" }),
+    title: "a method that does not exist",
+    responder: respond(405, { detail: "Method Not Allowed" }),
     kind: "unsupported",
-    asked: 1,
+    attempts: 1,
     says: "does not offer it"
   },
   {
-    title: "the fields that Airflow 3 misses",
-    answer: answer(422, {
+    title: "a missing field, reported by Airflow 3",
+    responder: respond(422, {
       detail: [{ type: "missing", loc: ["body", "logical_date"], msg: "Field required", input: {} }]
     }),
     kind: "badRequest",
-    asked: 1,
+    attempts: 1,
     says: "body.logical_date: Field required"
   },
   {
-    title: "a conflict that Airflow 3 found in its database",
-    answer: answer(409, {
+    title: "a conflict in the database of Airflow 3",
+    responder: respond(409, {
       detail: { reason: "Unique constraint violation", statement: "INSERT INTO x", orig_error: "y" }
     }),
     kind: "conflict",
-    asked: 1,
+    attempts: 1,
     says: "Unique constraint violation"
   },
   {
-    title: "a database that was locked",
-    answer: answer(500, { detail: { reason: "Database error", statement: "hidden", orig_error: "hidden" } }),
+    title: "a locked database",
+    responder: respond(500, { detail: { reason: "Database error", statement: "hidden", orig_error: "hidden" } }),
     kind: "server",
-    asked: 4,
+    attempts: 4,
     says: "Database error"
   },
-  { title: "500 as text", answer: answer(500, "Internal Server Error"), kind: "server", asked: 4, says: "500" },
+  { title: "500 as text", responder: respond(500, "Internal Server Error"), kind: "server", attempts: 4, says: "500" },
   {
-    title: "a server that repeats the token",
-    answer: problem(400, `what is ${token}?`),
+    title: "a response that contains the token",
+    responder: problem(400, `what is ${token}?`),
     kind: "badRequest",
-    asked: 1,
+    attempts: 1,
     says: "<redacted>"
   }
 ]
 
-describe("what an answer means", () => {
-  for (const { answer, asked, kind, says, title } of cases) {
+describe("the kind of error", () => {
+  for (const { attempts, kind, responder, says, title } of cases) {
     it.effect(`${title}: ${kind}`, () =>
       Effect.gen(function*() {
-        const { airflow, requests } = yield* connect({ [dag]: answer })
-        // as a finalizer asks, too
-        const error = yield* inTime(Effect.flip(Effect.uninterruptible(airflow.dag("d"))))
+        const { airflow, requests } = yield* connect({ [dag]: responder })
+        // uninterruptible, like a finalizer
+        const error = yield* inVirtualTime(Effect.flip(Effect.uninterruptible(airflow.dag("d"))))
         assert.strictEqual(error.kind, kind)
-        assert.strictEqual(requests.length, asked)
+        assert.strictEqual(requests.length, attempts)
         assert.include(error.message, says)
         assert.include(error.message, "read the DAG d")
-        assert.deepInclude(error, { request: "GET https://airflow.test/dx/api/v1/dags/d", attempts: asked })
+        assert.deepInclude(error, { request: "GET https://airflow.test/dx/api/v1/dags/d", attempts })
         const shown = [inspect(error, { depth: 10 }), JSON.stringify(error), error.message, String(error), error.stack]
         assert.notInclude(shown.join("\n"), token)
         assert.notInclude(shown.join("\n"), Buffer.from(token).toString("base64"))
@@ -128,11 +152,11 @@ describe("what an answer means", () => {
 describe("requests", () => {
   const variable = { key: "a/b", value: "1" }
 
-  it.effect("are bare: our credentials, what is accepted, a content type only with a body, no tracing", () =>
+  it.effect("have credentials, an accept header, a content type only with a body, and no tracing headers", () =>
     Effect.gen(function*() {
       const server = yield* serve({
-        "DELETE /api/v1/variables/a%2Fb": answer(204, undefined),
-        "POST /api/v1/variables": answer(200, variable)
+        "DELETE /api/v1/variables/a%2Fb": respond(204, undefined),
+        "POST /api/v1/variables": respond(200, variable)
       })
       const airflow = yield* server.client
       assert.strictEqual(airflow.apiUrl, "https://airflow.test/dx/api/v1")
@@ -157,15 +181,15 @@ describe("requests", () => {
       ])
     }).pipe(Effect.withSpan("a test's own span")))
 
-  it.effect("wait as long as a server asks for", () =>
+  it.effect("are retried no sooner than the server asks for", () =>
     Effect.gen(function*() {
-      const limited = answer(429, "", { "retry-after": "20" })
-      const { airflow } = yield* connect({ [dag]: [limited, answer(200, dagRow)] })
+      const limited = respond(429, "", { "retry-after": "20" })
+      const { airflow } = yield* connect({ [dag]: [limited, respond(200, dagRow)] })
       const waited = Effect.zipRight(airflow.dag("d"), Clock.currentTimeMillis)
-      assert.strictEqual(yield* inTime(waited), 20_000)
+      assert.strictEqual(yield* inVirtualTime(waited), 20_000)
     }))
 
-  it.effect("are not sent for a name of dots, which would ask for something else", () =>
+  it.effect("are not sent for a name of dots, which would address something else", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({})
       for (const id of [".", ".."]) {
@@ -174,32 +198,32 @@ describe("requests", () => {
       }
     }))
 
-  it.effect("that write are sent once, unless they end the same", () =>
+  it.effect("that write are retried only if they may be repeated safely", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
-        "POST /api/v1/users": answer(502, ""),
-        "DELETE /api/v1/pools/p": [answer(502, ""), problem(404, "gone")]
+        "POST /api/v1/users": respond(502, ""),
+        "DELETE /api/v1/pools/p": [respond(502, ""), problem(404, "gone")]
       })
       const user = { username: "u", password: Redacted.make("p") }
-      assert.strictEqual((yield* inTime(Effect.flip(airflow.users.create(user)))).kind, "gateway")
-      yield* inTime(airflow.pools.delete("p"))
+      assert.strictEqual((yield* inVirtualTime(Effect.flip(airflow.users.create(user)))).kind, "gateway")
+      yield* inVirtualTime(airflow.pools.delete("p"))
       assert.deepStrictEqual(routes(), ["POST /api/v1/users", "DELETE /api/v1/pools/p", "DELETE /api/v1/pools/p"])
     }))
 
-  it.effect("for a list go on by what came, and count nothing twice", () =>
+  it.effect("for a list continue after the rows received, and return no row twice", () =>
     Effect.gen(function*() {
       const at = (offset: number) => `GET /api/v1/variables?order_by=id&limit=100&offset=${offset}`
       const rows = (...keys: ReadonlyArray<string>) => keys.map((key) => ({ key, value: key }))
       const { airflow } = yield* connect({
-        [at(0)]: answer(200, { variables: rows("a", "b"), total_entries: 5 }),
-        // one was added in front meanwhile
-        [at(2)]: answer(200, { variables: rows("b", "c"), total_entries: 6 }),
-        [at(4)]: answer(200, { variables: [], total_entries: 6 })
+        [at(0)]: respond(200, { variables: rows("a", "b"), total_entries: 5 }),
+        // a row was added in front meanwhile
+        [at(2)]: respond(200, { variables: rows("b", "c"), total_entries: 6 }),
+        [at(4)]: respond(200, { variables: [], total_entries: 6 })
       })
       assert.deepStrictEqual((yield* airflow.variables.list).map(({ key }) => key), ["a", "b", "c"])
     }))
 
-  it.effect("to pause all go on where one call does not reach", () =>
+  it.effect("to pause all DAGs continue on the next page", () =>
     Effect.gen(function*() {
       const path = "PATCH /api/v1/dags?only_active=false&dag_id_pattern=~&limit=100"
       const dags = Array.from(
@@ -207,27 +231,30 @@ describe("requests", () => {
         (_, index) => ({ dag_id: `d${index}`, is_paused: true, is_active: true })
       )
       const { airflow, requests } = yield* connect({
-        [`${path}&offset=0`]: answer(200, { dags, total_entries: 101 }),
-        [`${path}&offset=100`]: answer(200, { dags: dags.slice(0, 1), total_entries: 101 })
+        [`${path}&offset=0`]: respond(200, { dags, total_entries: 101 }),
+        [`${path}&offset=100`]: respond(200, { dags: dags.slice(0, 1), total_entries: 101 })
       })
       yield* airflow.pauseAll
       assert.deepStrictEqual(requests.map(({ body }) => body), [{ is_paused: true }, { is_paused: true }])
     }))
 })
 
-describe("what is made or changed", () => {
-  it.effect("is made like that, or what is there is made like it, through a stumble of the server", () =>
+describe("put", () => {
+  it.effect("creates or replaces an item, and retries after a server error", () =>
     Effect.gen(function*() {
       const { airflow, requests } = yield* connect({
-        "POST /api/v2/variables": [answer(500, "Internal Server Error"), answer(409, { detail: "exists" })],
-        "PATCH /api/v2/variables/k": answer(200, {}),
-        "POST /api/v2/pools": answer(409, { detail: { reason: "Unique constraint violation" } }),
-        "PATCH /api/v2/pools/p?update_mask=slots&update_mask=description&update_mask=include_deferred": answer(200, {}),
-        "PATCH /api/v2/pools/default_pool?update_mask=slots&update_mask=include_deferred": answer(200, {}),
-        "POST /api/v2/connections": [answer(409, { detail: "exists" }), answer(201, {})],
-        "DELETE /api/v2/connections/c": answer(204, undefined)
+        "POST /api/v2/variables": [respond(500, "Internal Server Error"), respond(409, { detail: "exists" })],
+        "PATCH /api/v2/variables/k": respond(200, {}),
+        "POST /api/v2/pools": respond(409, { detail: { reason: "Unique constraint violation" } }),
+        "PATCH /api/v2/pools/p?update_mask=slots&update_mask=description&update_mask=include_deferred": respond(
+          200,
+          {}
+        ),
+        "PATCH /api/v2/pools/default_pool?update_mask=slots&update_mask=include_deferred": respond(200, {}),
+        "POST /api/v2/connections": [respond(409, { detail: "exists" }), respond(201, {})],
+        "DELETE /api/v2/connections/c": respond(204, undefined)
       }, { version: "3.2.2" })
-      yield* inTime(airflow.variables.put({ key: "k", value: "1" }))
+      yield* inVirtualTime(airflow.variables.put({ key: "k", value: "1" }))
       yield* airflow.pools.put({ name: "p", slots: 2, description: "two" })
       yield* airflow.pools.put({ name: "default_pool", slots: 3 })
       yield* airflow.connections.put({ id: "c", type: "http", extra: { a: 1 }, password: Redacted.make("s") })
@@ -252,17 +279,17 @@ describe("what is made or changed", () => {
 describe("credentials", () => {
   const encoded = (claims: unknown) => Buffer.from(JSON.stringify(claims)).toString("base64url")
   const jwt = (exp: number, name = "x") => `e30.${encoded({ exp })}.${name}`
-  const granted = (value: string) => answer(201, { access_token: value })
+  const issued = (value: string) => respond(201, { access_token: value })
   const password = { _tag: "Password", username: "u", password: Redacted.make("p") } as const
-  const log = "POST /auth/token"
+  const login = "POST /auth/token"
   const v3 = "GET /api/v2/dags/d"
   const sent = (requests: ReadonlyArray<Request>, route: string) =>
     requests.filter((request) => request.route === route).map(({ headers }) => headers["authorization"])
 
-  it.effect("by password are exchanged for a token once, which is renewed before it expires", () =>
+  it.effect("by password are exchanged for one token, which is renewed before it expires", () =>
     Effect.gen(function*() {
       const [first, second] = [jwt(3600, "a"), jwt(7200, "b")]
-      const server = yield* serve({ [log]: [granted(first), granted(second)], [v3]: answer(200, dagRow) }, {
+      const server = yield* serve({ [login]: [issued(first), issued(second)], [v3]: respond(200, dagRow) }, {
         version: "3.1.8",
         credentials: password
       })
@@ -273,17 +300,20 @@ describe("credentials", () => {
       yield* TestClock.adjust("6 minutes")
       yield* airflow.dag("d")
       assert.deepStrictEqual(sent(server.requests, v3), [`Bearer ${first}`, `Bearer ${first}`, `Bearer ${second}`])
-      assert.deepStrictEqual(server.requests.find(({ route }) => route === log)?.body, { username: "u", password: "p" })
-      assert.deepStrictEqual(sent(server.requests, log), [undefined, undefined])
+      assert.deepStrictEqual(server.requests.find(({ route }) => route === login)?.body, {
+        username: "u",
+        password: "p"
+      })
+      assert.deepStrictEqual(sent(server.requests, login), [undefined, undefined])
     }))
 
-  it.effect("by password are renewed when a restarted server knows none of its tokens, once", () =>
+  it.effect("by password are renewed once when a restarted server rejects its tokens", () =>
     Effect.gen(function*() {
       const [first, second] = [jwt(9e9, "a"), jwt(9e9, "b")]
-      const unknown = answer(403, { detail: "Invalid JWT token" })
+      const unknown = respond(403, { detail: "Invalid JWT token" })
       const server = yield* serve({
-        [log]: [granted(first), granted(second)],
-        [v3]: [unknown, answer(200, dagRow), unknown]
+        [login]: [issued(first), issued(second)],
+        [v3]: [unknown, respond(200, dagRow), unknown]
       }, { version: "3.3.2", credentials: password })
       const airflow = yield* server.client
       yield* airflow.dag("d")
@@ -293,18 +323,18 @@ describe("credentials", () => {
       assert.strictEqual(sent(server.requests, v3).length, 4)
     }))
 
-  it.effect("by password are sent as they are to Airflow 2, which gives no tokens", () =>
+  it.effect("by password are sent as Basic to Airflow 2, which issues no tokens", () =>
     Effect.gen(function*() {
-      const { airflow, requests } = yield* connect({ [log]: html(404), [dag]: answer(200, dagRow) }, {
+      const { airflow, requests } = yield* connect({ [login]: html(404), [dag]: respond(200, dagRow) }, {
         credentials: password
       })
       yield* airflow.dag("d")
       assert.deepStrictEqual(sent(requests, dag), [`Basic ${Buffer.from("u:p").toString("base64")}`])
     }))
 
-  it.effect("that are wrong say so", () =>
+  it.effect("that are wrong fail as unauthorized", () =>
     Effect.gen(function*() {
-      const server = yield* serve({ [log]: answer(401, { detail: "Invalid credentials" }) }, {
+      const server = yield* serve({ [login]: respond(401, { detail: "Invalid credentials" }) }, {
         version: "3.1.8",
         credentials: password
       })
@@ -312,11 +342,11 @@ describe("credentials", () => {
       assert.deepInclude(error, { kind: "unauthorized", operation: "log in as u" })
     }))
 
-  it.effect("of one's own are asked for before every request, and not shown", () =>
+  it.effect("of the caller are read before each request and not shown", () =>
     Effect.gen(function*() {
-      let asked = 0
-      const headers = Effect.sync(() => ({ "x-key": Redacted.make(`canary-of-one's-own-${++asked}`) }))
-      const server = yield* serve({ [dag]: problem(400, "no canary-of-one's-own-3 here") }, {
+      let reads = 0
+      const headers = Effect.sync(() => ({ "x-key": Redacted.make(`canary-of-the-caller-${++reads}`) }))
+      const server = yield* serve({ [dag]: problem(400, "no canary-of-the-caller-3 here") }, {
         credentials: { _tag: "Custom", headers }
       })
       const error = yield* Effect.flip(Effect.flatMap(server.client, (airflow) => airflow.dag("d")))
@@ -328,40 +358,40 @@ describe("credentials", () => {
 describe("a user", () => {
   const user = { username: "u", password: Redacted.make("p") }
 
-  it.effect("is created, exists, or is none of Airflow's business", () =>
+  it.effect("is created, exists, or is not managed by Airflow", () =>
     Effect.gen(function*() {
-      const outcomes: ReadonlyArray<readonly [Answer, string]> = [
-        [answer(200, {}), "created"],
+      const cases: ReadonlyArray<readonly [Responder, string]> = [
+        [respond(200, {}), "created"],
         [problem(409, "Username `u` already exists"), "exists"],
         [problem(404, "no route"), "unsupported"],
         [problem(403, null, "Forbidden"), "unsupported"],
-        [answer(405, { detail: "Method Not Allowed" }), "unsupported"]
+        [respond(405, { detail: "Method Not Allowed" }), "unsupported"]
       ]
-      for (const [given, outcome] of outcomes) {
-        const { airflow } = yield* connect({ "POST /api/v1/users": given })
+      for (const [responder, outcome] of cases) {
+        const { airflow } = yield* connect({ "POST /api/v1/users": responder })
         assert.strictEqual(yield* airflow.users.create(user), outcome)
       }
       const { airflow } = yield* connect({ "POST /api/v1/users": problem(400, "Unknown roles") })
       assert.strictEqual((yield* Effect.flip(airflow.users.create(user))).kind, "badRequest")
     }))
 
-  it.effect("is asked for where Airflow 3 keeps its users, if it has any", () =>
+  it.effect("is managed where Airflow 3 keeps its users, if it manages any", () =>
     Effect.gen(function*() {
       const path = "/auth/fab/v1/users"
       const { airflow } = yield* connect({
-        [`POST ${path}`]: answer(200, {}),
-        [`GET ${path}/u`]: answer(200, { username: "u", email: "u@example.com", roles: [{ name: "Admin" }] }),
-        [`DELETE ${path}/u`]: [answer(204, undefined), answer(404, { detail: "gone" })]
+        [`POST ${path}`]: respond(200, {}),
+        [`GET ${path}/u`]: respond(200, { username: "u", email: "u@example.com", roles: [{ name: "Admin" }] }),
+        [`DELETE ${path}/u`]: [respond(204, undefined), respond(404, { detail: "gone" })]
       }, { version: "3.2.2" })
       assert.strictEqual(yield* airflow.users.create(user), "created")
       assert.deepStrictEqual(yield* airflow.users.get("u"), { username: "u", email: "u@example.com", roles: ["Admin"] })
       yield* airflow.users.delete("u")
       yield* airflow.users.delete("u")
       const simple = yield* connect({
-        [`POST ${path}`]: answer(405, { detail: "Method Not Allowed" }),
-        // the page that every unknown address shows
+        [`POST ${path}`]: respond(405, { detail: "Method Not Allowed" }),
+        // the page of every unknown path
         [`GET ${path}/u`]: html(200),
-        [`DELETE ${path}/u`]: answer(405, { detail: "Method Not Allowed" })
+        [`DELETE ${path}/u`]: respond(405, { detail: "Method Not Allowed" })
       }, { version: "3.2.2" })
       assert.strictEqual(yield* simple.airflow.users.create(user), "unsupported")
       assert.strictEqual((yield* Effect.flip(simple.airflow.users.get("u"))).kind, "unsupported")

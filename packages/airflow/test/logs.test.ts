@@ -1,7 +1,7 @@
 import { TaskLog } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Option, Stream } from "effect"
-import { answer, connect, html, inTime, task } from "./server.js"
+import { connect, html, inVirtualTime, respond, task } from "./server.js"
 
 const header =
   "host\n INFO - ::group::Log message source details\n*** Found local files:\n***   * /logs/attempt=1.log\n" +
@@ -11,13 +11,13 @@ const v1 = {
   tasks: "GET /api/v1/dags/d/dagRuns/r/taskInstances?limit=10000",
   log: (tryNumber: number, more = "") =>
     `GET /api/v1/dags/d/dagRuns/r/taskInstances/t/logs/${tryNumber}?full_content=true${more}`,
-  of: (...tasks: ReadonlyArray<unknown>) => answer(200, { task_instances: tasks, total_entries: tasks.length })
+  of: (...tasks: ReadonlyArray<unknown>) => respond(200, { task_instances: tasks, total_entries: tasks.length })
 }
 const v2 = {
   tasks: "GET /api/v2/dags/d/dagRuns/r/taskInstances?order_by=id&limit=100&offset=0",
   log: (tryNumber: number) => `GET /api/v2/dags/d/dagRuns/r/taskInstances/t/logs/${tryNumber}?full_content=true`,
-  of: (...tasks: ReadonlyArray<unknown>) => answer(200, { task_instances: tasks, total_entries: tasks.length }),
-  content: (...content: ReadonlyArray<unknown>) => answer(200, { content, continuation_token: null })
+  of: (...tasks: ReadonlyArray<unknown>) => respond(200, { task_instances: tasks, total_entries: tasks.length }),
+  content: (...content: ReadonlyArray<unknown>) => respond(200, { content, continuation_token: null })
 }
 const line = (event: string, more: Record<string, unknown> = {}) => ({
   timestamp: "2026-11-22T18:08:17.368000Z",
@@ -28,7 +28,7 @@ const line = (event: string, more: Record<string, unknown> = {}) => ({
 })
 
 describe("a task's log", () => {
-  it.effect("of Airflow 2 is asked for as text and taken apart, tracebacks too", () =>
+  it.effect("of Airflow 2 is requested as text and parsed, with tracebacks", () =>
     Effect.gen(function*() {
       const text = [
         `${at} {local_task_job_runner.py:123} INFO - ::group::Pre task execution logs`,
@@ -44,7 +44,7 @@ describe("a task's log", () => {
       ].join("\n")
       const { airflow, requests } = yield* connect({
         [v1.tasks]: v1.of(task("failed")),
-        [v1.log(1)]: answer(200, `${header}${text}`)
+        [v1.log(1)]: respond(200, `${header}${text}`)
       })
       const log = yield* airflow.taskLog("d", "r", "t")
       assert.strictEqual(requests[1]?.headers["accept"], "text/plain")
@@ -63,7 +63,7 @@ describe("a task's log", () => {
       assert.notInclude(log.text, "::")
     }))
 
-  it.effect("of Airflow 3 shows exceptions where a test looks for them, and what else was logged", () =>
+  it.effect("of Airflow 3 has exceptions and logged fields", () =>
     Effect.gen(function*() {
       const error_detail = [{
         exc_type: "ValueError",
@@ -94,7 +94,7 @@ describe("a task's log", () => {
       ])
     }))
 
-  it.effect("of an early Airflow 3 names its sources in the header, and may come as text", () =>
+  it.effect("of an early Airflow 3 names its sources in the header, and may have lines of text", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({
         [v2.tasks]: v2.of(task("success")),
@@ -109,7 +109,7 @@ describe("a task's log", () => {
       assert.strictEqual(log.lines[0]?.message, "as text")
     }))
 
-  it.effect("is waited for, of the instance and the try that are asked for", () =>
+  it.effect("is waited for, for the requested instance and try", () =>
     Effect.gen(function*() {
       const marker = header.replace(
         "Found local files:\n***   * /logs/attempt=1.log",
@@ -117,40 +117,42 @@ describe("a task's log", () => {
       )
       const { airflow } = yield* connect({
         [v1.tasks]: v1.of(task("success", { map_index: 2, try_number: 3 })),
-        [v1.log(3, "&map_index=2")]: [answer(200, marker), answer(200, `${marker}${at} {a:1} INFO - hi\n`)]
+        [v1.log(3, "&map_index=2")]: [respond(200, marker), respond(200, `${marker}${at} {a:1} INFO - hi\n`)]
       })
-      assert.include((yield* inTime(airflow.taskLog("d", "r", "t", { mapIndex: 2 }))).text, "INFO - hi")
+      assert.include((yield* inVirtualTime(airflow.taskLog("d", "r", "t", { mapIndex: 2 }))).text, "INFO - hi")
       const mapped = yield* Effect.flip(airflow.taskLog("d", "r", "t"))
       assert.include(mapped.message, "mapIndex: 2")
     }))
 
-  it.effect("is missing where the task never ran, had no such try, or logged nothing in time", () =>
+  it.effect("is unavailable if the task never ran, had no such try, or logged nothing in time", () =>
     Effect.gen(function*() {
       const reason = (tasks: ReadonlyArray<unknown>, tryNumber?: number) =>
         Effect.gen(function*() {
-          const { airflow } = yield* connect({ [v1.tasks]: v1.of(...tasks), [v1.log(1)]: answer(200, header) })
-          const error = yield* inTime(Effect.flip(airflow.taskLog("d", "r", "t", tryNumber ? { tryNumber } : {})))
+          const { airflow } = yield* connect({ [v1.tasks]: v1.of(...tasks), [v1.log(1)]: respond(200, header) })
+          const error = yield* inVirtualTime(
+            Effect.flip(airflow.taskLog("d", "r", "t", tryNumber ? { tryNumber } : {}))
+          )
           assert.strictEqual(error._tag, "LogUnavailable")
           return error.message
         })
       assert.include(
         yield* reason([task("upstream_failed", { try_number: 0 })]),
-        "it never ran, and is upstream_failed"
+        "the task never ran and is upstream_failed"
       )
-      assert.include(yield* reason([task("success")], 2), "it had 1 tries, and not 2")
+      assert.include(yield* reason([task("success")], 2), "there is no try 2: it ended after try 1")
       assert.include(yield* reason([task("success")]), "nothing has been logged")
     }))
 
-  it.effect("is the server's fault where that fails", () =>
+  it.effect("fails with the error of the server", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({ [v1.tasks]: v1.of(task("success")), [v1.log(1)]: html(500) })
-      const error = yield* inTime(Effect.flip(airflow.taskLog("d", "r", "t")))
+      const error = yield* inVirtualTime(Effect.flip(airflow.taskLog("d", "r", "t")))
       assert.strictEqual(error._tag === "AirflowApiError" ? error.kind : error._tag, "server")
     }))
 })
 
 describe("following a log", () => {
-  it.effect("tells each line once: read again, put in between, alike, of the next try, and after the end", () =>
+  it.effect("emits each line once: read again, inserted, repeated, of the next try, and after the end", () =>
     Effect.gen(function*() {
       const [a, b, c, d] = ["a", "b", "c", "d"].map((event) => line(event))
       const { airflow } = yield* connect({
@@ -163,13 +165,13 @@ describe("following a log", () => {
         ],
         [v2.log(1)]: [v2.content(a), v2.content(b, a, a), v2.content(b, a, a, c)],
         [v2.log(2)]: [
-          answer(404, { detail: "TaskInstance not found" }),
+          respond(404, { detail: "TaskInstance not found" }),
           v2.content(a),
           v2.content(a, d),
           v2.content(a, d)
         ]
       }, { version: "3.1.8" })
-      const lines = yield* inTime(Stream.runCollect(airflow.tailTaskLog("d", "r", "t")))
+      const lines = yield* inVirtualTime(Stream.runCollect(airflow.tailTaskLog("d", "r", "t")))
       assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(({ message, tryNumber }) => `${tryNumber}${message}`), [
         "1a",
         "1b",
@@ -181,18 +183,18 @@ describe("following a log", () => {
       assert.include(TaskLog.render(Chunk.unsafeHead(lines)), "INFO - a")
     }))
 
-  it.effect("ends at its deadline, and where there is nothing to follow", () =>
+  it.effect("fails at its deadline, and if there is nothing to follow", () =>
     Effect.gen(function*() {
-      const { airflow } = yield* connect({ [v1.tasks]: v1.of(task("running")), [v1.log(1)]: answer(200, header) })
-      const slow = yield* inTime(
+      const { airflow } = yield* connect({ [v1.tasks]: v1.of(task("running")), [v1.log(1)]: respond(200, header) })
+      const slow = yield* inVirtualTime(
         Effect.flip(Stream.runDrain(airflow.tailTaskLog("d", "r", "t", { timeout: "1 minute" })))
       )
-      assert.include(slow.message, "it is running, and has not ended in 1m")
+      assert.include(slow.message, "the task is still running after 1m")
       const skipped = yield* connect({ [v1.tasks]: v1.of(task("skipped", { try_number: 0 })) })
       const none = yield* Effect.flip(Stream.runDrain(skipped.airflow.tailTaskLog("d", "r", "t")))
-      assert.include(none.message, "it never ran, and is skipped")
-      const silent = yield* connect({ [v1.tasks]: v1.of(task("success")), [v1.log(1)]: answer(200, header) })
-      const empty = yield* inTime(Effect.flip(Stream.runDrain(silent.airflow.tailTaskLog("d", "r", "t"))))
+      assert.include(none.message, "the task never ran and is skipped")
+      const silent = yield* connect({ [v1.tasks]: v1.of(task("success")), [v1.log(1)]: respond(200, header) })
+      const empty = yield* inVirtualTime(Effect.flip(Stream.runDrain(silent.airflow.tailTaskLog("d", "r", "t"))))
       assert.include(empty.message, "nothing was logged")
     }))
 })

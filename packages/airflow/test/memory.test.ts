@@ -20,7 +20,7 @@ for (const version of ["2.11.2", "3.1.8"]) {
 }
 
 describe("AirflowApi in memory", () => {
-  it.effect("keeps one state for each URL, and is unreachable while it is not awake", () =>
+  it.effect("keeps one state for each base URL, and is unreachable while it is not awake", () =>
     Effect.gen(function*() {
       const awake = yield* Ref.make(true)
       yield* Effect.gen(function*() {
@@ -52,7 +52,7 @@ describe("AirflowApi in memory", () => {
       assert.deepStrictEqual(yield* airflow.run("slow_dag", runId), run)
     }).pipe(Effect.provide(AirflowApi.layerMemory({ dags: dags("10 minutes") }))))
 
-  it.effect("prints the lines of a log over the time that its task takes", () =>
+  it.effect("spreads the lines of a log over the duration of its task", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       const { runId } = yield* airflow.trigger("slow_dag")
@@ -93,7 +93,7 @@ describe("AirflowApi in memory", () => {
       }]
     }))))
 
-  it.effect("has a DAG that greets unless it is given others", () =>
+  it.effect("has hello_world_dag by default", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       const { runId } = yield* airflow.runDag("hello_world_dag")

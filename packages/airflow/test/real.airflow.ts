@@ -29,7 +29,10 @@ const connectAs = (username: string, password: string) =>
   )
 const connect = connectAs(username, password)
 
-/** Longer each time: Python takes a file of the same size and second for the one that it has compiled. */
+/**
+ * Each version must be longer: Python does not recompile a file that has the same size and was changed in the same
+ * second.
+ */
 const dagFile = (dagId: string, tag: string, words: string) => `
 from datetime import datetime
 
@@ -51,7 +54,7 @@ def delivered():
 delivered()
 `
 
-/** A DAG that needs two assets, and one that brings one of them. */
+/** A DAG that is started by two assets, and one that updates one of them. */
 const assetFile = (producer: string, consumer: string) => `
 from datetime import datetime
 
@@ -86,12 +89,12 @@ produces()
 consumes()
 `
 
-/** Writes versions of one DAG's file; takes the file away in the end. */
+/** Delivers versions of a DAG's file. The file is deleted at the end of the test. */
 const delivery = Effect.gen(function*() {
   const dagId = `delivered_${randomUUID().slice(0, 8)}`
   const file = path.join(dagsFolder, `${dagId}.py`)
   yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(file, { force: true })))
-  // never half of a file
+  // in one step, so that Airflow never reads an incomplete file
   const deliver = (text: string) =>
     Effect.tap(DateTime.now, () =>
       Effect.sync(() => {
@@ -103,7 +106,7 @@ const delivery = Effect.gen(function*() {
 
 const areAlive = Effect.forEach(pids.split(","), (entry) => {
   const [name = "", pid] = entry.split("=")
-  return Effect.try({ try: () => process.kill(Number(pid), 0), catch: () => `${name} is gone` })
+  return Effect.try({ try: () => process.kill(Number(pid), 0), catch: () => `${name} has ended` })
 })
 
 suite(`AirflowApi against Airflow ${version}`, connect, {
@@ -112,7 +115,7 @@ suite(`AirflowApi against Airflow ${version}`, connect, {
   hasFiles: true
 })
 
-describe(`AirflowApi against Airflow ${version}, with its files and users at hand`, () => {
+describe(`AirflowApi against Airflow ${version}, with access to its files and users`, () => {
   const minute = { timeout: "1 minute" } as const
 
   it.scopedLive("is refused with a wrong password", () =>
@@ -121,14 +124,14 @@ describe(`AirflowApi against Airflow ${version}, with its files and users at han
       assert.include(["unauthorized", "forbidden"], yield* refused)
     }))
 
-  it.scopedLive("may do what its user may, and no more", () =>
+  it.scopedLive("has the permissions of its user", () =>
     Effect.gen(function*() {
       const viewer = yield* connectAs(viewerUsername, viewerPassword)
       assert.isTrue(yield* viewer.verifyAirflowDagExists("hello_world_dag"))
       assert.strictEqual(yield* kindOf(viewer.variables.put({ key: "viewer", value: "1" })), "forbidden")
     }))
 
-  it.scopedLive("knows a new file, the next version of it, and that it is gone", () =>
+  it.scopedLive("finds a new file, its next version, and that it was deleted", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       const { dagId, deliver, file } = yield* delivery
@@ -145,40 +148,44 @@ describe(`AirflowApi against Airflow ${version}, with its files and users at han
       assert.isFalse(yield* airflow.verifyAirflowDagExists(dagId))
     }), 180_000)
 
-  it.scopedLive("knows a file that breaks, and does not run what was in it", () =>
-    Effect.gen(function*() {
-      const airflow = yield* connect
-      const { dagId, deliver, file } = yield* delivery
-      yield* deliver(dagFile(dagId, "v1", "whole"))
-      yield* airflow.awaitDag(dagId, { ...minute, tag: "v1" })
-      const since = yield* deliver(`${dagFile(dagId, "v2", "broken")}raise RuntimeError("broken on purpose")\n`)
-      const broken = yield* Effect.flip(airflow.awaitDag(dagId, { timeout: "1 hour", tag: "v2", since }))
-      assert(broken._tag === "DagImportFailed")
-      assert.include(broken.stackTrace, "broken on purpose")
-      const refused = yield* Effect.flip(airflow.trigger(dagId))
-      assert(refused._tag === "DagImportFailed")
-      assert.include(refused.stackTrace, "broken on purpose")
-      const again = yield* deliver(dagFile(dagId, "v3", "whole again, and longer"))
-      yield* airflow.awaitDag(dagId, { ...minute, tag: "v3", since: again })
-      fs.rmSync(file)
-      yield* until(airflow.importErrors, (errors) => errors.every(({ filename }) => !filename.includes(dagId)))
-    }), 180_000)
+  it.scopedLive(
+    "reports a file that can no longer be imported, and does not run its earlier version",
+    () =>
+      Effect.gen(function*() {
+        const airflow = yield* connect
+        const { dagId, deliver, file } = yield* delivery
+        yield* deliver(dagFile(dagId, "v1", "whole"))
+        yield* airflow.awaitDag(dagId, { ...minute, tag: "v1" })
+        const since = yield* deliver(`${dagFile(dagId, "v2", "broken")}raise RuntimeError("broken on purpose")\n`)
+        const broken = yield* Effect.flip(airflow.awaitDag(dagId, { timeout: "1 hour", tag: "v2", since }))
+        assert(broken._tag === "DagImportFailed")
+        assert.include(broken.stackTrace, "broken on purpose")
+        const refused = yield* Effect.flip(airflow.trigger(dagId))
+        assert(refused._tag === "DagImportFailed")
+        assert.include(refused.stackTrace, "broken on purpose")
+        const again = yield* deliver(dagFile(dagId, "v3", "whole again, and longer"))
+        yield* airflow.awaitDag(dagId, { ...minute, tag: "v3", since: again })
+        fs.rmSync(file)
+        yield* until(airflow.importErrors, (errors) => errors.every(({ filename }) => !filename.includes(dagId)))
+      }),
+    180_000
+  )
 
-  it.scopedLive("stops a DAG with a schedule, and removes what that started by itself", () =>
+  it.scopedLive("stops a scheduled DAG and deletes the runs that it started", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       yield* airflow.setPaused("scheduled_dag", false)
       yield* until(airflow.runs("scheduled_dag"), (runs) => runs.length > 0)
-      // one's own run is told from those
+      // a triggered run is not confused with scheduled ones
       const { runId } = yield* airflow.trigger("scheduled_dag", { unpause: false })
       assert.include(["queued", "running"], (yield* airflow.run("scheduled_dag", runId)).state)
-      const { removed } = yield* AirflowReset.reset(airflow)
-      assert.isAtLeast(removed.filter(({ name }) => name.startsWith("scheduled_dag/")).length, 2)
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.isAtLeast(deleted.filter(({ name }) => name.startsWith("scheduled_dag/")).length, 2)
       assert.deepStrictEqual(yield* airflow.runs("scheduled_dag"), [])
       assert.isTrue((yield* airflow.dag("scheduled_dag")).isPaused)
     }), 120_000)
 
-  it.scopedLive("forgets the events that wait for others before they start a DAG", () =>
+  it.scopedLive("deletes the queued events of a DAG", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       const { dagId, deliver, file } = yield* delivery
@@ -189,28 +196,28 @@ describe(`AirflowApi against Airflow ${version}, with its files and users at han
       yield* airflow.setPaused(consumer, false)
       yield* airflow.runDag(dagId, minute)
       yield* until(airflow.queuedEvents(consumer), (count) => count === 1)
-      const { removed } = yield* AirflowReset.reset(airflow)
-      assert.deepInclude(removed, { kind: "queued events of", name: consumer })
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.deepInclude(deleted, { kind: "queued events of", name: consumer })
       assert.strictEqual(yield* airflow.queuedEvents(consumer), 0)
       fs.rmSync(file)
       yield* until(airflow.dag(consumer), ({ isActive }) => !isActive)
     }), 180_000)
 
-  it.scopedLive("clears lists of more than one page", () =>
+  it.scopedLive("deletes lists of more than one page", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       yield* AirflowReset.reset(airflow)
-      // each write costs Airflow 2 some time, and a page of it has a hundred; Airflow 3 locks itself out of SQLite by several at once
+      // few, because writes are slow on Airflow 2; one by one, because concurrent writes lock the SQLite of Airflow 3
       const keys = Array.from({ length: isTwo ? 105 : 250 }, (_, index) => `page_${index}`)
       yield* Effect.forEach(keys, (key) => airflow.variables.put({ key, value: "1" }))
       assert.sameMembers((yield* airflow.variables.list).map(({ key }) => key), keys)
-      assert.strictEqual((yield* AirflowReset.reset(airflow)).removed.length, keys.length)
+      assert.strictEqual((yield* AirflowReset.reset(airflow)).deleted.length, keys.length)
       assert.deepStrictEqual(yield* airflow.variables.list, [])
     }), 180_000)
 
-  // what Airflow 3 could lose is a DAG processor, which Airflow 2 does not have
+  // many resets only on Airflow 3, because they could kill its DAG processor
   const resets = isTwo ? 5 : 100
-  it.scopedLive(`is whole after ${resets} resets in a row`, () =>
+  it.scopedLive(`is complete after ${resets} resets in a row`, () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       yield* airflow.pauseAll
@@ -218,8 +225,8 @@ describe(`AirflowApi against Airflow ${version}, with its files and users at han
         Effect.gen(function*() {
           const { runId } = yield* airflow.trigger("hello_world_dag", { unpause: false })
           yield* airflow.variables.put({ key: "in between", value: "1" })
-          const { removed } = yield* AirflowReset.reset(airflow)
-          assert.deepInclude(removed, { kind: "run", name: `hello_world_dag/${runId}` })
+          const { deleted } = yield* AirflowReset.reset(airflow)
+          assert.deepInclude(deleted, { kind: "run", name: `hello_world_dag/${runId}` })
         }),
         resets - 1
       )

@@ -1,7 +1,7 @@
 import { AirflowError, AirflowReset } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Either, Fiber, TestClock } from "effect"
-import { type Answer, answer, connect, type Routes } from "./server.js"
+import { connect, respond, type Responder, type Routes } from "./server.js"
 
 const list = (path: string, order: string) => `GET /api/v1/${path}order_by=${order}&limit=100&offset=0`
 const dags = list("dags?only_active=false&", "dag_id")
@@ -13,12 +13,12 @@ const pauseAll = "PATCH /api/v1/dags?only_active=false&dag_id_pattern=~&limit=10
 
 const defaultPool = (slots = 128) => ({ name: "default_pool", slots })
 const empty = {
-  dags: answer(200, { dags: [], total_entries: 0 }),
-  runs: answer(200, { dag_runs: [], total_entries: 0 }),
-  variables: answer(200, { variables: [], total_entries: 0 })
+  dags: respond(200, { dags: [], total_entries: 0 }),
+  runs: respond(200, { dag_runs: [], total_entries: 0 }),
+  variables: respond(200, { variables: [], total_entries: 0 })
 }
 const listOf = (member: string, rows: ReadonlyArray<unknown>) =>
-  answer(200, { [member]: rows, total_entries: rows.length })
+  respond(200, { [member]: rows, total_entries: rows.length })
 const wholePool = listOf("pools", [defaultPool()])
 const variable = (key: string) => ({ key, value: "1" })
 const nothing = {
@@ -34,32 +34,32 @@ const run = (id: string, state: string) => ({ dag_id: "d", dag_run_id: id, state
 const writes = (routes: ReadonlyArray<string>) => routes.filter((route) => !route.startsWith("GET"))
 
 describe("reset", () => {
-  it.effect("changes nothing of an empty Airflow", () =>
+  it.effect("changes nothing in an empty Airflow", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect(nothing)
-      assert.deepStrictEqual(yield* AirflowReset.reset(airflow), { removed: [], kept: [] })
+      assert.deepStrictEqual(yield* AirflowReset.reset(airflow), { deleted: [], kept: [] })
       assert.deepStrictEqual([...routes()].sort(), [connections, dags, pools, runs, variables].sort())
     }))
 
-  it.effect("pauses first, ends before it deletes, and deletes runs, not DAGs", () =>
+  it.effect("pauses DAGs, ends runs, then deletes runs but not DAGs", () =>
     Effect.gen(function*() {
       const { airflow, requests, routes } = yield* connect({
         ...nothing,
         [dags]: [
-          // one whose file is gone would be unpaused if its file came back
+          // a DAG without a file would be unpaused if its file came back
           listOf("dags", [{ dag_id: "gone", is_paused: false, is_active: false }]),
           listOf("dags", [{ dag_id: "gone", is_paused: true, is_active: false }])
         ],
         [runs]: [listOf("dag_runs", [run("live", "queued"), run("old", "success")]), empty.runs],
         [pools]: [listOf("pools", [defaultPool(7)]), wholePool],
-        "PATCH /api/v1/dags/d/dagRuns/live": answer(404, { title: "DAGRun not found" }),
-        "DELETE /api/v1/dags/d/dagRuns/live": answer(204, undefined),
-        "DELETE /api/v1/dags/d/dagRuns/old": answer(204, undefined),
-        "POST /api/v1/pools": answer(409, { detail: "Pool: default_pool already exists" }),
-        "PATCH /api/v1/pools/default_pool?update_mask=slots,include_deferred": answer(200, defaultPool())
+        "PATCH /api/v1/dags/d/dagRuns/live": respond(404, { title: "DAGRun not found" }),
+        "DELETE /api/v1/dags/d/dagRuns/live": respond(204, undefined),
+        "DELETE /api/v1/dags/d/dagRuns/old": respond(204, undefined),
+        "POST /api/v1/pools": respond(409, { detail: "Pool: default_pool already exists" }),
+        "PATCH /api/v1/pools/default_pool?update_mask=slots,include_deferred": respond(200, defaultPool())
       })
-      const { removed } = yield* AirflowReset.reset(airflow)
-      assert.deepStrictEqual(removed, [
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.deepStrictEqual(deleted, [
         { kind: "unpaused DAG", name: "gone" },
         { kind: "run", name: "d/live" },
         { kind: "run", name: "d/old" },
@@ -82,7 +82,7 @@ describe("reset", () => {
       ])
     }))
 
-  it.effect("forgets what would start a DAG together with the next test's events", () =>
+  it.effect("deletes queued events, which could start a DAG in the next test", () =>
     Effect.gen(function*() {
       const byAssets = (dagId: string) => ({
         dag_id: dagId,
@@ -90,30 +90,30 @@ describe("reset", () => {
         timetable_description: "Triggered by assets"
       })
       const events = (dagId: string) => `GET /api/v1/dags/${dagId}/datasets/queuedEvent`
-      const none = answer(404, { title: "Queue event was not found" })
+      const none = respond(404, { title: "Queue event was not found" })
       const { airflow, routes } = yield* connect({
         ...nothing,
         [dags]: listOf("dags", [byAssets("a"), byAssets("b"), { ...byAssets("c"), timetable_description: "At 00:00" }]),
-        [events("a")]: [answer(200, { queued_events: [{}], total_entries: 1 }), none],
+        [events("a")]: [respond(200, { queued_events: [{}], total_entries: 1 }), none],
         [events("b")]: none,
-        "DELETE /api/v1/dags/a/datasets/queuedEvent": answer(204, undefined)
+        "DELETE /api/v1/dags/a/datasets/queuedEvent": respond(204, undefined)
       })
-      assert.deepStrictEqual((yield* AirflowReset.reset(airflow)).removed, [{ kind: "queued events of", name: "a" }])
+      assert.deepStrictEqual((yield* AirflowReset.reset(airflow)).deleted, [{ kind: "queued events of", name: "a" }])
       assert.deepStrictEqual(writes(routes()), [pauseAll, "DELETE /api/v1/dags/a/datasets/queuedEvent"])
     }))
 
-  it.effect("makes a default pool that is gone, of the size that is wanted", () =>
+  it.effect("creates a missing default pool with the configured slots", () =>
     Effect.gen(function*() {
       const { airflow, requests } = yield* connect({
         ...nothing,
         [pools]: [listOf("pools", []), listOf("pools", [defaultPool(16)])],
-        "POST /api/v1/pools": answer(200, defaultPool(16))
+        "POST /api/v1/pools": respond(200, defaultPool(16))
       })
       yield* AirflowReset.reset(airflow, { defaultPoolSlots: 16 })
       assert.deepInclude(requests.map(({ body }) => body), { name: "default_pool", slots: 16, include_deferred: false })
     }))
 
-  it.effect("removes in a second round what came in between", () =>
+  it.effect("deletes in a second round what was created meanwhile", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
         ...nothing,
@@ -122,11 +122,11 @@ describe("reset", () => {
           listOf("variables", [variable("late")]),
           empty.variables
         ],
-        "DELETE /api/v1/variables/early": answer(204, undefined),
-        "DELETE /api/v1/variables/late": answer(204, undefined)
+        "DELETE /api/v1/variables/early": respond(204, undefined),
+        "DELETE /api/v1/variables/late": respond(204, undefined)
       })
-      const { removed } = yield* AirflowReset.reset(airflow)
-      assert.deepStrictEqual(removed.map(({ name }) => name), ["early", "late"])
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.deepStrictEqual(deleted.map(({ name }) => name), ["early", "late"])
       assert.deepStrictEqual(writes(routes()), [
         pauseAll,
         "DELETE /api/v1/variables/early",
@@ -135,13 +135,13 @@ describe("reset", () => {
       ])
     }))
 
-  it.effect("gives a task that it ended the time to learn of it, before it looks again", () =>
+  it.effect("gives ended tasks time to stop before it inspects again", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({
         ...nothing,
         [runs]: [listOf("dag_runs", [run("r", "running")]), empty.runs],
-        "PATCH /api/v1/dags/d/dagRuns/r": answer(200, run("r", "failed")),
-        "DELETE /api/v1/dags/d/dagRuns/r": answer(204, undefined)
+        "PATCH /api/v1/dags/d/dagRuns/r": respond(200, run("r", "failed")),
+        "DELETE /api/v1/dags/d/dagRuns/r": respond(204, undefined)
       })
       const reset = Effect.zipRight(AirflowReset.reset(airflow, { settle: "7 seconds" }), Clock.currentTimeMillis)
       const fiber = yield* Effect.fork(reset)
@@ -149,7 +149,7 @@ describe("reset", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 7000)
     }))
 
-  it.effect("leaves what is to be kept, by name or by its beginning", () =>
+  it.effect("keeps what it is told to, by name or prefix", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
         ...nothing,
@@ -159,13 +159,13 @@ describe("reset", () => {
         ],
         [connections]: listOf("connections", [{ connection_id: "warehouse", conn_type: "http" }]),
         [pools]: listOf("pools", [defaultPool(), { name: "etl", slots: 1 }]),
-        "DELETE /api/v1/variables/other": answer(204, undefined)
+        "DELETE /api/v1/variables/other": respond(204, undefined)
       })
       const keep = Either.getOrThrow(
         AirflowReset.parseKeep("variables:shared_*, variables:region, connections:warehouse, pools:etl")
       )
       const report = yield* AirflowReset.reset(airflow, { keep })
-      assert.deepStrictEqual(report.removed, [{ kind: "variable", name: "other" }])
+      assert.deepStrictEqual(report.deleted, [{ kind: "variable", name: "other" }])
       assert.deepStrictEqual(report.kept.map(({ kind, name }) => `${kind} ${name}`), [
         "variable shared_a",
         "variable shared_b",
@@ -178,18 +178,18 @@ describe("reset", () => {
       assert.include(Either.getOrElse(Either.flip(wrong), () => ""), "\"roles:b\" is not like variables:NAME")
     }))
 
-  it.effect("names what it cannot remove, and removes the rest all the same", () =>
+  it.effect("reports what it cannot delete, and deletes the rest", () =>
     Effect.gen(function*() {
       const slashed = { name: "a/b", slots: 1 }
       const { airflow, routes } = yield* connect({
         ...nothing,
-        // Airflow 2 has no route to a pool with a slash in its name, and no URL leads to dots
+        // Airflow 2 has no route to a pool with a slash in its name, and no URL can contain a name of dots
         [pools]: [
           listOf("pools", [defaultPool(), slashed, { name: "c", slots: 1 }]),
           listOf("pools", [defaultPool(), slashed])
         ],
         [variables]: listOf("variables", [variable("..")]),
-        "DELETE /api/v1/pools/c": answer(204, undefined)
+        "DELETE /api/v1/pools/c": respond(204, undefined)
       })
       const error = yield* Effect.flip(AirflowReset.reset(airflow))
       assert(error._tag === "ResetIncomplete")
@@ -202,12 +202,12 @@ describe("reset", () => {
       assert.isBelow(routes().length, 60)
     }))
 
-  it.effect("ends at its deadline", () =>
+  it.effect("fails at its deadline", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({
         ...nothing,
         [variables]: listOf("variables", [variable("v")]),
-        "DELETE /api/v1/variables/v": (() => Effect.never) satisfies Answer
+        "DELETE /api/v1/variables/v": (() => Effect.never) satisfies Responder
       })
       const fiber = yield* Effect.fork(Effect.flip(AirflowReset.reset(airflow, { timeout: "10 seconds" })))
       yield* TestClock.adjust("1 minute")
@@ -216,9 +216,9 @@ describe("reset", () => {
       assert.deepStrictEqual([...error.leftovers], [{ kind: "variable", name: "v" }])
     }))
 
-  it.effect("fails when Airflow does not let it look", () =>
+  it.effect("fails if Airflow refuses to list something", () =>
     Effect.gen(function*() {
-      const { airflow } = yield* connect({ ...nothing, [runs]: answer(403, { title: "Forbidden" }) })
+      const { airflow } = yield* connect({ ...nothing, [runs]: respond(403, { title: "Forbidden" }) })
       const error = yield* Effect.flip(AirflowReset.verify(airflow))
       assert.instanceOf(error, AirflowError.AirflowApiError)
       assert.strictEqual(error.kind, "forbidden")
@@ -227,17 +227,17 @@ describe("reset", () => {
 
 describe("reset of Airflow 3", () => {
   const v2 = Object.fromEntries(
-    Object.entries(nothing).map(([route, given]) => [
+    Object.entries(nothing).map(([route, responder]) => [
       route.replace("/api/v1", "/api/v2").replace("only_active", "exclude_stale").replace("connection_id", "id"),
-      given
+      responder
     ])
   ) as Routes
   const names = Array.from({ length: 250 }, (_, index) => `v${index}`)
   const pageOf = (offset: number) =>
-    answer(200, { variables: names.slice(offset, offset + 100).map(variable), total_entries: 250 })
+    respond(200, { variables: names.slice(offset, offset + 100).map(variable), total_entries: 250 })
   const page = (offset: number) => `GET /api/v2/variables?order_by=id&limit=100&offset=${offset}`
 
-  it.effect("removes all of a kind in one call, and never the default pool", () =>
+  it.effect("deletes all of a kind with one request, but never the default pool", () =>
     Effect.gen(function*() {
       const { airflow, requests, routes } = yield* connect({
         ...v2,
@@ -248,10 +248,10 @@ describe("reset of Airflow 3", () => {
           listOf("pools", [defaultPool(), { name: "a/b", slots: 1 }]),
           listOf("pools", [defaultPool()])
         ],
-        "PATCH /api/v2/variables": answer(200, { delete: { success: names, errors: [] } }),
-        "PATCH /api/v2/pools": answer(200, { delete: { success: ["a/b"], errors: [] } })
+        "PATCH /api/v2/variables": respond(200, { delete: { success: names, errors: [] } }),
+        "PATCH /api/v2/pools": respond(200, { delete: { success: ["a/b"], errors: [] } })
       }, { version: "3.3.2" })
-      assert.strictEqual((yield* AirflowReset.reset(airflow)).removed.length, 251)
+      assert.strictEqual((yield* AirflowReset.reset(airflow)).deleted.length, 251)
       assert.strictEqual(writes(routes()).length, 3)
       const bulk = (entities: ReadonlyArray<string>) => ({
         actions: [{ action: "delete", entities, action_on_non_existence: "skip" }]
@@ -263,11 +263,11 @@ describe("reset of Airflow 3", () => {
       ])
     }))
 
-  it.effect("reads what a bulk call could not do, although it was answered 200", () =>
+  it.effect("fails if a bulk response with status 200 contains errors", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({
         ...v2,
-        "PATCH /api/v2/variables": answer(200, {
+        "PATCH /api/v2/variables": respond(200, {
           delete: { success: [], errors: [{ error: "locked", status_code: 500 }] }
         })
       }, { version: "3.1.8" })
@@ -275,12 +275,12 @@ describe("reset of Airflow 3", () => {
       assert.include(error.message, "locked")
     }))
 
-  it.effect("goes one by one where the right to bulk calls is checked wrongly", () =>
+  it.effect("deletes one by one if the permission for bulk requests is checked incorrectly", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
-        "PATCH /api/v2/variables": answer(403, { detail: "Forbidden" }),
-        "DELETE /api/v2/variables/a": answer(204, undefined),
-        "DELETE /api/v2/variables/b": answer(404, { detail: "gone" })
+        "PATCH /api/v2/variables": respond(403, { detail: "Forbidden" }),
+        "DELETE /api/v2/variables/a": respond(204, undefined),
+        "DELETE /api/v2/variables/b": respond(404, { detail: "gone" })
       }, { version: "3.0.6" })
       yield* airflow.variables.deleteAll(["a", "b"])
       assert.strictEqual(routes().length, 3)

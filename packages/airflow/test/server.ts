@@ -11,33 +11,34 @@ export interface Request {
   readonly body: unknown
 }
 
-export type Answer = (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<
+export type Responder = (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<
   HttpClientResponse.HttpClientResponse,
   HttpClientError.HttpClientError
 >
 
-export const answer = (status: number, body: unknown, headers: Record<string, string> = {}): Answer => (request) => {
-  const text = body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body)
-  return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(text, { status, headers })))
-}
+export const respond =
+  (status: number, body: unknown, headers: Record<string, string> = {}): Responder => (request) => {
+    const text = body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body)
+    return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(text, { status, headers })))
+  }
 
-export const refused: Answer = (request) => {
+export const connectionRefused: Responder = (request) => {
   const cause = new TypeError("fetch failed", { cause: Object.assign(new Error("connect"), { code: "ECONNREFUSED" }) })
   return Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause }))
 }
 
-export const silent: Answer = () => Effect.never
+export const noResponse: Responder = () => Effect.never
 
-const page = "<!DOCTYPE html><html><h1>It is on its way</h1></html>"
-export const html = (status: number) => answer(status, page, { "content-type": "text/html" })
+const page = "<!DOCTYPE html><html><h1>Starting</h1></html>"
+export const html = (status: number) => respond(status, page, { "content-type": "text/html" })
 
-export const problem = (status: number, detail: string | null, title: string | null = "x"): Answer =>
-  answer(status, { detail, status, title, type: "https://airflow.apache.org/docs" }, {
+export const problem = (status: number, detail: string | null, title: string | null = "x"): Responder =>
+  respond(status, { detail, status, title, type: "https://airflow.apache.org/docs" }, {
     "content-type": "application/problem+json"
   })
 
-/** Virtual time passes until the effect is done. */
-export const inTime = <A, E>(effect: Effect.Effect<A, E>) =>
+/** Runs an effect in virtual time, up to ten minutes. */
+export const inVirtualTime = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(effect)
     yield* TestClock.adjust("10 minutes")
@@ -60,7 +61,7 @@ export const task = (state: string | null, more: Record<string, unknown> = {}) =
 
 const pathOf = (url: string) => url.replace("https://airflow.test/dx", "")
 
-export type Routes = Record<string, Answer | readonly [Answer, ...ReadonlyArray<Answer>]>
+export type Routes = Record<string, Responder | readonly [Responder, ...ReadonlyArray<Responder>]>
 
 export interface Options {
   /** ["2.11.2"] */
@@ -68,28 +69,31 @@ export interface Options {
   readonly credentials?: Airflow.Credentials
 }
 
-/** Which Airflow it is, as each major version answers. */
+/** How each major version responds to requests for its version. */
 const versionRoutes = (version: string): Routes =>
   version.startsWith("2")
-    ? { "GET /api/v2/version": html(404), "GET /api/v1/version": answer(200, { version, git_version: null }) }
-    : { "GET /api/v2/version": answer(200, { version, git_version: null }) }
+    ? { "GET /api/v2/version": html(404), "GET /api/v1/version": respond(200, { version, git_version: null }) }
+    : { "GET /api/v2/version": respond(200, { version, git_version: null }) }
 
-/** Clients for an Airflow that answers what it is told to, the last answer again and again, and dies of any other question. */
+/**
+ * A client for an Airflow with the given responses. The last response of a route is repeated; a request for any other
+ * route is a defect.
+ */
 export const serve = (routes: Routes, { credentials, version = "2.11.2" }: Options = {}) =>
   Effect.gen(function*() {
     const requests: Array<Request> = []
-    const answers = { ...versionRoutes(version), ...routes }
+    const responders = { ...versionRoutes(version), ...routes }
     const http = HttpClient.make((request, url) => {
       const route = `${request.method} ${pathOf(url.href)}`
       const body = request.body._tag === "Uint8Array"
         ? JSON.parse(new TextDecoder().decode(request.body.body))
         : undefined
-      const before = requests.filter((seen) => seen.route === route).length
+      const previous = requests.filter((request) => request.route === route).length
       requests.push({ route, headers: request.headers, body })
-      const planned = answers[route]
-      if (planned === undefined) return Effect.dieMessage(`nobody said what to answer to ${route}`)
+      const planned = responders[route]
+      if (planned === undefined) return Effect.dieMessage(`the test has no response to ${route}`)
       if (typeof planned === "function") return planned(request)
-      return (planned[before] ?? planned[planned.length - 1] ?? planned[0])(request)
+      return (planned[previous] ?? planned[planned.length - 1] ?? planned[0])(request)
     })
     const { connect } = yield* Effect.provide(AirflowApi.AirflowApi, AirflowApi.layer).pipe(
       Effect.provideService(HttpClient.HttpClient, http)
@@ -101,7 +105,7 @@ export const serve = (routes: Routes, { credentials, version = "2.11.2" }: Optio
     return { client, requests, routes: () => requests.map(({ route }) => route) }
   })
 
-/** The same with a client in hand, whose first questions are forgotten. */
+/** The same, with a connected client. The requests of the connection are not recorded. */
 export const connect = (routes: Routes, options?: Options) =>
   Effect.gen(function*() {
     const server = yield* serve(routes, options)

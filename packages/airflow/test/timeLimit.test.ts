@@ -2,11 +2,11 @@ import { TimeLimit } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, TestClock } from "effect"
 
-/** What takes so long, and whether it came to its end. */
-const work = (takes: string) => {
+/** An effect with a time limit, and the state in which it ended. */
+const work = (duration: string) => {
   let state = "running"
   const set = (to: string) => Effect.sync(() => void (state = to))
-  const effect = Effect.sleep(takes as "1 second").pipe(
+  const effect = Effect.sleep(duration as "1 second").pipe(
     Effect.zipRight(set("done")),
     Effect.onInterrupt(() => set("interrupted"))
   )
@@ -19,7 +19,7 @@ describe("a time limit", () => {
       readonly [string, (self: ReturnType<typeof work>["limited"]) => ReturnType<typeof work>["limited"]]
     >
   ) {
-    it.effect(`ends what takes longer, for ${caller} caller`, () =>
+    it.effect(`ends an effect that takes longer, for ${caller} caller`, () =>
       Effect.gen(function*() {
         const { limited, state } = work("1 hour")
         const fiber = yield* Effect.fork(as(limited))
@@ -45,7 +45,7 @@ describe("a time limit", () => {
       assert.isTrue(exit !== undefined && Exit.isSuccess(exit))
     }))
 
-  it.effect("goes with a caller that may be interrupted", () =>
+  it.effect("ends the effect of a caller that is interrupted", () =>
     Effect.gen(function*() {
       const { limited, state } = work("1 hour")
       const fiber = yield* Effect.fork(limited)

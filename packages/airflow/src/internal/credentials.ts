@@ -1,7 +1,8 @@
 /**
- * The headers that say who asks, renewed where they expire.
+ * The headers that authenticate requests, renewed before they expire.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
@@ -13,20 +14,20 @@ import type { AirflowApiError } from "../AirflowError.js"
 
 export interface Authorization {
   readonly headers: Readonly<Record<string, string>>
-  /** What must not be shown. */
+  /** Texts that must not appear in errors. */
   readonly secrets: ReadonlyArray<string>
 }
 
 export interface Authorizer {
   readonly current: Effect.Effect<Authorization, AirflowApiError>
-  /** Whether asking again with what `current` then gives may help. */
-  readonly renew: (refused: Authorization) => Effect.Effect<boolean>
+  /** Called when the server rejects an authorization. Returns whether a retry with the new `current` may succeed. */
+  readonly renew: (rejected: Authorization) => Effect.Effect<boolean>
 }
 
-/** `grant` asks Airflow for a token; `None` where it gives none to anybody. */
+/** `login` exchanges username and password for a token. It returns `None` if Airflow issues no tokens. */
 export const make = (
   credentials: Credentials,
-  grant: (
+  login: (
     username: string,
     password: Redacted.Redacted
   ) => Effect.Effect<Option.Option<Redacted.Redacted>, AirflowApiError>
@@ -45,9 +46,9 @@ export const make = (
         renew: () => Effect.succeed(false)
       }
     case "Password":
-      return granted(
+      return expiring(
         Effect.map(
-          grant(credentials.username, credentials.password),
+          login(credentials.username, credentials.password),
           Option.match({
             onNone: () => ({ ...basic(credentials.username, credentials.password), expiresAt: Infinity }),
             onSome: (token) => ({ ...bearer(token), expiresAt: expiryOf(Redacted.value(token)) })
@@ -74,27 +75,29 @@ const basic = (username: string, password: Redacted.Redacted): Authorization => 
   return { headers: { authorization: `Basic ${encoded}` }, secrets: [Redacted.value(password), encoded] }
 }
 
-interface Granted extends Authorization {
+interface ExpiringAuthorization extends Authorization {
   readonly expiresAt: number
 }
 
-/** So long before its end a token is not used any more. */
-const margin = 5 * 60_000
+/** How long before its expiry a token is replaced. */
+const renewalMargin = Duration.toMillis("5 minutes")
 
-const granted = (ask: Effect.Effect<Granted, AirflowApiError>): Authorizer => {
-  const turn = Effect.unsafeMakeSemaphore(1)
-  let known: Granted | undefined
+const expiring = (login: Effect.Effect<ExpiringAuthorization, AirflowApiError>): Authorizer => {
+  // concurrent requests share one login
+  const semaphore = Effect.unsafeMakeSemaphore(1)
+  let cached: ExpiringAuthorization | undefined
   return {
-    current: turn.withPermits(1)(Effect.gen(function*() {
+    current: semaphore.withPermits(1)(Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
-      if (known !== undefined && now < known.expiresAt - margin) return known
-      known = yield* ask
-      return known
+      if (cached !== undefined && now < cached.expiresAt - renewalMargin) return cached
+      cached = yield* login
+      return cached
     })),
-    // a server that was restarted knows none of its tokens, and one that was upgraded gives some where there were none
-    renew: (refused) =>
+    // a restarted server may reject the tokens it issued before, and an upgraded one may issue tokens for the first
+    // time
+    renew: (rejected) =>
       Effect.sync(() => {
-        if (known === refused) known = undefined
+        if (cached === rejected) cached = undefined
         return true
       })
   }
@@ -102,7 +105,7 @@ const granted = (ask: Effect.Effect<Granted, AirflowApiError>): Authorizer => {
 
 const Claims = Schema.parseJson(Schema.Struct({ exp: Schema.Number }))
 
-/** A token that does not say when it ends is used until it is refused. */
+/** In milliseconds. A token without an expiry is used until the server rejects it. */
 const expiryOf = (token: string): number =>
   Encoding.decodeBase64UrlString(token.split(".")[1] ?? "").pipe(
     Either.flatMap(Schema.decodeEither(Claims)),

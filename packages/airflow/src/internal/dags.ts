@@ -1,5 +1,5 @@
 /**
- * Waiting for a DAG to go live, and saying why it does not.
+ * Waiting until a DAG is live, and the import errors that prevent it.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -17,34 +17,34 @@ export const awaitDag = (
   { file, since, tag, timeout = "5 minutes" }: AwaitDagOptions = {}
 ): Effect.Effect<Dag, AirflowApiError | DagImportFailed | DagNotLive> =>
   Effect.gen(function*() {
-    let seen = "nothing answered"
-    const look = Effect.gen(function*() {
+    let problem = "Airflow did not respond"
+    const check = Effect.gen(function*() {
       const live = yield* orNone(airflow.liveDag(dagId))
       if (Option.exists(live, ({ tags }) => tag === undefined || tags.includes(tag))) return live
-      seen = Option.match(live, {
+      problem = Option.match(live, {
         onNone: () => "there is no such DAG",
-        onSome: ({ tags }) => `without the tag ${tag} (its tags: ${tags.join(", ") || "none"})`
+        onSome: ({ tags }) => `it does not have the tag ${tag} (its tags: ${tags.join(", ") || "none"})`
       })
       const errors = yield* importErrorsOf(airflow, dagId, file)
-      const broken = errors.find(({ timestamp }) =>
+      const current = errors.find(({ timestamp }) =>
         since === undefined || Option.exists(timestamp, DateTime.greaterThanOrEqualTo(since))
       )
-      return broken === undefined ? Option.none<Dag>() : yield* failed(dagId, broken)
+      return current === undefined ? Option.none<Dag>() : yield* importFailed(dagId, current)
     }).pipe(
       Effect.catchIf((error) => error._tag === "AirflowApiError" && error.retryable, (error) => {
-        seen = error.message
+        problem = error.message
         return Effect.succeedNone
       })
     )
-    return yield* Polling.untilSome(look, Polling.poll).pipe(
+    return yield* Polling.untilSome(check, Polling.poll).pipe(
       Effect.timeoutFail({
         duration: timeout,
-        onTimeout: () => new DagNotLive({ dagId, waited: Duration.decode(timeout), seen })
+        onTimeout: () => new DagNotLive({ dagId, waited: Duration.decode(timeout), problem })
       })
     )
   })
 
-/** The import errors of the file where the DAG is, or should be. */
+/** The import errors of the file that defines the DAG, or should define it. */
 export const importErrorsOf = (
   airflow: Primitives,
   dagId: string,
@@ -53,33 +53,33 @@ export const importErrorsOf = (
   Effect.gen(function*() {
     const errors = yield* airflow.importErrors
     if (errors.length === 0) return []
-    const known = yield* orNone(airflow.dag(dagId))
-    const files = [file ?? `${dagId}.py`, ...Option.toArray(Option.map(known, ({ fileLocation }) => fileLocation))]
+    const dag = yield* orNone(airflow.dag(dagId))
+    const files = [file ?? `${dagId}.py`, ...Option.toArray(Option.map(dag, ({ fileLocation }) => fileLocation))]
     return errors.filter(({ filename }) => files.some((file) => isSameFile(filename, file)))
   })
 
-/** A DAG whose file broke is refused as if it were not there; its import error says more. */
-export const failWhereBroken =
+/** Airflow rejects a DAG whose file cannot be imported as if it did not exist. Fails with the import error instead. */
+export const orImportError =
   (airflow: Primitives, dagId: string) =>
-  <A>(call: Effect.Effect<A, AirflowApiError>): Effect.Effect<A, AirflowApiError | DagImportFailed> =>
+  <A>(request: Effect.Effect<A, AirflowApiError>): Effect.Effect<A, AirflowApiError | DagImportFailed> =>
     Effect.catchIf(
-      call,
+      request,
       ({ detail, kind }) => kind === "notFound" || (kind === "badRequest" && /import error/i.test(detail)),
-      (refusal) =>
+      (rejection) =>
         Effect.gen(function*() {
-          const [broken] = yield* Effect.orElseSucceed(importErrorsOf(airflow, dagId), () => [])
-          return yield* (broken === undefined ? refusal : failed(dagId, broken))
+          const [error] = yield* Effect.orElseSucceed(importErrorsOf(airflow, dagId), () => [])
+          return yield* (error === undefined ? rejection : importFailed(dagId, error))
         })
     )
 
 // internal
 
-const failed = (dagId: string, { filename, stackTrace }: ImportError) =>
+const importFailed = (dagId: string, { filename, stackTrace }: ImportError) =>
   new DagImportFailed({ dagId, filename, stackTrace })
 
-const orNone = <A>(call: Effect.Effect<A, AirflowApiError>) =>
-  Effect.catchIf(Effect.asSome(call), ({ kind }) => kind === "notFound", () => Effect.succeedNone)
+const orNone = <A>(request: Effect.Effect<A, AirflowApiError>) =>
+  Effect.catchIf(Effect.asSome(request), ({ kind }) => kind === "notFound", () => Effect.succeedNone)
 
-/** Some paths are whole, some begin in their bundle. */
+/** Paths may be absolute or relative to their bundle. */
 const isSameFile = (one: string, other: string) =>
   one !== "" && other !== "" && (`/${one}`.endsWith(`/${other}`) || `/${other}`.endsWith(`/${one}`))

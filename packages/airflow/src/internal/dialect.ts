@@ -1,59 +1,63 @@
 /**
- * What the two APIs do differently.
+ * The differences between the two APIs.
  */
 import type * as Effect from "effect/Effect"
 import type { Airflow, Dag, Health, Pool, TaskInstance, Variable } from "../Airflow.js"
 import type { AirflowApiError } from "../AirflowError.js"
 import type { NewRun, Primitives } from "./primitives.js"
 import type { Rest } from "./rest.js"
-import { fail, segment } from "./transport.js"
+import { apiError, segment } from "./transport.js"
 
+/** What an Airflow keeps in collections. */
 export type Kind = "variable" | "connection" | "pool"
 
+/** The part of an Airflow over HTTP that depends on its API. */
 export interface Dialect extends Pick<Primitives, "liveDag" | "followRun" | "readLog"> {
   readonly health: Effect.Effect<Health, AirflowApiError>
-  /** The query that lists inactive DAGs too. */
-  readonly everyDag: string
-  /** An order in which rows keep their places while others come and go. */
-  readonly orders: { readonly connections: string; readonly importErrors: string }
+  /** The query parameter that includes inactive DAGs in a list. */
+  readonly allDagsQuery: string
+  /** Orders in which rows keep their places while others are added and deleted. */
+  readonly stableOrders: { readonly connections: string; readonly importErrors: string }
   readonly dagSource: (dag: Dag) => Effect.Effect<string, AirflowApiError>
   readonly runBody: (run: NewRun) => Record<string, unknown>
   readonly taskInstances: (dagId: string, runId: string) => Effect.Effect<ReadonlyArray<TaskInstance>, AirflowApiError>
   readonly xcom: Airflow["xcom"]
   readonly putVariable: (variable: Variable) => Effect.Effect<void, AirflowApiError>
   readonly putPool: (pool: Pool) => Effect.Effect<void, AirflowApiError>
-  readonly remove: (kind: Kind, name: string) => Effect.Effect<void, AirflowApiError>
-  readonly removeAll: (kind: Kind, names: ReadonlyArray<string>) => Effect.Effect<void, AirflowApiError>
-  /** Below a DAG. */
+  readonly delete: (kind: Kind, name: string) => Effect.Effect<void, AirflowApiError>
+  readonly deleteAll: (kind: Kind, names: ReadonlyArray<string>) => Effect.Effect<void, AirflowApiError>
+  /** Relative to the path of a DAG. */
   readonly queuedEventsPath: string
-  /** Below the base URL. */
+  /** Relative to the base URL. */
   readonly usersPath: string
-  /** Whether this answer means that Airflow does not manage users itself. */
-  readonly hasNoUsers: (error: AirflowApiError) => boolean
+  /** Whether an error of a request for users means that this Airflow does not manage its users itself. */
+  readonly isWithoutUsers: (error: AirflowApiError) => boolean
 }
 
-/** Where the API keeps them. */
+/** The name of a collection in paths and responses. */
 export const plural: Record<Kind, string> = { variable: "variables", connection: "connections", pool: "pools" }
 
-export const removeBy = ({ remove }: Rest) => (kind: Kind, name: string) =>
-  remove(`remove the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`)
+export const deleteFrom = ({ deleteIfExists }: Rest) => (kind: Kind, name: string) =>
+  deleteIfExists(`delete the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`)
 
-/** All of them, since a change leaves what is not sent; but nobody may describe the default pool. */
+/**
+ * All fields, because an update keeps those that are missing. The description of the default pool cannot be changed.
+ */
 export const poolFields = ({ description = "", includeDeferred = false, name, slots }: Pool) =>
   name === "default_pool"
     ? { name, slots, include_deferred: includeDeferred }
     : { name, slots, description, include_deferred: includeDeferred }
 
-export const notLive = (dagId: string) =>
-  fail(`read the DAG ${dagId}`, {
+export const dagNotLive = (dagId: string) =>
+  apiError(`read the DAG ${dagId}`, {
     kind: "notFound",
-    detail: "its file is gone, or cannot be imported",
-    remedy: "Look at importErrors."
+    detail: "its file was deleted or cannot be imported",
+    remedy: "Check importErrors."
   })
 
-export const notFollowed = (dagId: string, runId: string) =>
-  fail(`follow the run ${runId} of ${dagId}`, {
+export const cannotFollow = (dagId: string, runId: string) =>
+  apiError(`follow the run ${runId} of ${dagId}`, {
     kind: "unsupported",
-    detail: "this Airflow has no such answer",
+    detail: "this Airflow cannot stream the states of a run",
     remedy: "Poll, or use Airflow 3.1 or later."
   })

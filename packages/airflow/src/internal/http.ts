@@ -1,5 +1,5 @@
 /**
- * An Airflow over HTTP: asked once which one it is, and spoken to in its dialect from then on.
+ * The primitives of an Airflow over HTTP. Its version is read once and decides on the dialect.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
@@ -14,20 +14,21 @@ import * as Rest from "./rest.js"
 import * as rows from "./rows.js"
 import * as transport from "./transport.js"
 import { segment } from "./transport.js"
+import { withoutQuery } from "./url.js"
 import * as v1 from "./v1.js"
 import * as v2 from "./v2.js"
 import * as Version from "./version.js"
 
-/** Fails as long as no Airflow answers. */
+/** Fails if no Airflow responds. */
 export const connect = (
   http: HttpClient.HttpClient,
   endpoint: Endpoint
 ): Effect.Effect<Primitives, AirflowApiError> =>
   Effect.gen(function*() {
-    const wire = transport.make(http, endpoint)
-    const version = yield* probe(wire)
+    const requests = transport.make(http, endpoint)
+    const version = yield* readVersion(requests)
     const features = Version.featuresOf(version)
-    const rest = Rest.make(wire, version.major === 2 ? "/api/v1" : "/api/v2")
+    const rest = Rest.make(requests, version.major === 2 ? "/api/v1" : "/api/v2")
     const dialect = version.major === 2 ? v1.make(rest, features) : v2.make(rest, features)
     return primitives(endpoint.baseUrl, version, features, rest, dialect)
   })
@@ -36,18 +37,18 @@ export const connect = (
 
 const VersionBody = Schema.Struct({ version: Schema.String })
 
-/** Airflow 2 has no page for the newer question; Airflow 3 has a page for everything, so that only JSON is an answer. */
-const probe = (wire: transport.Transport): Effect.Effect<AirflowVersion, AirflowApiError> => {
+/** Airflow 2 has no route for v2. Airflow 3 responds with a page to any path, so only JSON counts. */
+const readVersion = (requests: transport.Transport): Effect.Effect<AirflowVersion, AirflowApiError> => {
   const operation = "read Airflow's version"
-  const ask = (prefix: string) => ({ operation, method: "GET" as const, path: `${prefix}/version` })
-  return wire.either(ask("/api/v2"), ask("/api/v1"), VersionBody).pipe(
+  const call = (prefix: string) => ({ operation, method: "GET" as const, path: `${prefix}/version` })
+  return requests.either(call("/api/v2"), call("/api/v1"), VersionBody).pipe(
     Effect.flatMap(({ version }) => {
       const parsed = Version.parse(version)
       return parsed === undefined
-        ? transport.fail(operation, {
+        ? transport.apiError(operation, {
           kind: "unsupported",
-          detail: `it is ${JSON.stringify(version.slice(0, 50))}`,
-          remedy: "Only Airflow 2 and 3 are spoken to."
+          detail: `the version is ${JSON.stringify(version.slice(0, 50))}`,
+          remedy: "Only Airflow 2 and 3 are supported."
         })
         : Effect.succeed(parsed)
     })
@@ -57,11 +58,11 @@ const probe = (wire: transport.Transport): Effect.Effect<AirflowVersion, Airflow
 const primitives = (
   baseUrl: string,
   version: AirflowVersion,
-  { reparse }: Version.Features,
+  features: Version.Features,
   rest: Rest.Rest,
   dialect: Dialect
 ): Primitives => {
-  const { call, change, get, json, pages, prefix, remove, text } = rest
+  const { call, change, deleteIfExists, get, json, pages, prefix, text } = rest
   const dagPath = (dagId: string) => `/dags/${segment(dagId)}`
   const runPath = (dagId: string, runId: string) => `${dagPath(dagId)}/dagRuns/${segment(runId)}`
 
@@ -69,8 +70,8 @@ const primitives = (
     pages({
       operation,
       path: body === undefined
-        ? `/dags?${dialect.everyDag}&order_by=dag_id`
-        : `/dags?${dialect.everyDag}&dag_id_pattern=~`,
+        ? `/dags?${dialect.allDagsQuery}&order_by=dag_id`
+        : `/dags?${dialect.allDagsQuery}&dag_id_pattern=~`,
       page: rows.DagPage,
       keyOf: ({ dag_id }) => dag_id,
       body
@@ -84,7 +85,7 @@ const primitives = (
 
   const collection = <A, I, J, B, New>(
     kind: Kind,
-    of: {
+    { keyOf, order, page, put, row, toModel }: {
       readonly row: Schema.Schema<A, I>
       readonly page: Schema.Schema<{ readonly total: number; readonly rows: ReadonlyArray<A> }, J>
       readonly keyOf: (row: A) => string
@@ -96,16 +97,16 @@ const primitives = (
     list: Effect.map(
       pages({
         operation: `list ${plural[kind]}`,
-        path: `/${plural[kind]}?order_by=${of.order}`,
-        page: of.page,
-        keyOf: of.keyOf
+        path: `/${plural[kind]}?order_by=${order}`,
+        page,
+        keyOf
       }),
-      (all) => all.map(of.toModel)
+      (all) => all.map(toModel)
     ),
-    get: (name) => Effect.map(get(`read the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`, of.row), of.toModel),
-    put: of.put,
-    delete: (name) => dialect.remove(kind, name),
-    deleteAll: (names) => dialect.removeAll(kind, names)
+    get: (name) => Effect.map(get(`read the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`, row), toModel),
+    put,
+    delete: (name) => dialect.delete(kind, name),
+    deleteAll: (names) => dialect.deleteAll(kind, names)
   })
   const pools = collection("pool", {
     row: rows.PoolRow,
@@ -116,19 +117,19 @@ const primitives = (
     put: dialect.putPool
   })
 
-  const user = (method: "GET" | "POST" | "DELETE", operation: string, name: string, body?: unknown) => ({
+  const userCall = (method: "GET" | "POST" | "DELETE", operation: string, name: string, body?: unknown) => ({
     operation,
     method,
     path: `${dialect.usersPath}${name === "" ? "" : `/${segment(name)}`}`,
     ...(body === undefined ? {} : { body })
   })
-  const noUsers = <A>(call: Effect.Effect<A, AirflowApiError>) =>
-    Effect.mapError(call, (error) =>
-      dialect.hasNoUsers(error)
-        ? transport.fail(error.operation, {
+  const orUnsupported = <A>(request: Effect.Effect<A, AirflowApiError>) =>
+    Effect.mapError(request, (error) =>
+      dialect.isWithoutUsers(error)
+        ? transport.apiError(error.operation, {
           kind: "unsupported",
-          detail: "this Airflow does not manage users itself",
-          remedy: "Manage them where they are managed: in Astro, or in its auth manager's configuration."
+          detail: "this Airflow does not manage its users itself",
+          remedy: "Manage them in its auth manager or identity provider."
         })
         : error)
 
@@ -143,10 +144,10 @@ const primitives = (
     dag,
     liveDag: dialect.liveDag,
     requestReparse: (dagId) =>
-      reparse
+      features.reparse
         ? Effect.flatMap(dag(dagId), ({ fileToken }) =>
-          change("PUT", `have ${dagId} parsed again`, `/parseDagFile/${segment(fileToken)}`)).pipe(
-            // somebody asked already
+          change("PUT", `request a reparse of ${dagId}`, `/parseDagFile/${segment(fileToken)}`)).pipe(
+            // a request to parse this file is already pending
             Effect.catchIf(({ kind }) =>
               kind === "conflict", () => Effect.void),
             Effect.as(true)
@@ -156,7 +157,7 @@ const primitives = (
     importErrors: Effect.map(
       pages({
         operation: "list import errors",
-        path: `/importErrors?order_by=${dialect.orders.importErrors}`,
+        path: `/importErrors?order_by=${dialect.stableOrders.importErrors}`,
         page: rows.ImportErrorPage,
         keyOf: ({ import_error_id }) => String(import_error_id)
       }),
@@ -166,14 +167,14 @@ const primitives = (
       change("PATCH", `${isPaused ? "pause" : "unpause"} ${dagId}`, dagPath(dagId), { is_paused: isPaused }),
     pauseAll: Effect.asVoid(dagPages("pause all DAGs", { is_paused: true })),
     queuedEvents: (dagId) =>
-      get(`count the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`, rows.Counted).pipe(
+      get(`count the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`, rows.EventCount).pipe(
         Effect.map(({ total_entries }) => total_entries),
-        // that there are none is answered so
+        // Airflow's response if there are none
         Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.succeed(0))
       ),
     deleteQueuedEvents: (dagId) =>
-      remove(`delete the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`),
-    deleteDag: (dagId) => remove(`delete the DAG ${dagId}`, dagPath(dagId)),
+      deleteIfExists(`delete the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`),
+    deleteDag: (dagId) => deleteIfExists(`delete the DAG ${dagId}`, dagPath(dagId)),
 
     startRun: (dagId, newRun) =>
       Effect.map(
@@ -190,8 +191,8 @@ const primitives = (
         }),
         (all) => all.map(rows.toRun)
       ).pipe(
-        // an unknown DAG has no runs either: ask
-        Effect.tap((found) => found.length === 0 && dagId !== undefined ? dag(dagId) : Effect.void)
+        // the list of an unknown DAG is empty, too: fail if the DAG does not exist
+        Effect.tap((all) => all.length === 0 && dagId !== undefined ? dag(dagId) : Effect.void)
       ),
     run,
     followRun: dialect.followRun,
@@ -199,18 +200,18 @@ const primitives = (
     clearRun: (dagId, runId) =>
       change("POST", `clear the run ${runId}`, `${runPath(dagId, runId)}/clear`, { dry_run: false }),
     deleteRun: (dagId, runId) => {
-      const deleted = remove(`delete the run ${runId}`, runPath(dagId, runId))
-      // from 3.3 on a run must have ended
+      const deleteEnded = deleteIfExists(`delete the run ${runId}`, runPath(dagId, runId))
+      // since 3.3 a run cannot be deleted before it has ended
       return Effect.catchIf(
-        deleted,
+        deleteEnded,
         ({ kind }) => kind === "conflict",
-        () => Effect.zipRight(setRunState(dagId, runId, "failed"), deleted)
+        () => Effect.zipRight(setRunState(dagId, runId, "failed"), deleteEnded)
       )
     },
 
     taskInstances: (dagId, runId) =>
       dialect.taskInstances(dagId, runId).pipe(
-        // some answer so for an unknown run too: ask
+        // some versions return an empty list for an unknown run: fail if the run does not exist
         Effect.tap((tasks) => tasks.length === 0 ? run(dagId, runId) : Effect.void)
       ),
     readLog: dialect.readLog,
@@ -225,7 +226,7 @@ const primitives = (
         }),
         (all) => all.map(({ key }) => key)
       ).pipe(
-        // some answer so for an unknown run too: ask
+        // some versions return an empty list for an unknown run: fail if the run does not exist
         Effect.tap((keys) => keys.length === 0 ? run(dagId, runId) : Effect.void)
       ),
 
@@ -242,31 +243,28 @@ const primitives = (
       page: rows.ConnectionPage,
       keyOf: ({ connection_id }) => connection_id,
       toModel: rows.toConnection,
-      order: dialect.orders.connections,
-      put: ({ extra, id, password, type, ...given }) => {
+      order: dialect.stableOrders.connections,
+      put: ({ extra, id, password, type, ...fields }) => {
         const create = change("POST", `set the connection ${id}`, "/connections", {
           connection_id: id,
           conn_type: type,
-          ...rows.present(given),
+          ...rows.present(fields),
           ...(password === undefined ? {} : { password: Redacted.value(password) }),
           ...(extra === undefined ? {} : { extra: JSON.stringify(extra) })
         })
-        // a change would leave what is not given as it was
-        const replace = Effect.zipRight(
-          dialect.remove("connection", id),
-          create
-        )
+        // an update would keep the fields that are missing
+        const replace = Effect.zipRight(dialect.delete("connection", id), create)
         return Rest.upsert(create, replace)
       }
     }),
     pools: {
       ...pools,
-      // it would be deleted without complaint, and no task would run any more
+      // Airflow would delete it, and no task would run any more
       deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== "default_pool"))
     },
     users: {
       create: ({ password, roles = ["Admin"], username }: NewUser) =>
-        noUsers(text(user("POST", `create the user ${username}`, "", {
+        orUnsupported(text(userCall("POST", `create the user ${username}`, "", {
           username,
           password: Redacted.value(password),
           email: `${username}@example.com`,
@@ -282,20 +280,23 @@ const primitives = (
           })
         ),
       get: (username) =>
-        Effect.map(noUsers(json(user("GET", `read the user ${username}`, username), rows.UserRow)), rows.toUser),
+        Effect.map(
+          orUnsupported(json(userCall("GET", `read the user ${username}`, username), rows.UserRow)),
+          rows.toUser
+        ),
       delete: (username) =>
-        noUsers(text(user("DELETE", `remove the user ${username}`, username))).pipe(
+        orUnsupported(text(userCall("DELETE", `delete the user ${username}`, username))).pipe(
           Effect.asVoid,
           Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.void)
         )
     },
 
     request: (method, path, body) =>
-      Effect.map(text(call(method, `${method} ${path}`, path, body)), (answer): unknown => {
+      Effect.map(text(call(method, `send ${method} ${withoutQuery(path)}`, path, body)), (response): unknown => {
         try {
-          return JSON.parse(answer)
+          return JSON.parse(response)
         } catch {
-          return answer
+          return response
         }
       })
   }

@@ -1,42 +1,40 @@
 /**
- * Task logs as the two APIs give them, made into one model.
+ * Parsers for the task logs of both APIs.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { LoggedError, LogLine } from "../TaskLog.js"
-
-interface Read {
-  readonly lines: ReadonlyArray<LogLine>
-  readonly sources: ReadonlyArray<string>
-}
+import type { ReadLog } from "./primitives.js"
 
 // Airflow 2
 
-/** The first line is the host; what Airflow says of the log itself starts with stars or stands in groups. */
-export const fromText = (text: string, tryNumber: number): Read => {
+/**
+ * The first line is the name of the host. Airflow's own remarks about the log begin with `***` or are group markers.
+ */
+export const fromText = (text: string, tryNumber: number): ReadLog => {
   const sources: Array<string> = []
   const lines: Array<LogLine> = []
   for (const line of text.split("\n").slice(1)) {
     const source = /^\*\*\*\s+\* (\S.*)$|^\*\*\* Found logs served from host (.*)$/.exec(line)
     if (source !== null) sources.push(source[1] ?? source[2] ?? "")
     else if (!/^\*\*\*|^ ?\w* ?-? ?::(end)?group::|- ::(end)?group::/.test(line)) {
-      lines.push(parse(line, tryNumber))
+      lines.push(parseLine(line, tryNumber))
     }
   }
   while (lines.at(-1)?.message === "") lines.pop()
   return { sources, lines: withErrors(lines) }
 }
 
-const parse = (line: string, tryNumber: number): LogLine => {
-  const [, time, place, level, message] = /^\[([^\]]+)\] \{([^}]*)\} ([A-Z]+) - (.*)$/.exec(line) ?? []
-  const plain = { tryNumber, fields: {}, errors: [] }
+const parseLine = (line: string, tryNumber: number): LogLine => {
+  const [, time, logger, level, message] = /^\[([^\]]+)\] \{([^}]*)\} ([A-Z]+) - (.*)$/.exec(line) ?? []
+  const common = { tryNumber, fields: {}, errors: [] }
   return message === undefined
-    ? { ...plain, timestamp: Option.none(), level: Option.none(), logger: Option.none(), message: line }
-    : { ...plain, timestamp: timeOf(time), level: Option.some(level!), logger: Option.some(place!), message }
+    ? { ...common, timestamp: Option.none(), level: Option.none(), logger: Option.none(), message: line }
+    : { ...common, timestamp: timeOf(time), level: Option.some(level!), logger: Option.some(logger!), message }
 }
 
-/** The last line of each traceback gets what the traceback tells. */
+/** Adds the exception of each traceback to the traceback's last line. */
 const withErrors = (lines: ReadonlyArray<LogLine>): ReadonlyArray<LogLine> => {
   let frames: Array<LoggedError["frames"][number]> | undefined
   return lines.map((line) => {
@@ -67,7 +65,7 @@ const ErrorDetail = Schema.Struct({
   frames: Schema.optional(Schema.NullOr(Schema.Array(Frame)))
 })
 
-/** Either text, or the members of a structured line. */
+/** A line: either text or structured. */
 const Item = Schema.Union(
   Schema.String,
   Schema.Struct(
@@ -85,14 +83,17 @@ const Item = Schema.Union(
 
 export const LogBody = Schema.Struct({ content: Schema.Array(Item) })
 
-/** The first group tells where the log is from; up to 3.1 as a member, later as lines. What has neither time nor level is about the log. */
-export const fromItems = (items: ReadonlyArray<typeof Item.Type>, tryNumber: number): Read => {
+/**
+ * The first group names the sources of the log, up to 3.1 in a member, later one in each line. Structured lines without
+ * a level are Airflow's own remarks about the log.
+ */
+export const fromItems = (items: ReadonlyArray<typeof Item.Type>, tryNumber: number): ReadLog => {
   const sources: Array<string> = []
   const lines: Array<LogLine> = []
   let inHeader = false
   for (const item of items) {
     if (typeof item === "string") {
-      lines.push(parse(item, tryNumber))
+      lines.push(parseLine(item, tryNumber))
       continue
     }
     const { event } = item
@@ -100,13 +101,13 @@ export const fromItems = (items: ReadonlyArray<typeof Item.Type>, tryNumber: num
     if (event.startsWith("::group::")) inHeader = event.includes("Log message source details")
     else if (event.startsWith("::endgroup::")) inHeader = false
     else if (inHeader) sources.push(event)
-    else if (typeof item.level === "string") lines.push(structured(item, tryNumber))
+    else if (typeof item.level === "string") lines.push(toLine(item, tryNumber))
   }
   return { sources, lines }
 }
 
-/** What every line says of its task. */
-const known = new Set([
+/** Members that are in every line. All others are fields that were logged with the message. */
+const standardMembers = new Set([
   "event",
   "timestamp",
   "level",
@@ -125,14 +126,14 @@ const known = new Set([
   "chan"
 ])
 
-const structured = (item: Exclude<typeof Item.Type, string>, tryNumber: number): LogLine => ({
+const toLine = (item: Exclude<typeof Item.Type, string>, tryNumber: number): LogLine => ({
   tryNumber,
   timestamp: timeOf(item.timestamp ?? undefined),
   level: Option.map(Option.fromNullable(item.level), (level) => level.toUpperCase()),
   logger: Option.fromNullable(item.logger),
   message: item.event,
   fields: Object.fromEntries(
-    Object.entries(item).filter(([name, value]) => !known.has(name) && value !== null && value !== undefined)
+    Object.entries(item).filter(([name, value]) => !standardMembers.has(name) && value !== null && value !== undefined)
   ),
   errors: (item.error_detail ?? []).map(({ exc_type, exc_value, frames }) => ({
     type: exc_type,
@@ -141,6 +142,6 @@ const structured = (item: Exclude<typeof Item.Type, string>, tryNumber: number):
   }))
 })
 
-/** Airflow 2 writes its offset without a colon. */
+/** Airflow 2 writes UTC offsets without a colon. */
 const timeOf = (text: string | undefined) =>
   text === undefined ? Option.none() : DateTime.make(text.replace(/([+-]\d\d)(\d\d)$/, "$1:$2"))

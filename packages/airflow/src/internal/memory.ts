@@ -1,5 +1,5 @@
 /**
- * An Airflow in memory: DAGs declared as data, no socket.
+ * The primitives of an Airflow in memory, whose DAGs are declared as data.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -8,8 +8,9 @@ import type * as Redacted from "effect/Redacted"
 import type { Collection, Connection, Dag, DagRun, NewUser, Pool, PoolInUse, Variable } from "../Airflow.js"
 import { AirflowApiError } from "../AirflowError.js"
 import type { MemoryDag, Run } from "./memoryRuns.js"
-import { defaultPool, instancesOf, stateOf, timeOf } from "./memoryRuns.js"
+import { defaultPool, simulate, stateOf, timeOf } from "./memoryRuns.js"
 import type { Primitives } from "./primitives.js"
+import { withoutQuery } from "./url.js"
 
 export interface Options {
   readonly dags?: ReadonlyArray<MemoryDag> | undefined
@@ -20,7 +21,7 @@ export interface Options {
 type NewConnection = Connection & { readonly password?: Redacted.Redacted | undefined }
 
 interface State {
-  readonly madeAt: number
+  readonly createdAt: number
   readonly unpaused: Set<string>
   readonly runs: Map<string, Run>
   readonly variables: Map<string, Variable>
@@ -29,8 +30,8 @@ interface State {
   readonly users: Map<string, NewUser>
 }
 
-const emptyAt = (now: number): State => ({
-  madeAt: now,
+const emptyState = (now: number): State => ({
+  createdAt: now,
   unpaused: new Set(),
   runs: new Map(),
   variables: new Map(),
@@ -44,6 +45,7 @@ const helloWorld: ReadonlyArray<MemoryDag> = [{
   tasks: [{ taskId: "hello", log: "Hello World from Airflow" }]
 }]
 
+/** Returns the Airflow at a base URL. Each base URL has a state of its own. */
 export const make = (
   { dags = helloWorld, isAwake = () => Effect.succeed(true), version = "2.11.0" }: Options = {}
 ): Effect.Effect<(baseUrl: string) => Primitives> =>
@@ -52,17 +54,17 @@ export const make = (
     const states = new Map<string, State>()
     const now = () => clock.unsafeCurrentTimeMillis()
     return (baseUrl) => {
-      const state = states.get(baseUrl) ?? emptyAt(now())
+      const state = states.get(baseUrl) ?? emptyState(now())
       states.set(baseUrl, state)
       return primitives({ baseUrl, dags, version, isAwake: isAwake(baseUrl), state, now })
     }
   })
 
-const soundsSecret = /access_token|api_?key|authorization|pass(phrase|wd|word)|private_key|secret|token/i
-const masked = <A>(name: string, value: A) => soundsSecret.test(name) ? "***" : value
+const secretName = /access_token|api_?key|authorization|pass(phrase|wd|word)|private_key|secret|token/i
+const masked = <A>(name: string, value: A) => secretName.test(name) ? "***" : value
 
 const fail = (kind: AirflowApiError["kind"], operation: string, detail: string) =>
-  new AirflowApiError({ kind, operation, detail, remedy: "This Airflow is in memory." })
+  new AirflowApiError({ kind, operation, detail, remedy: "Check the options of AirflowApi.layerMemory." })
 
 const keyOf = (dagId: string, runId: string) => `${dagId}/${runId}`
 
@@ -75,48 +77,47 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
   readonly now: () => number
 }): Primitives => {
   const [major = 2, minor = 0, patch = 0] = version.split(".").map(Number)
-  const isThree = major >= 3
+  const isAirflow3 = major >= 3
 
-  const awake = (operation: string) =>
+  const requireAwake = (operation: string) =>
     Effect.asVoid(
-      Effect.filterOrFail(isAwake, (isAwake) => isAwake, () => fail("unreachable", operation, "it is not awake"))
+      Effect.filterOrFail(isAwake, (isAwake) => isAwake, () => fail("unreachable", operation, "Airflow is not awake"))
     )
-  const answer = <A>(operation: string, f: () => A) => Effect.map(awake(operation), f)
-  const find = <A>(operation: string, detail: string, f: () => A | undefined) =>
+  const respond = <A>(operation: string, f: () => A) => Effect.map(requireAwake(operation), f)
+  const respondOrNotFound = <A>(operation: string, detail: string, f: () => A | undefined) =>
     Effect.filterOrFail(
-      answer(operation, f),
-      (found) => found !== undefined,
+      respond(operation, f),
+      (response) => response !== undefined,
       () => fail("notFound", operation, detail)
     )
-  const findDag = (operation: string, dagId: string) =>
-    find(operation, `there is no DAG ${dagId}`, () => dags.find((dag) => dag.dagId === dagId))
-  const findLiveDag = (operation: string, dagId: string) =>
+  const getDag = (operation: string, dagId: string) =>
+    respondOrNotFound(operation, `there is no DAG ${dagId}`, () => dags.find((dag) => dag.dagId === dagId))
+  const getLiveDag = (operation: string, dagId: string) =>
     Effect.filterOrFail(
-      findDag(operation, dagId),
+      getDag(operation, dagId),
       ({ importError }) => importError === undefined,
       () => fail("notFound", operation, `${dagId}.py cannot be imported`)
     )
-  const findRun = (operation: string, dagId: string, runId: string) =>
-    find(operation, `there is no run ${runId} of ${dagId}`, () => state.runs.get(keyOf(dagId, runId)))
-  /** The instances of a task. */
-  const findTask = (operation: string, dagId: string, runId: string, taskId: string) =>
-    findRun(operation, dagId, runId).pipe(
+  const getRun = (operation: string, dagId: string, runId: string) =>
+    respondOrNotFound(operation, `there is no run ${runId} of ${dagId}`, () => state.runs.get(keyOf(dagId, runId)))
+  const getTaskInstances = (operation: string, dagId: string, runId: string, taskId: string) =>
+    getRun(operation, dagId, runId).pipe(
       Effect.filterOrFail(
         ({ dag }) => dag.tasks.some((task) => task.taskId === taskId),
         () => fail("notFound", operation, `${dagId} has no task ${taskId}`)
       ),
-      Effect.map((run) => instancesOf(run, now()).filter(({ seen }) => seen.taskId === taskId))
+      Effect.map((run) => simulate(run, now()).filter(({ instance }) => instance.taskId === taskId))
     )
 
   const runsOf = (dagId: string) => Array.from(state.runs.values()).filter(({ dag }) => dag.dagId === dagId)
-  const tasksOf = (run: Run) => instancesOf(run, now()).map(({ seen }) => seen)
+  const instancesIn = (run: Run) => simulate(run, now()).map(({ instance }) => instance)
   const runningIn = (runs: Iterable<Run>) =>
-    Array.from(runs).flatMap(tasksOf).filter(({ state }) => state === "running")
+    Array.from(runs).flatMap(instancesIn).filter(({ state }) => state === "running")
   const save = (run: Run) => void state.runs.set(keyOf(run.dag.dagId, run.runId), run)
-  const startOf = (dagId: string) => state.unpaused.has(dagId) ? now() : undefined
+  const startTime = (dagId: string) => state.unpaused.has(dagId) ? now() : undefined
 
-  const bundleName = isThree ? Option.some("dags-folder") : Option.none()
-  const viewDag = ({ dagId, importError, tags = [] }: MemoryDag): Dag => ({
+  const bundleName = isAirflow3 ? Option.some("dags-folder") : Option.none()
+  const toDag = ({ dagId, importError, tags = [] }: MemoryDag): Dag => ({
     dagId,
     displayName: dagId,
     isPaused: !state.unpaused.has(dagId),
@@ -125,18 +126,18 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
     fileLocation: `/dags/${dagId}.py`,
     fileToken: `${dagId}.py`,
     bundleName,
-    lastParsedAt: timeOf(state.madeAt),
+    lastParsedAt: timeOf(state.createdAt),
     tags,
     timetable: "Never, external triggers only"
   })
-  const viewRun = (run: Run): DagRun => {
+  const toRun = (run: Run): DagRun => {
     const { endedAt, state } = stateOf(run, now())
     return {
       dagId: run.dag.dagId,
       runId: run.runId,
       state,
       runType: "manual",
-      logicalDate: isThree ? run.logicalDate : Option.orElse(run.logicalDate, () => timeOf(run.queuedAt)),
+      logicalDate: isAirflow3 ? run.logicalDate : Option.orElse(run.logicalDate, () => timeOf(run.queuedAt)),
       startedAt: timeOf(run.startedAt),
       endedAt: timeOf(endedAt),
       conf: run.conf,
@@ -145,30 +146,34 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
   }
   const healthy = () => ({ status: "healthy", heartbeat: timeOf(now()) })
 
-  const collection = <Stored, A>(kind: string, items: Map<string, Stored>, of: {
-    readonly name: (item: Stored) => string
-    readonly view: (item: Stored) => A
-    readonly refuse?: (name: string) => boolean
+  const collection = <Stored, A>(kind: string, items: Map<string, Stored>, { isInvalidName, nameOf, toModel }: {
+    readonly nameOf: (item: Stored) => string
+    readonly toModel: (item: Stored) => A
+    readonly isInvalidName?: (name: string) => boolean
   }): Collection<A, Stored> => ({
-    list: answer(`list ${kind}s`, () => Array.from(items.values(), of.view)),
-    get: (name) => Effect.map(find(`read the ${kind} ${name}`, "it is not there", () => items.get(name)), of.view),
+    list: respond(`list ${kind}s`, () => Array.from(items.values(), toModel)),
+    get: (name) =>
+      Effect.map(
+        respondOrNotFound(`read the ${kind} ${name}`, "it does not exist", () => items.get(name)),
+        toModel
+      ),
     put: (item) => {
-      const name = of.name(item)
+      const name = nameOf(item)
       const operation = `set the ${kind} ${name}`
-      return Effect.flatMap(awake(operation), () =>
-        of.refuse?.(name) === true
+      return Effect.flatMap(requireAwake(operation), () =>
+        isInvalidName?.(name) === true
           ? fail("badRequest", operation, `a ${kind} cannot have that name`)
           : Effect.sync(() => void items.set(name, item)))
     },
-    delete: (name) => answer(`remove the ${kind} ${name}`, () => void items.delete(name)),
+    delete: (name) => respond(`delete the ${kind} ${name}`, () => void items.delete(name)),
     deleteAll: (names) =>
-      answer(`remove ${names.length} ${kind}s`, () => {
+      respond(`delete ${names.length} ${kind}s`, () => {
         for (const name of names) items.delete(name)
       })
   })
   const pools = collection<Pool, PoolInUse>("pool", state.pools, {
-    name: ({ name }) => name,
-    view: (pool) => {
+    nameOf: ({ name }) => name,
+    toModel: (pool) => {
       const occupiedSlots = pool.name === defaultPool ? runningIn(state.runs.values()).length : 0
       return {
         ...pool,
@@ -177,110 +182,111 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
         openSlots: pool.slots - occupiedSlots
       }
     },
-    // Airflow 2 has no route to it
-    refuse: (name) => !isThree && name.includes("/")
+    // Airflow 2 has no route to such a pool
+    isInvalidName: (name) => !isAirflow3 && name.includes("/")
   })
 
   return {
     baseUrl,
-    apiUrl: `${baseUrl}/api/${isThree ? "v2" : "v1"}`,
-    version: { full: version, major: isThree ? 3 : 2, minor, patch },
-    health: answer("read the health", () => ({
+    apiUrl: `${baseUrl}/api/${isAirflow3 ? "v2" : "v1"}`,
+    version: { full: version, major: isAirflow3 ? 3 : 2, minor, patch },
+    health: respond("read the health", () => ({
       metadatabase: "healthy",
       scheduler: healthy(),
       triggerer: Option.none(),
-      dagProcessor: isThree ? Option.some(healthy()) : Option.none()
+      dagProcessor: isAirflow3 ? Option.some(healthy()) : Option.none()
     })),
-    authenticated: awake("authenticate"),
+    authenticated: requireAwake("authenticate"),
 
-    dags: answer("list DAGs", () => dags.map(viewDag)),
-    dag: (dagId) => Effect.map(findDag(`read the DAG ${dagId}`, dagId), viewDag),
-    liveDag: (dagId) => Effect.map(findLiveDag(`read the DAG ${dagId}`, dagId), viewDag),
-    requestReparse: (dagId) => Effect.as(findDag(`have ${dagId} parsed again`, dagId), true),
+    dags: respond("list DAGs", () => dags.map(toDag)),
+    dag: (dagId) => Effect.map(getDag(`read the DAG ${dagId}`, dagId), toDag),
+    liveDag: (dagId) => Effect.map(getLiveDag(`read the DAG ${dagId}`, dagId), toDag),
+    requestReparse: (dagId) => Effect.as(getDag(`request a reparse of ${dagId}`, dagId), true),
     dagSource: (dagId) =>
-      Effect.map(findDag(`read the source of ${dagId}`, dagId), (dag) => JSON.stringify(dag, undefined, 2)),
-    importErrors: answer("list import errors", () =>
+      Effect.map(getDag(`read the source of ${dagId}`, dagId), (dag) => JSON.stringify(dag, undefined, 2)),
+    importErrors: respond("list import errors", () =>
       dags.flatMap(({ dagId, importError }) =>
         importError === undefined
           ? []
-          : [{ filename: `${dagId}.py`, bundleName, timestamp: timeOf(state.madeAt), stackTrace: importError }]
+          : [{ filename: `${dagId}.py`, bundleName, timestamp: timeOf(state.createdAt), stackTrace: importError }]
       )),
     setPaused: (dagId, isPaused) =>
-      Effect.map(findDag(`${isPaused ? "pause" : "unpause"} ${dagId}`, dagId), () => {
+      Effect.map(getDag(`${isPaused ? "pause" : "unpause"} ${dagId}`, dagId), () => {
         if (isPaused) return void state.unpaused.delete(dagId)
         state.unpaused.add(dagId)
         for (const run of runsOf(dagId)) if (run.startedAt === undefined) save({ ...run, startedAt: now() })
       }),
-    pauseAll: answer("pause all DAGs", () => state.unpaused.clear()),
-    queuedEvents: (dagId) => Effect.as(findDag(`count the queued events of ${dagId}`, dagId), 0),
-    deleteQueuedEvents: (dagId) => Effect.asVoid(findDag(`delete the queued events of ${dagId}`, dagId)),
-    // its file stays, so that it is back at once, paused and without runs
+    pauseAll: respond("pause all DAGs", () => state.unpaused.clear()),
+    queuedEvents: (dagId) => Effect.as(getDag(`count the queued events of ${dagId}`, dagId), 0),
+    deleteQueuedEvents: (dagId) => Effect.asVoid(getDag(`delete the queued events of ${dagId}`, dagId)),
+    // its file still exists, so the DAG reappears at once: paused and without runs
     deleteDag: (dagId) =>
       Effect.gen(function*() {
         const operation = `delete ${dagId}`
-        yield* awake(operation)
+        yield* requireAwake(operation)
         const runs = runsOf(dagId)
-        if (runningIn(runs).length > 0) return yield* fail("conflict", operation, "one of its tasks runs")
+        if (runningIn(runs).length > 0) return yield* fail("conflict", operation, "one of its tasks is running")
         for (const { runId } of runs) state.runs.delete(keyOf(dagId, runId))
         state.unpaused.delete(dagId)
       }),
 
-    startRun: (dagId, asked) =>
+    startRun: (dagId, newRun) =>
       Effect.gen(function*() {
         const operation = `trigger ${dagId}`
-        const dag = yield* findLiveDag(operation, dagId)
-        const wrong = Object.entries(dag.params ?? {}).find(([name, { type }]) =>
-          name in asked.conf && typeof asked.conf[name] !== (type === "integer" ? "number" : type)
+        const dag = yield* getLiveDag(operation, dagId)
+        const invalidParam = Object.entries(dag.params ?? {}).find(([name, { type }]) =>
+          name in newRun.conf && typeof newRun.conf[name] !== (type === "integer" ? "number" : type)
         )
-        if (wrong !== undefined) {
-          return yield* fail("badRequest", operation, `the param ${wrong[0]} is of another type`)
+        if (invalidParam !== undefined) {
+          return yield* fail("badRequest", operation, `the param ${invalidParam[0]} has the wrong type`)
         }
-        if (state.runs.has(keyOf(dagId, asked.runId))) {
-          return yield* fail("conflict", operation, `there is a run ${asked.runId}`)
+        if (state.runs.has(keyOf(dagId, newRun.runId))) {
+          return yield* fail("conflict", operation, `a run ${newRun.runId} exists`)
         }
-        const isSameDate = Option.getEquivalence(DateTime.Equivalence)
-        const { logicalDate } = asked
-        if (Option.isSome(logicalDate) && runsOf(dagId).some((run) => isSameDate(run.logicalDate, logicalDate))) {
-          return yield* fail("conflict", operation, "there is a run of that logical date")
+        const isSame = Option.getEquivalence(DateTime.Equivalence)
+        const { logicalDate } = newRun
+        if (Option.isSome(logicalDate) && runsOf(dagId).some((run) => isSame(run.logicalDate, logicalDate))) {
+          return yield* fail("conflict", operation, "a run with this logical date exists")
         }
         const run: Run = {
-          ...asked,
+          ...newRun,
           dag,
           queuedAt: now(),
-          startedAt: startOf(dagId),
-          set: undefined,
+          startedAt: startTime(dagId),
+          endedByHand: undefined,
           triesBefore: new Map()
         }
         save(run)
-        return viewRun(run)
+        return toRun(run)
       }),
     runs: (dagId) =>
       dagId === undefined
-        ? answer("list runs", () => Array.from(state.runs.values(), viewRun))
-        : Effect.map(findDag(`list the runs of ${dagId}`, dagId), () => runsOf(dagId).map(viewRun)),
-    run: (dagId, runId) => Effect.map(findRun(`read the run ${runId}`, dagId, runId), viewRun),
-    followRun: (_dagId, runId) => fail("unsupported", `follow the run ${runId}`, "it has no such answer"),
-    setRunState: (dagId, runId, wanted) =>
+        ? respond("list runs", () => Array.from(state.runs.values(), toRun))
+        : Effect.map(getDag(`list the runs of ${dagId}`, dagId), () => runsOf(dagId).map(toRun)),
+    run: (dagId, runId) => Effect.map(getRun(`read the run ${runId}`, dagId, runId), toRun),
+    followRun: (_dagId, runId) =>
+      fail("unsupported", `follow the run ${runId}`, "an Airflow in memory cannot stream the states of a run"),
+    setRunState: (dagId, runId, newState) =>
       Effect.map(
-        findRun(`set the run ${runId}`, dagId, runId),
-        (run) => save({ ...run, set: wanted === "queued" ? undefined : { state: wanted, endedAt: now() } })
+        getRun(`set the run ${runId}`, dagId, runId),
+        (run) => save({ ...run, endedByHand: newState === "queued" ? undefined : { state: newState, endedAt: now() } })
       ),
     clearRun: (dagId, runId) =>
-      Effect.map(findRun(`clear the run ${runId}`, dagId, runId), (run) =>
+      Effect.map(getRun(`clear the run ${runId}`, dagId, runId), (run) =>
         save({
           ...run,
-          startedAt: startOf(dagId),
-          set: undefined,
-          triesBefore: new Map(tasksOf(run).map(({ taskId, tryNumber }) => [taskId, tryNumber]))
+          startedAt: startTime(dagId),
+          endedByHand: undefined,
+          triesBefore: new Map(instancesIn(run).map(({ taskId, tryNumber }) => [taskId, tryNumber]))
         })),
-    deleteRun: (dagId, runId) => answer(`delete the run ${runId}`, () => void state.runs.delete(keyOf(dagId, runId))),
+    deleteRun: (dagId, runId) => respond(`delete the run ${runId}`, () => void state.runs.delete(keyOf(dagId, runId))),
 
-    taskInstances: (dagId, runId) => Effect.map(findRun(`list the tasks of ${runId}`, dagId, runId), tasksOf),
+    taskInstances: (dagId, runId) => Effect.map(getRun(`list the tasks of ${runId}`, dagId, runId), instancesIn),
     readLog: (dagId, runId, taskId, mapIndex, tryNumber) =>
       Effect.gen(function*() {
         const operation = `read the log of ${taskId}`
-        const instances = yield* findTask(operation, dagId, runId, taskId)
-        const instance = instances.find(({ seen }) => seen.mapIndex === mapIndex)
+        const instances = yield* getTaskInstances(operation, dagId, runId, taskId)
+        const instance = instances.find(({ instance }) => instance.mapIndex === mapIndex)
         if (instance === undefined) return yield* fail("notFound", operation, `it has no instance ${mapIndex}`)
         const lines = instance.log(tryNumber)
         const source = `${baseUrl}/logs/${dagId}/${runId}/${taskId}/${mapIndex}/${tryNumber}.log`
@@ -288,52 +294,53 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
       }),
     xcom: (dagId, runId, taskId, { key = "return_value", mapIndex = -1 } = {}) =>
       Effect.gen(function*() {
-        const operation = `read what ${taskId} pushed as ${key}`
-        const instances = yield* findTask(operation, dagId, runId, taskId)
-        const { xcom = {} } = instances.find(({ seen }) => seen.mapIndex === mapIndex) ?? {}
-        return Object.hasOwn(xcom, key) ? xcom[key] : yield* fail("notFound", operation, "it is not there")
+        const operation = `read the XCom ${key} of ${taskId}`
+        const instances = yield* getTaskInstances(operation, dagId, runId, taskId)
+        const { xcom = {} } = instances.find(({ instance }) => instance.mapIndex === mapIndex) ?? {}
+        return Object.hasOwn(xcom, key) ? xcom[key] : yield* fail("notFound", operation, "it does not exist")
       }),
     xcomKeys: (dagId, runId, taskId) =>
       Effect.map(
-        findTask(`list what ${taskId} pushed`, dagId, runId, taskId),
+        getTaskInstances(`list the XComs of ${taskId}`, dagId, runId, taskId),
         (instances) => Object.keys(Object.assign({}, ...instances.map(({ xcom }) => xcom)))
       ),
 
     variables: collection("variable", state.variables, {
-      name: ({ key }) => key,
-      view: (variable) => isThree ? { ...variable, value: masked(variable.key, variable.value) } : variable
+      nameOf: ({ key }) => key,
+      toModel: (variable) => isAirflow3 ? { ...variable, value: masked(variable.key, variable.value) } : variable
     }),
     connections: collection<NewConnection, Connection>("connection", state.connections, {
-      name: ({ id }) => id,
-      view: ({ password: _, ...connection }) => ({
+      nameOf: ({ id }) => id,
+      toModel: ({ password: _, ...connection }) => ({
         ...connection,
         extra: connection.extra &&
           Object.fromEntries(Object.entries(connection.extra).map(([name, value]) => [name, masked(name, value)]))
       }),
-      refuse: (id) => !/^[\w.-]+$/.test(id)
+      isInvalidName: (id) => !/^[\w.-]+$/.test(id)
     }),
     pools: {
       ...pools,
       delete: (name) =>
         name === defaultPool
-          ? fail("badRequest", `remove the pool ${name}`, "it cannot be removed")
+          ? fail("badRequest", `delete the pool ${name}`, "it cannot be deleted")
           : pools.delete(name),
       deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== defaultPool))
     },
     users: {
       create: (user) =>
-        answer(`create the user ${user.username}`, () => {
+        respond(`create the user ${user.username}`, () => {
           if (state.users.has(user.username)) return "exists"
           state.users.set(user.username, user)
           return "created"
         }),
       get: (username) =>
         Effect.map(
-          find(`read the user ${username}`, "there is no such user", () => state.users.get(username)),
+          respondOrNotFound(`read the user ${username}`, "it does not exist", () => state.users.get(username)),
           ({ roles = ["Admin"] }) => ({ username, email: `${username}@example.org`, roles })
         ),
-      delete: (username) => answer(`remove the user ${username}`, () => void state.users.delete(username))
+      delete: (username) => respond(`delete the user ${username}`, () => void state.users.delete(username))
     },
-    request: (method, path) => fail("unsupported", `${method} ${path}`, "it has no HTTP API")
+    request: (method, path) =>
+      fail("unsupported", `send ${method} ${withoutQuery(path)}`, "an Airflow in memory has no HTTP API")
   }
 }

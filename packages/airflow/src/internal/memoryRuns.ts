@@ -1,5 +1,6 @@
 /**
- * How DAGs that are declared as data play out. All that is to be seen of a run follows from what was asked for, and when.
+ * Simulated runs of DAGs that are declared as data. The state of a run at any time follows from its DAG and from what
+ * was done to the run, and when; nothing else is stored.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -8,23 +9,24 @@ import type { RunState, TaskInstance } from "../Airflow.js"
 import type { LogLine } from "../TaskLog.js"
 import type { NewRun } from "./primitives.js"
 
+/** A task, and what happens when it runs. */
 export interface MemoryTask {
   readonly taskId: string
-  /** What each try prints, spread over its duration. */
+  /** What each try prints. The lines are spread over its duration. */
   readonly log: string
-  /** Of each try, and of the wait between two [no time]. */
+  /** How long each try takes, and each wait between two tries [no time]. */
   readonly duration?: Duration.DurationInput | undefined
-  /** Of the last try [success]. */
+  /** The outcome of the last try [`success`]. */
   readonly outcome?: "success" | "failed" | undefined
-  /** All tries but the last fail [1]. */
+  /** The number of tries. All but the last one fail [1]. */
   readonly tries?: number | undefined
-  /** Logged at the end of every try that fails. */
+  /** The exception that is logged at the end of each failed try. */
   readonly error?: { readonly type: string; readonly value: string } | undefined
-  /** What it pushes when it succeeds, by key. */
+  /** The values that the task pushes when it succeeds, by key. */
   readonly xcom?: Readonly<Record<string, unknown>> | undefined
-  /** How many instances it is mapped to, or what each of them does in its own way [it is not mapped]. */
+  /** The number of instances of a mapped task, or what differs in each of them [the task is not mapped]. */
   readonly mapped?: number | ReadonlyArray<Pick<Partial<MemoryTask>, "log" | "xcom">> | undefined
-  /** Tasks before it in the list that must succeed first [the one before it]. */
+  /** Earlier tasks in the list that must succeed first [the previous task]. */
   readonly upstream?: ReadonlyArray<string> | undefined
 }
 
@@ -32,39 +34,39 @@ export interface MemoryDag {
   readonly dagId: string
   readonly tags?: ReadonlyArray<string> | undefined
   readonly tasks: ReadonlyArray<MemoryTask>
-  /** What `conf` may give, and what of. */
+  /** The types of the members of `conf`. */
   readonly params?: Readonly<Record<string, { readonly type: "integer" | "string" | "boolean" }>> | undefined
-  /** The stack trace of a file that cannot be imported. */
+  /** The stack trace if the DAG's file cannot be imported. */
   readonly importError?: string | undefined
 }
 
-/** The facts about a run. */
+/** What was done to a run, and when. */
 export interface Run extends NewRun {
   readonly dag: MemoryDag
   readonly queuedAt: number
-  /** When it was triggered, cleared, or its DAG was unpaused, whichever came last. */
+  /** When the run was triggered or cleared, or when its DAG was unpaused, whichever came last. */
   readonly startedAt: number | undefined
-  /** Ended by hand, whatever its tasks were about. */
-  readonly set: { readonly state: "success" | "failed"; readonly endedAt: number } | undefined
-  /** The tries that each task had before the run was cleared. */
+  /** Set if the run was ended by `setRunState` instead of by its tasks. */
+  readonly endedByHand: { readonly state: "success" | "failed"; readonly endedAt: number } | undefined
+  /** The number of tries that each task had before the run was cleared. */
   readonly triesBefore: ReadonlyMap<string, number>
 }
 
-/** An instance of a task at one moment. */
-export interface Instance {
-  readonly seen: TaskInstance
-  /** What it has pushed. */
+/** A task instance at one moment. */
+export interface SimulatedInstance {
+  readonly instance: TaskInstance
+  /** The values that it has pushed. */
   readonly xcom: Readonly<Record<string, unknown>>
-  /** What a try has logged; nothing if it has not begun. */
+  /** The lines that a try has logged. Empty before the try begins. */
   readonly log: (tryNumber: number) => ReadonlyArray<LogLine>
 }
 
 export const defaultPool = "default_pool"
 
-export const timeOf = (at: number | undefined) => Option.map(Option.fromNullable(at), DateTime.unsafeMake)
+export const timeOf = (millis: number | undefined) => Option.map(Option.fromNullable(millis), DateTime.unsafeMake)
 
 export const stateOf = (run: Run, now: number): { readonly state: RunState; readonly endedAt?: number } => {
-  if (run.set !== undefined) return run.set
+  if (run.endedByHand !== undefined) return run.endedByHand
   if (run.startedAt === undefined) return { state: "queued" }
   const courses = coursesOf(run)
   const endedAt = Math.max(run.startedAt, ...courses.map(({ end }) => end))
@@ -72,12 +74,13 @@ export const stateOf = (run: Run, now: number): { readonly state: RunState; read
   return { state: courses.some(({ task }) => task.outcome === "failed") ? "failed" : "success", endedAt }
 }
 
-export const instancesOf = (run: Run, now: number): ReadonlyArray<Instance> =>
+/** The task instances of a run. */
+export const simulate = (run: Run, now: number): ReadonlyArray<SimulatedInstance> =>
   coursesOf(run).flatMap((course) => {
     const { taskId, tries = 1 } = course.task
     const progress = progressOf(course, run, now)
-    return membersOf(course.task).map(([mapIndex, task]): Instance => ({
-      seen: {
+    return mappedTasks(course.task).map(([mapIndex, task]): SimulatedInstance => ({
+      instance: {
         dagId: run.dag.dagId,
         runId: run.runId,
         taskId,
@@ -92,14 +95,16 @@ export const instancesOf = (run: Run, now: number): ReadonlyArray<Instance> =>
     }))
   })
 
-/** The instances of a task, each with its index and what it does in its own way. */
-const membersOf = (task: MemoryTask): ReadonlyArray<readonly [mapIndex: number, task: MemoryTask]> => {
+// internal
+
+/** The instances of a task: the index of each, and the task with what differs in this instance. */
+const mappedTasks = (task: MemoryTask): ReadonlyArray<readonly [mapIndex: number, task: MemoryTask]> => {
   if (task.mapped === undefined) return [[-1, task]]
-  const own = typeof task.mapped === "number" ? Array.from({ length: task.mapped }, () => ({})) : task.mapped
-  return own.map((way, mapIndex) => [mapIndex, { ...task, ...way }])
+  const differences = typeof task.mapped === "number" ? Array.from({ length: task.mapped }, () => ({})) : task.mapped
+  return differences.map((difference, mapIndex) => [mapIndex, { ...task, ...difference }])
 }
 
-/** The tries of a task in a run: each takes `duration`, and so does the wait between two. */
+/** When the tries of a task happen in a run. Each takes `duration`, and so does each wait between two of them. */
 interface Course {
   readonly task: MemoryTask
   readonly duration: number
@@ -114,11 +119,11 @@ const coursesOf = ({ dag, startedAt = Infinity, triesBefore }: Run): ReadonlyArr
   const courses: Array<Course> = []
   for (const task of dag.tasks) {
     const { tries = 1, upstream } = task
-    const before = upstream === undefined
+    const previous = upstream === undefined
       ? courses.slice(-1)
       : courses.filter((course) => upstream.includes(course.task.taskId))
-    const upstreamFailed = before.some((course) => course.upstreamFailed || course.task.outcome === "failed")
-    const start = Math.max(startedAt, ...before.map(({ end }) => end))
+    const upstreamFailed = previous.some((course) => course.upstreamFailed || course.task.outcome === "failed")
+    const start = Math.max(startedAt, ...previous.map(({ end }) => end))
     const duration = Duration.toMillis(task.duration ?? 0)
     const firstTry = (triesBefore.get(task.taskId) ?? 0) + 1
     const lastTry = Math.ceil(firstTry / tries) * tries
@@ -128,52 +133,54 @@ const coursesOf = ({ dag, startedAt = Infinity, triesBefore }: Run): ReadonlyArr
   return courses
 }
 
-const beginOf = ({ duration, firstTry, start }: Course, tryNumber: number) =>
+const startOfTry = ({ duration, firstTry, start }: Course, tryNumber: number) =>
   start + 2 * (tryNumber - firstTry) * duration
 
-/** Until when the run went on. What was ended by hand stays as it was at that moment. */
-const endOfSight = (run: Run, now: number) => run.set?.endedAt ?? now
+/** The time up to which a run went on. A run that was ended by hand stays as it was then. */
+const endOfRun = (run: Run, now: number) => run.endedByHand?.endedAt ?? now
 
 const progressOf = (course: Course, run: Run, now: number) => {
   const { duration, end, firstTry, lastTry, start, task, upstreamFailed } = course
-  const until = endOfSight(run, now)
-  const at = (state: string, tryNumber: number, begin?: number, end?: number) => ({
+  const until = endOfRun(run, now)
+  const progress = (state: string, tryNumber: number, startedAt?: number, endedAt?: number) => ({
     state,
     tryNumber,
-    queuedAt: timeOf(begin),
-    startedAt: timeOf(begin),
-    endedAt: timeOf(end)
+    queuedAt: timeOf(startedAt),
+    startedAt: timeOf(startedAt),
+    endedAt: timeOf(endedAt)
   })
-  if (start > until) return at("none", firstTry - 1)
-  if (upstreamFailed) return at("upstream_failed", firstTry - 1, start, start)
-  if (end <= until) return at(task.outcome ?? "success", lastTry, beginOf(course, lastTry), end)
+  if (start > until) return progress("none", firstTry - 1)
+  if (upstreamFailed) return progress("upstream_failed", firstTry - 1, start, start)
+  if (end <= until) return progress(task.outcome ?? "success", lastTry, startOfTry(course, lastTry), end)
   const step = Math.floor((until - start) / duration)
   const tryNumber = firstTry + Math.floor(step / 2)
-  const begin = beginOf(course, tryNumber)
-  if (run.set !== undefined) return at(run.set.state, tryNumber, begin, until)
-  return step % 2 === 0 ? at("running", tryNumber, begin) : at("up_for_retry", tryNumber, begin, begin + duration)
+  const startedAt = startOfTry(course, tryNumber)
+  if (run.endedByHand !== undefined) return progress(run.endedByHand.state, tryNumber, startedAt, until)
+  return step % 2 === 0
+    ? progress("running", tryNumber, startedAt)
+    : progress("up_for_retry", tryNumber, startedAt, startedAt + duration)
 }
 
 const linesOf = (course: Course, run: Run, now: number, tryNumber: number): ReadonlyArray<LogLine> => {
   const { duration, firstTry, task: { error, log, outcome, tries = 1 } } = course
-  // tries from before a clear are over, whenever they were
-  const [begin, until] = tryNumber < firstTry
+  // tries from before a clear have ended, and their logs are complete
+  const [startedAt, until] = tryNumber < firstTry
     ? [run.queuedAt, Infinity]
-    : [beginOf(course, tryNumber), endOfSight(run, now)]
-  const line = (at: number, level: string, message: string, errors: LogLine["errors"] = []): LogLine => ({
+    : [startOfTry(course, tryNumber), endOfRun(run, now)]
+  const line = (time: number, level: string, message: string, errors: LogLine["errors"] = []): LogLine => ({
     tryNumber,
-    timestamp: timeOf(at),
+    timestamp: timeOf(time),
     level: Option.some(level),
     logger: Option.none(),
     message,
     fields: {},
     errors
   })
-  const lines = log.split("\n").map((message, index, all) =>
-    line(begin + duration * index / all.length, "INFO", message)
+  const lines = log.split("\n").map((message, index, messages) =>
+    line(startedAt + duration * index / messages.length, "INFO", message)
   )
   if (error !== undefined && (outcome === "failed" || tryNumber % tries !== 0)) {
-    lines.push(line(begin + duration, "ERROR", "Task failed with exception", [{ ...error, frames: [] }]))
+    lines.push(line(startedAt + duration, "ERROR", "Task failed with exception", [{ ...error, frames: [] }]))
   }
   return lines.filter(({ timestamp }) => Option.exists(timestamp, ({ epochMillis }) => epochMillis <= until))
 }

@@ -1,5 +1,5 @@
 /**
- * What an Airflow must do by itself, over HTTP or in memory. Everything else that a client offers is made of it.
+ * What an Airflow implements, over HTTP or in memory. Everything else that a client offers is built from it.
  */
 import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
@@ -41,30 +41,27 @@ export interface Primitives extends
     | "request"
   >
 {
-  /** The DAG as it would run now; fails with `notFound` where it cannot be triggered. */
+  /** The DAG as it would run now. Fails with `notFound` if it cannot be triggered. */
   readonly liveDag: Airflow["dag"]
-  /** Sends one trigger, once. `conflict` where there is such a run. */
+  /** Sends one trigger, without retries. Fails with `conflict` if a run with this id exists. */
   readonly startRun: (dagId: string, run: NewRun) => Effect.Effect<DagRun, AirflowApiError>
   /**
-   * Follows a run in one long answer and tells each state, to the last. Ends early where the answer does; `unsupported` where the
-   * server has no such answer.
+   * Follows a run in one long response and passes on each state until the run has ended. Completes early if the
+   * response does. Fails with `unsupported` if the server cannot do this.
    */
   readonly followRun: (
     dagId: string,
     runId: string,
     onState: (state: RunState) => Effect.Effect<void>
   ) => Effect.Effect<void, AirflowApiError>
-  /** All that is there of a try's log. `lines` is empty where there is only a word about that. */
+  /** The log of one try, as far as it exists. `lines` is empty if the server only reports that there is none. */
   readonly readLog: (
     dagId: string,
     runId: string,
     taskId: string,
     mapIndex: number,
     tryNumber: number
-  ) => Effect.Effect<
-    { readonly lines: ReadonlyArray<LogLine>; readonly sources: ReadonlyArray<string> },
-    AirflowApiError
-  >
+  ) => Effect.Effect<ReadLog, AirflowApiError>
 }
 
 export interface NewRun {
@@ -72,4 +69,10 @@ export interface NewRun {
   readonly conf: Readonly<Record<string, unknown>>
   readonly logicalDate: Option.Option<DateTime.Utc>
   readonly note: Option.Option<string>
+}
+
+/** The lines of a log, and the files and URLs that Airflow read them from. */
+export interface ReadLog {
+  readonly lines: ReadonlyArray<LogLine>
+  readonly sources: ReadonlyArray<string>
 }

@@ -1,5 +1,5 @@
 /**
- * Calls below `/api/vN`, and lists of any length.
+ * Requests below `/api/vN`, and lists of any length.
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -20,43 +20,51 @@ export const make = ({ json, lines, text }: Transport, prefix: "/api/v1" | "/api
     json(call("GET", operation, path), schema)
   const change = (method: "POST" | "PATCH" | "PUT", operation: string, path: string, body?: unknown) =>
     Effect.asVoid(text(call(method, operation, path, body)))
-  const remove = (operation: string, path: string) =>
+  const deleteIfExists = (operation: string, path: string) =>
     text(call("DELETE", operation, path)).pipe(
       Effect.asVoid,
       Effect.catchIf((error) => error.kind === "notFound", () => Effect.void)
     )
 
-  /** Every page, counted by what came: the server may send fewer than were asked for, and move rows while they are read. */
+  /**
+   * The rows of all pages. The next offset is the number of rows received, because the server may send fewer than
+   * requested. Rows that move to a later page meanwhile are received twice, so they are collected by their keys.
+   */
   const pages = <A, I>(
     { body, keyOf, operation, page, path }: {
       readonly operation: string
       readonly path: string
       readonly page: Schema.Schema<{ readonly total: number; readonly rows: ReadonlyArray<A> }, I>
       readonly keyOf: (row: A) => string
-      /** Sent with every page, to change what is on it. */
+      /** Sent with each request, to change the rows of the page. */
       readonly body?: unknown
     }
   ): Effect.Effect<ReadonlyArray<A>, AirflowApiError> => {
-    const first = `${path}${path.includes("?") ? "&" : "?"}limit=${pageSize}`
-    const from = (offset: number, found: ReadonlyMap<string, A>): Effect.Effect<ReadonlyArray<A>, AirflowApiError> => {
-      const next = call(body === undefined ? "GET" : "PATCH", operation, `${first}&offset=${offset}`, body)
-      return Effect.flatMap(json(next, page), ({ rows, total }) => {
-        const all = new Map([...found, ...rows.map((row) => [keyOf(row), row] as const)])
-        const seen = offset + rows.length
-        return rows.length === 0 || seen >= total ? Effect.succeed(Array.from(all.values())) : from(seen, all)
+    const limited = `${path}${path.includes("?") ? "&" : "?"}limit=${pageSize}`
+    const pagesFrom = (
+      offset: number,
+      previous: ReadonlyMap<string, A>
+    ): Effect.Effect<ReadonlyArray<A>, AirflowApiError> => {
+      const request = call(body === undefined ? "GET" : "PATCH", operation, `${limited}&offset=${offset}`, body)
+      return Effect.flatMap(json(request, page), ({ rows, total }) => {
+        const all = new Map([...previous, ...rows.map((row) => [keyOf(row), row] as const)])
+        const received = offset + rows.length
+        return rows.length === 0 || received >= total
+          ? Effect.succeed(Array.from(all.values()))
+          : pagesFrom(received, all)
       })
     }
-    return from(0, new Map())
+    return pagesFrom(0, new Map())
   }
 
-  return { prefix, call, json, text, lines, get, change, remove, pages }
+  return { prefix, call, json, text, lines, get, change, deleteIfExists, pages }
 }
 
 export type Rest = ReturnType<typeof make>
 
 /**
- * Makes something, or makes what is there like it. Ends the same however often it is sent, so that a server's stumble (3.2 and 3.3
- * lock themselves out of SQLite at times) is no reason to fail.
+ * Creates something, or updates it if it exists. Both have the same result however often they are sent, so they are
+ * retried after a server error: Airflow 3.2 and 3.3 sometimes find their SQLite database locked.
  */
 export const upsert = (create: Effect.Effect<void, AirflowApiError>, update: Effect.Effect<void, AirflowApiError>) =>
   create.pipe(

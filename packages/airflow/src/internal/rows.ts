@@ -1,5 +1,5 @@
 /**
- * What both APIs answer, read with open eyes: unknown members are let pass, and what any version lacks may be absent.
+ * Schemas of both APIs' responses. Unknown members are ignored, and members that some version lacks are optional.
  */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -175,7 +175,7 @@ export const toConnection = (row: typeof ConnectionRow.Type): Connection => ({
     login: row.login,
     port: row.port,
     schema: row.schema,
-    // Airflow 2 stores any text
+    // on Airflow 2 this may be any text
     extra: Either.getOrUndefined(Schema.decodeUnknownEither(Extra)(row.extra))
   })
 })
@@ -209,13 +209,13 @@ export const toUser = ({ email, roles, username }: typeof UserRow.Type): User =>
   roles: roles.map(({ name }) => name)
 })
 
-/** What was given, without what is null or absent. */
+/** The members that are neither null nor undefined. */
 export const present = <A extends Record<string, unknown>>(members: A) =>
   Object.fromEntries(
     Object.entries(members).filter(([, value]) => value !== null && value !== undefined)
   ) as { readonly [K in keyof A]?: Exclude<A[K], null | undefined> }
 
-/** A page of a list: its rows, by whatever name, and how many there are in all. */
+/** A page of a list: its rows, which have another name in each list, and the total number of rows. */
 export const pageOf = <A, I>(member: string, row: Schema.Schema<A, I>) =>
   Schema.Struct({
     total: Schema.propertySignature(Schema.Number).pipe(Schema.fromKey("total_entries")),
@@ -231,6 +231,6 @@ export const ConnectionPage = pageOf("connections", ConnectionRow)
 export const PoolPage = pageOf("pools", PoolRow)
 export const XComPage = pageOf("xcom_entries", Schema.Struct({ key: Schema.String }))
 
-export const Counted = Schema.Struct({ total_entries: Schema.Number })
+export const EventCount = Schema.Struct({ total_entries: Schema.Number })
 
 export const XComBody = Schema.Struct({ value: Schema.Unknown })

@@ -6,22 +6,22 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { AirflowApiError } from "../AirflowError.js"
 
-/** Unique for ever: a deleted run's log files stay, and a second run of its id would append to them. */
-const make = Effect.gen(function*() {
+/** A unique id: the log files of a deleted run remain, and a second run with its id would append to them. */
+const unique = Effect.gen(function*() {
   const now = yield* Clock.currentTimeMillis
   const random = yield* Random.nextIntBetween(0, 2 ** 40)
   return `test__${now.toString(36)}_${random.toString(36)}`
 })
 
-/** An id to trigger `dagId` with. Airflow answers one that it cannot take with a page about a bug. */
-export const choose = (dagId: string, wanted: string | undefined): Effect.Effect<string, AirflowApiError> =>
-  wanted === undefined
-    ? make
-    : /^[A-Za-z0-9_.~:+-]{1,250}$/.test(wanted) && !/^\.{1,2}$/.test(wanted)
-    ? Effect.succeed(wanted)
+/** The id of a new run. Rejects ids that Airflow would reject with a page that asks to report a bug. */
+export const choose = (dagId: string, requested: string | undefined): Effect.Effect<string, AirflowApiError> =>
+  requested === undefined
+    ? unique
+    : /^[A-Za-z0-9_.~:+-]{1,250}$/.test(requested) && !/^\.{1,2}$/.test(requested)
+    ? Effect.succeed(requested)
     : new AirflowApiError({
       kind: "badRequest",
       operation: `trigger ${dagId}`,
-      detail: `${JSON.stringify(wanted.slice(0, 300))} cannot be the id of a run`,
-      remedy: "Use letters, digits and _.~:+- only, 250 at most."
+      detail: `${JSON.stringify(requested.slice(0, 300))} is not a valid run id`,
+      remedy: "Use 1 to 250 letters, digits or characters of _.~:+-, but neither \".\" nor \"..\"."
     })

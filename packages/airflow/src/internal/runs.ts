@@ -1,5 +1,5 @@
 /**
- * Starting a run and waiting for its end.
+ * Starting a run and waiting until it has ended.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -12,7 +12,7 @@ import type { DagImportFailed } from "../AirflowError.js"
 import { AirflowApiError, RunFailed, RunStuck, RunVanished } from "../AirflowError.js"
 import * as Polling from "../Polling.js"
 import { render } from "../TaskLog.js"
-import { failWhereBroken, importErrorsOf } from "./dags.js"
+import { importErrorsOf, orImportError } from "./dags.js"
 import type { Primitives } from "./primitives.js"
 import * as RunId from "./runId.js"
 import { taskLog } from "./tasks.js"
@@ -20,27 +20,30 @@ import { taskLog } from "./tasks.js"
 export const trigger = (
   airflow: Primitives,
   dagId: string,
-  { conf = {}, logicalDate, note, runId: wanted, unpause = true }: TriggerOptions = {}
+  { conf = {}, logicalDate, note, runId: requestedId, unpause = true }: TriggerOptions = {}
 ): Effect.Effect<DagRun, AirflowApiError | DagImportFailed> =>
   Effect.gen(function*() {
-    const runId = yield* RunId.choose(dagId, wanted)
+    const runId = yield* RunId.choose(dagId, requestedId)
+    yield* Effect.annotateCurrentSpan("run_id", runId)
     const date = logicalDate === "now" ? yield* DateTime.now : logicalDate
     const run = { runId, conf, logicalDate: Option.fromNullable(date), note: Option.fromNullable(note) }
-    const started = airflow.startRun(dagId, run).pipe(
-      // it may have arrived all the same, and the id is ours alone; a conflict does not say what is there already
+    const startRun = airflow.startRun(dagId, run).pipe(
+      // The trigger may have arrived although its response was lost: check whether there is a run with this id, which
+      // no other call uses. A conflict does not say what exists: it may be this run, or one with the same logical date.
       Effect.catchIf(
         (error) => error.retryable || error.kind === "conflict" || error.kind === "undecodable",
-        (error) => Effect.mapError(airflow.run(dagId, runId), (unseen) => unseen.kind === "notFound" ? error : unseen)
+        (error) =>
+          Effect.mapError(airflow.run(dagId, runId), (readError) => readError.kind === "notFound" ? error : readError)
       ),
-      // known not to have arrived, or refused as a double if it comes in late: one run in any case
+      // a retry cannot start a second run: if the first trigger arrives late, one of the two is a conflict
       Effect.retry({ schedule: Polling.backoff, times: 4, while: ({ retryable }) => retryable })
     )
-    const unpaused = Effect.mapError(
+    const unpauseDag = Effect.mapError(
       airflow.setPaused(dagId, false),
       (error) => new AirflowApiError({ ...error, operation: `trigger ${dagId}` })
     )
-    return yield* (unpause ? Effect.zipRight(unpaused, started) : started)
-  }).pipe(failWhereBroken(airflow, dagId))
+    return yield* (unpause ? Effect.zipRight(unpauseDag, startRun) : startRun)
+  }).pipe(orImportError(airflow, dagId))
 
 export const awaitRun = (
   airflow: Primitives,
@@ -49,42 +52,42 @@ export const awaitRun = (
   { onState, timeout = "5 minutes", via = "poll" }: AwaitRunOptions = {}
 ): Effect.Effect<DagRun, AirflowApiError | RunStuck | RunVanished> =>
   Effect.gen(function*() {
-    let last: RunState | undefined
-    const tell = (state: RunState) =>
+    let lastState: RunState | undefined
+    const reportState = (state: RunState) =>
       Effect.suspend(() => {
-        if (state === last) return Effect.void
-        last = state
+        if (state === lastState) return Effect.void
+        lastState = state
         return onState?.(state) ?? Effect.void
       })
-    const look = airflow.run(dagId, runId).pipe(
-      // a webserver that restarts is no reason to give up
+    const check = airflow.run(dagId, runId).pipe(
+      // the webserver may be restarting
       Effect.retry({
         schedule: Schedule.upTo(Polling.backoff, "1 minute"),
         while: ({ retryable }) => retryable
       }),
       Effect.catchIf(
-        ({ kind }) => kind === "notFound" && last !== undefined,
+        ({ kind }) => kind === "notFound" && lastState !== undefined,
         () => new RunVanished({ dagId, runId })
       ),
-      Effect.tap(({ state }) => tell(state)),
+      Effect.tap(({ state }) => reportState(state)),
       Effect.map(Option.liftPredicate(({ state }) => state === "success" || state === "failed"))
     )
-    // however the long answer ends, the run itself says what became of it
-    const followed = via === "stream" ? Effect.ignore(airflow.followRun(dagId, runId, tell)) : Effect.void
-    const found = yield* Effect.zipRight(followed, Polling.untilSome(look, Polling.poll)).pipe(
+    // the stream may end for any reason: only the run itself shows its outcome
+    const stream = via === "stream" ? Effect.ignore(airflow.followRun(dagId, runId, reportState)) : Effect.void
+    const ended = yield* Effect.zipRight(stream, Polling.untilSome(check, Polling.poll)).pipe(
       Effect.timeoutOption(timeout)
     )
-    if (Option.isSome(found)) return found.value
+    if (Option.isSome(ended)) return ended.value
     return yield* new RunStuck({
       dagId,
       runId,
-      state: last ?? "unknown",
+      state: lastState ?? "unknown",
       waited: Duration.decode(timeout),
       diagnosis: yield* diagnose(airflow, dagId, runId)
     })
   })
 
-/** A run that failed is a failure, with the ends of the logs that say why. */
+/** Fails if the run fails, with the last lines of the failed tasks' logs. */
 export const awaitSuccess = (
   airflow: Primitives,
   dagId: string,
@@ -95,11 +98,9 @@ export const awaitSuccess = (
     const run = yield* awaitRun(airflow, dagId, runId, options)
     const tasks = yield* airflow.taskInstances(dagId, runId)
     if (run.state === "success") return { ...run, tasks }
-    const [failed, others] = [
-      tasks.filter(({ state }) => state === "failed"),
-      tasks.filter(({ state }) => state !== "failed" && state !== "success")
-    ]
-    const tails = yield* Effect.forEach(failed.slice(0, 3), (task) => logTail(airflow, task), { concurrency: 3 })
+    const failed = tasks.filter(({ state }) => state === "failed")
+    const others = tasks.filter(({ state }) => state !== "failed" && state !== "success")
+    const logTails = yield* Effect.forEach(failed.slice(0, 3), (task) => logTailOf(airflow, task), { concurrency: 3 })
     return yield* new RunFailed({
       dagId,
       runId,
@@ -108,20 +109,20 @@ export const awaitSuccess = (
         mapIndex,
         state,
         tryNumber,
-        logTail: tails[index] ?? ""
+        logTail: logTails[index] ?? ""
       }))
     })
   })
 
 // internal
 
-const logTail = (airflow: Primitives, { dagId, mapIndex, runId, taskId }: TaskInstance) =>
+const logTailOf = (airflow: Primitives, { dagId, mapIndex, runId, taskId }: TaskInstance) =>
   taskLog(airflow, dagId, runId, taskId, { mapIndex, awaitContent: "5 seconds" }).pipe(
     Effect.map(({ lines }) => lines.slice(-20).map(render).join("\n")),
     Effect.catchAll((error) => Effect.succeed(`(${error.message})`))
   )
 
-/** What can be seen that stands in the way of a run; what cannot be read is said to be so. */
+/** What may block a run. If something cannot be read, its error is part of the diagnosis. */
 const diagnose = (airflow: Primitives, dagId: string, runId: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.forEach(
     [
@@ -131,8 +132,8 @@ const diagnose = (airflow: Primitives, dagId: string, runId: string): Effect.Eff
       Effect.map(airflow.health, ({ dagProcessor, metadatabase, scheduler, triggerer }) => [
         `the scheduler is ${scheduler.status}`,
         ...(metadatabase === "healthy" ? [] : [`the metadatabase is ${metadatabase}`]),
-        ...[["triggerer", triggerer] as const, ["DAG processor", dagProcessor] as const].flatMap(([name, part]) =>
-          Option.match(part, {
+        ...[["triggerer", triggerer] as const, ["DAG processor", dagProcessor] as const].flatMap(([name, component]) =>
+          Option.match(component, {
             onNone: () => [],
             onSome: ({ status }) => status === "healthy" ? [] : [`the ${name} is ${status}`]
           })
@@ -141,16 +142,16 @@ const diagnose = (airflow: Primitives, dagId: string, runId: string): Effect.Eff
       Effect.flatMap(airflow.taskInstances(dagId, runId), (tasks) => describeTasks(airflow, tasks)),
       Effect.map(airflow.runs(dagId), (runs) => {
         const others = runs.filter((run) => run.runId !== runId && (run.state === "queued" || run.state === "running"))
-        return others.length === 0 ? [] : [`${others.length} other run(s) of the DAG are queued or running`]
+        return others.length === 0 ? [] : [`${others.length} other run(s) of the DAG queued or running`]
       }),
       Effect.map(
         importErrorsOf(airflow, dagId),
         (errors) => errors.map(({ filename }) => `${filename} cannot be imported: see importErrors`)
       )
     ],
-    (finding) => Effect.catchAll(finding, (error) => Effect.succeed([error.message])),
+    (findings) => Effect.catchAll(findings, (error) => Effect.succeed([error.message])),
     { concurrency: 3 }
-  ).pipe(Effect.map((found) => found.flat()))
+  ).pipe(Effect.map((findings) => findings.flat()))
 
 const describeTasks = (airflow: Primitives, tasks: ReadonlyArray<TaskInstance>) =>
   Effect.gen(function*() {
@@ -160,15 +161,21 @@ const describeTasks = (airflow: Primitives, tasks: ReadonlyArray<TaskInstance>) 
     )
     const waiting = tasks.filter(({ state }) => state === "scheduled" || state === "queued")
     const pools = waiting.length === 0 ? [] : yield* airflow.pools.list
-    const full = Array.from(new Set(waiting.map(({ pool }) => pool))).flatMap((name) => {
+    const poolProblems = Array.from(new Set(waiting.map(({ pool }) => pool))).flatMap((name) => {
       const pool = pools.find((pool) => pool.name === name)
       if (pool === undefined) return [`the pool ${name} does not exist, so its tasks never start`]
-      return pool.openSlots > 0 ? [] : [`the pool ${name} is full: ${pool.occupiedSlots} of ${pool.slots} slots taken`]
+      return pool.openSlots > 0
+        ? []
+        : [`the pool ${name} is full: ${pool.occupiedSlots} of ${pool.slots} slots are occupied`]
     })
-    const oldest = Math.min(...waiting.flatMap(({ queuedAt }) => Option.toArray(queuedAt)).map(DateTime.toEpochMillis))
+    const queuedSince = Math.min(
+      ...waiting.flatMap(({ queuedAt }) => Option.toArray(queuedAt)).map(DateTime.toEpochMillis)
+    )
     return [
       `tasks: ${states.slice(0, 20).join(", ") || "none yet"}${states.length > 20 ? ", …" : ""}`,
-      ...full,
-      ...(oldest === Infinity ? [] : [`a task has been queued for ${Duration.format(Duration.millis(now - oldest))}`])
+      ...poolProblems,
+      ...(queuedSince === Infinity
+        ? []
+        : [`a task has been queued for ${Duration.format(Duration.millis(now - queuedSince))}`])
     ]
   })

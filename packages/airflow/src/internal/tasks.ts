@@ -1,5 +1,5 @@
 /**
- * Tasks of a run: their states, and their logs as one model.
+ * The tasks of a run: their states and their logs.
  */
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
@@ -14,7 +14,8 @@ import * as Polling from "../Polling.js"
 import type { LogLine, TaskLog } from "../TaskLog.js"
 import { render } from "../TaskLog.js"
 import type { Primitives } from "./primitives.js"
-import { fail } from "./transport.js"
+import type { Pin } from "./tracing.js"
+import { apiError } from "./transport.js"
 
 export const assertTasks = (
   airflow: Primitives,
@@ -23,11 +24,11 @@ export const assertTasks = (
   expected: Readonly<Record<string, string | ReadonlyArray<string>>>
 ): Effect.Effect<void, AirflowApiError | TaskStateMismatch> =>
   Effect.flatMap(airflow.taskInstances(dagId, runId), (tasks) => {
-    const mismatches = Object.entries(expected).flatMap(([taskId, wanted]) => {
-      const states = typeof wanted === "string" ? [wanted] : wanted
+    const mismatches = Object.entries(expected).flatMap(([taskId, stateOrStates]) => {
+      const states = typeof stateOrStates === "string" ? [stateOrStates] : stateOrStates
       const actual = tasks.filter((task) => task.taskId === taskId).map(({ state }) => state)
-      const isRight = actual.length > 0 && actual.every((state) => states.includes(state))
-      return isRight ? [] : [{ taskId, expected: states, actual }]
+      const isMatch = actual.length > 0 && actual.every((state) => states.includes(state))
+      return isMatch ? [] : [{ taskId, expected: states, actual }]
     })
     return mismatches.length === 0 ? Effect.void : new TaskStateMismatch({ dagId, runId, mismatches })
   })
@@ -40,19 +41,19 @@ export const taskLog = (
   { awaitContent = "15 seconds", mapIndex = -1, tryNumber = "last" }: TaskLogOptions = {}
 ): Effect.Effect<TaskLog, AirflowApiError | LogUnavailable> =>
   Effect.gen(function*() {
-    const missing = (reason: string) => new LogUnavailable({ dagId, runId, taskId, reason })
-    let seen = "nothing of it was seen"
-    const look = Effect.gen(function*() {
+    const unavailable = (reason: string) => new LogUnavailable({ dagId, runId, taskId, reason })
+    let reason = "Airflow did not respond"
+    const check = Effect.gen(function*() {
       const instance = yield* instanceOf(airflow, dagId, runId, taskId, mapIndex)
-      const ended = isEnded(instance)
-      if (ended && instance.tryNumber === 0) return yield* missing(`it never ran, and is ${instance.state}`)
+      const ended = hasEnded(instance)
+      if (ended && instance.tryNumber === 0) return yield* unavailable(neverRan(instance))
       if (ended && typeof tryNumber === "number" && tryNumber > instance.tryNumber) {
-        return yield* missing(`it had ${instance.tryNumber} tries, and not ${tryNumber}`)
+        return yield* unavailable(`there is no try ${tryNumber}: it ended after try ${instance.tryNumber}`)
       }
       const last = typeof tryNumber === "number" ? tryNumber : instance.tryNumber
       const first = tryNumber === "all" ? 1 : Math.max(1, last)
       const logs = yield* readTries(airflow, instance, first, last)
-      seen = `it is ${instance.state}, and nothing has been logged`
+      reason = `the task is ${instance.state}, and nothing has been logged`
       const lines = logs.flatMap(({ lines }) => lines)
       const log: TaskLog = {
         taskId,
@@ -65,73 +66,79 @@ export const taskLog = (
       }
       return lines.length === 0 ? Option.none() : Option.some(log)
     })
-    // with logs kept elsewhere, they arrive some seconds after the task has ended
-    return yield* Polling.untilSome(look, Polling.poll).pipe(
-      Effect.timeoutFail({ duration: awaitContent, onTimeout: () => missing(seen) })
+    // remote logs arrive some seconds after the task has ended
+    return yield* Polling.untilSome(check, Polling.poll).pipe(
+      Effect.timeoutFail({ duration: awaitContent, onTimeout: () => unavailable(reason) })
     )
   })
 
-/** `pin` keeps each step on the client's clock, wherever the stream is run. */
+/** `pin` runs each step under the client's clock, wherever the stream is run. */
 export const tailTaskLog = (
   airflow: Primitives,
-  pin: <A, E>(step: Effect.Effect<A, E>) => Effect.Effect<A, E>,
+  pin: Pin,
   dagId: string,
   runId: string,
   taskId: string,
   { mapIndex = -1, timeout = "15 minutes" }: TailOptions = {}
 ): Stream.Stream<LogLine, AirflowApiError | LogUnavailable> => {
-  const missing = (reason: string) => new LogUnavailable({ dagId, runId, taskId, reason })
+  const unavailable = (reason: string) => new LogUnavailable({ dagId, runId, taskId, reason })
   const step = (tail: Tail) =>
     Effect.gen(function*() {
       if (tail.reads > 0) yield* Effect.sleep("1 second")
       const now = yield* Clock.currentTimeMillis
       const instance = yield* instanceOf(airflow, dagId, runId, taskId, mapIndex)
-      const isOver = isEnded(instance)
-      if (isOver && instance.tryNumber === 0) return yield* missing(`it never ran, and is ${instance.state}`)
+      const ended = hasEnded(instance)
+      if (ended && instance.tryNumber === 0) return yield* unavailable(neverRan(instance))
       const logs = yield* readTries(airflow, instance, Math.max(1, tail.tryNumber), instance.tryNumber)
-      const { lines, seen } = unseen(logs.flatMap(({ lines }) => lines), tail.seen)
-      const endedAt = isOver ? tail.endedAt ?? now : undefined
-      // the last lines may be written after the task is said to have ended, or be copied much later
+      const { emitted, lines } = withoutEmitted(logs.flatMap(({ lines }) => lines), tail.emitted)
+      const endedAt = ended ? tail.endedAt ?? now : undefined
+      // the last lines may be written after Airflow reports the end of the task, or be copied much later
       const isQuiet = tail.endedAt !== undefined && lines.length === 0
-      const isLate = tail.endedAt !== undefined && now - tail.endedAt >= lateness
-      if (isQuiet && seen.size === 0 && isLate) return yield* missing(`it is ${instance.state}, and nothing was logged`)
-      const startedAt = tail.startedAt ?? now
-      if (!isOver && now - startedAt >= Duration.toMillis(timeout)) {
-        return yield* missing(`it is ${instance.state}, and has not ended in ${Duration.format(timeout)}`)
+      const isLate = tail.endedAt !== undefined && now - tail.endedAt >= Duration.toMillis(lastLinesLimit)
+      if (isQuiet && emitted.size === 0 && isLate) {
+        return yield* unavailable(`the task is ${instance.state}, and nothing was logged`)
       }
-      const isDone = (isQuiet || isLate) && seen.size > 0
-      const next = { startedAt, endedAt, seen, tryNumber: instance.tryNumber, reads: tail.reads + 1 }
+      const startedAt = tail.startedAt ?? now
+      if (!ended && now - startedAt >= Duration.toMillis(timeout)) {
+        return yield* unavailable(`the task is still ${instance.state} after ${Duration.format(timeout)}`)
+      }
+      const isDone = (isQuiet || isLate) && emitted.size > 0
+      const next = { startedAt, endedAt, emitted, tryNumber: instance.tryNumber, reads: tail.reads + 1 }
       return [Chunk.fromIterable(lines), isDone ? Option.none<Tail>() : Option.some<Tail>(next)] as const
     })
-  const start: Tail = { startedAt: undefined, endedAt: undefined, seen: new Map(), tryNumber: 0, reads: 0 }
+  const start: Tail = { startedAt: undefined, endedAt: undefined, emitted: new Map(), tryNumber: 0, reads: 0 }
   return Stream.paginateChunkEffect(start, (tail) => pin(step(tail)))
 }
 
 // internal
 
+/** How far a log has been followed. */
 interface Tail {
   readonly startedAt: number | undefined
   readonly endedAt: number | undefined
-  /** How often each line has come. */
-  readonly seen: ReadonlyMap<string, number>
+  /** How often each line has been emitted. */
+  readonly emitted: ReadonlyMap<string, number>
   readonly tryNumber: number
   readonly reads: number
 }
 
-const lateness = 15_000
+/** How long after the end of a task its log may still grow. */
+const lastLinesLimit = Duration.seconds(15)
 
-/** A log is read whole again and again, and a new line may stand between old ones. */
-const unseen = (lines: ReadonlyArray<LogLine>, before: ReadonlyMap<string, number>) => {
+const neverRan = ({ state }: TaskInstance) => `the task never ran and is ${state}`
+
+/** Each read returns the whole log, and new lines may appear between old ones. Keeps only the new lines. */
+const withoutEmitted = (lines: ReadonlyArray<LogLine>, previous: ReadonlyMap<string, number>) => {
   const counts = new Map<string, number>()
-  const fresh = lines.filter((line) => {
+  const newLines = lines.filter((line) => {
     const key = `${line.tryNumber} ${render(line)}`
     const count = (counts.get(key) ?? 0) + 1
     counts.set(key, count)
-    return count > (before.get(key) ?? 0)
+    return count > (previous.get(key) ?? 0)
   })
-  const seen = new Map(before)
-  for (const [key, count] of counts) seen.set(key, Math.max(count, before.get(key) ?? 0))
-  return { lines: fresh, seen }
+  const emitted = new Map(previous)
+  for (const [key, count] of counts) emitted.set(key, Math.max(count, previous.get(key) ?? 0))
+  return { lines: newLines, emitted }
 }
 
 const readTries = (
@@ -144,31 +151,31 @@ const readTries = (
     Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index),
     (tryNumber) =>
       airflow.readLog(dagId, runId, taskId, mapIndex, tryNumber).pipe(
-        // a try that has only begun may not be known to all yet
+        // a try that has just begun may not be known everywhere yet
         Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.succeed({ lines: [], sources: [] }))
       )
   )
 
-const isEnded = ({ state }: TaskInstance) =>
+const hasEnded = ({ state }: TaskInstance) =>
   ["success", "failed", "skipped", "upstream_failed", "removed"].includes(state)
 
 const instanceOf = (airflow: Primitives, dagId: string, runId: string, taskId: string, mapIndex: number) =>
   Effect.flatMap(airflow.taskInstances(dagId, runId), (tasks) => {
     const instances = tasks.filter((task) => task.taskId === taskId)
-    const found = instances.find((task) => task.mapIndex === mapIndex)
-    if (found !== undefined) return Effect.succeed(found)
+    const instance = instances.find((task) => task.mapIndex === mapIndex)
+    if (instance !== undefined) return Effect.succeed(instance)
     const operation = `read the log of ${taskId}`
     return instances.length > 0
-      ? fail(operation, {
+      ? apiError(operation, {
         kind: "badRequest",
         detail: mapIndex < 0
           ? `it is mapped over ${instances.length} instances`
           : `it has no instance ${mapIndex}`,
-        remedy: `Say which instance (mapIndex: ${instances.map((task) => task.mapIndex).join(", ")}).`
+        remedy: `Select an instance (mapIndex: ${instances.map((task) => task.mapIndex).join(", ")}).`
       })
-      : fail(operation, {
+      : apiError(operation, {
         kind: "notFound",
         detail: `the run ${runId} of ${dagId} has no such task`,
-        remedy: `It has ${Array.from(new Set(tasks.map((task) => task.taskId))).join(", ") || "none yet"}.`
+        remedy: `Its tasks are: ${Array.from(new Set(tasks.map((task) => task.taskId))).join(", ") || "none yet"}.`
       })
   })

@@ -1,5 +1,5 @@
 /**
- * Requests to one Airflow, and the one place that knows what its answers mean.
+ * Requests to one Airflow. Only this module decides what a response means.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -17,31 +17,38 @@ import type { Endpoint } from "../Airflow.js"
 import { AirflowApiError } from "../AirflowError.js"
 import * as TimeLimit from "../TimeLimit.js"
 import * as Credentials from "./credentials.js"
+import { withoutCredentials } from "./url.js"
 
+/** A request to Airflow. */
 export interface Call {
-  /** In words: "trigger hello_world_dag". */
+  /** What it is for: "trigger hello_world_dag". */
   readonly operation: string
   readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE"
-  /** Below the base URL, with every segment encoded. */
+  /** Relative to the base URL, with each segment encoded. */
   readonly path: string
   readonly body?: unknown
+  /** [`application/json`] */
   readonly accept?: string
 }
 
-/** Whether a call that failed in between may be sent again. Reads may; so may deletions and settings, which end the same. */
-const repeatable = ({ method }: Call, error: AirflowApiError) =>
-  error.retryable && (method !== "POST" || error.kind === "rateLimited")
-
 const requestTimeout = Duration.seconds(15)
 
-/** A failure, and how long the server asked to be left alone. */
+/** An error, and how long the server asked to wait before a retry. */
 interface Failure {
   readonly error: AirflowApiError
   readonly retryAfter?: Duration.Duration
 }
 
-/** Three more tries, no sooner than the server asked for. */
-const repetitions = Schedule.jittered(Schedule.exponential("250 millis")).pipe(
+const failure = (error: AirflowApiError): Failure => ({ error })
+
+/**
+ * Whether a request may be sent again after an error. All may be repeated safely except a POST that may have arrived.
+ */
+const isRetryable = ({ method }: Call, error: AirflowApiError) =>
+  error.retryable && (method !== "POST" || error.kind === "rateLimited")
+
+/** Three retries, each no sooner than the server asked for. */
+const retrySchedule = Schedule.jittered(Schedule.exponential("250 millis")).pipe(
   Schedule.intersect(Schedule.identity<Failure>()),
   Schedule.modifyDelay(([, { retryAfter }], delay) =>
     retryAfter === undefined ? delay : Duration.max(delay, retryAfter)
@@ -54,252 +61,276 @@ const anonymous: Credentials.Authorization = { headers: {}, secrets: [] }
 export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endpoint) => {
   const client = HttpClient.withTracerPropagation(http, false)
 
-  const requestOf = (call: Call, { headers }: Credentials.Authorization, more: Record<string, string> = {}) =>
+  const requestOf = (
+    call: Call,
+    { headers }: Credentials.Authorization,
+    additionalHeaders: Record<string, string> = {}
+  ) =>
     HttpClientRequest.make(call.method)(`${baseUrl}${call.path}`).pipe(
-      HttpClientRequest.setHeaders({ ...headers, accept: call.accept ?? "application/json", ...more }),
-      // without a body there must be no content type either: a DELETE with one is refused
+      HttpClientRequest.setHeaders({ ...headers, accept: call.accept ?? "application/json", ...additionalHeaders }),
+      // a request without a body must not have a content type: Airflow rejects such a DELETE
       (request) => call.body === undefined ? request : HttpClientRequest.bodyUnsafeJson(request, call.body)
     )
 
-  const exchange = (call: Call, authorization: Credentials.Authorization): Effect.Effect<string, Failure> =>
+  /** Sends a request once, with the given authorization. */
+  const sendOnce = (call: Call, authorization: Credentials.Authorization): Effect.Effect<string, Failure> =>
     client.execute(requestOf(call, authorization)).pipe(
       Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
-      // a redirection leads to a login page, which must not be taken for an answer
+      // a redirect leads to a login page, which must not be mistaken for Airflow's response
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-      Effect.mapError((error): Failure => ({ error: fromTransport(call.operation, error) })),
+      Effect.mapError((error) => failure(fromHttpClientError(call.operation, error))),
       (response) =>
         TimeLimit.fail(response, {
           limit: requestTimeout,
-          onTimeout: (): Failure => ({ error: tooSlow(call.operation) })
+          onTimeout: () => failure(timedOut(call.operation))
         }),
       Effect.flatMap(({ headers, status, text }) =>
         status >= 200 && status < 300
           ? Effect.succeed(text)
           : Effect.fail<Failure>({
-            error: classify(call.operation, status, without(authorization.secrets, text)),
-            ...askedToWait(headers["retry-after"])
+            error: classify(call.operation, status, redact(text, authorization.secrets)),
+            ...retryAfterOf(headers["retry-after"])
           })
-      ),
-      Effect.withTracerEnabled(false)
+      )
     )
 
   const authorizer = Credentials.make(credentials, (username, password) => {
     const body = { username, password: Redacted.value(password) }
     const call: Call = { method: "POST", operation: `log in as ${username}`, path: "/auth/token", body }
-    return exchange(call, { ...anonymous, secrets: [body.password] }).pipe(
-      Effect.flatMap((text) => Effect.mapError(decode(call, Grant, text), (error): Failure => ({ error }))),
+    return sendOnce(call, { ...anonymous, secrets: [body.password] }).pipe(
+      Effect.flatMap((text) => Effect.mapError(decode(call, TokenBody, text), failure)),
       Effect.map(({ access_token }) => Option.some(access_token)),
-      // Airflow 2 has no such page, whatever it shows for it
+      // Airflow 2 has no such route, whatever page it responds with
       Effect.catchIf(({ error }) => error.status === 404 || error.status === 405, () => Effect.succeedNone),
-      // to ask for a token again and again does no harm
-      Effect.retry({ schedule: repetitions, while: ({ error }) => error.retryable }),
+      // although it is a POST, a login may be repeated safely
+      Effect.retry({ schedule: retrySchedule, while: ({ error }) => error.retryable }),
       Effect.mapError(({ error }) => error)
     )
   })
 
-  /** With our credentials, and with newer ones where the server does not take these any more. */
-  const send = (call: Call): Effect.Effect<string, Failure> => {
-    if (climbs(call.path)) return Effect.fail({ error: unaddressable(call.operation) })
-    const current = Effect.mapError(authorizer.current, (error): Failure => ({ error }))
-    return Effect.flatMap(current, (authorization) =>
-      Effect.catchIf(
-        exchange(call, authorization),
-        ({ error }) => error.kind === "unauthorized" || /invalid jwt/i.test(error.detail),
-        (failure) =>
-          Effect.flatMap(authorizer.renew(authorization), (helps) =>
-            helps ? Effect.flatMap(current, (renewed) => exchange(call, renewed)) : Effect.fail(failure))
-      ))
-  }
+  const current = Effect.mapError(authorizer.current, failure)
 
-  const located = (call: Call, error: AirflowApiError, attempts: number) =>
-    new AirflowApiError({ ...error, request: `${call.method} ${baseUrl}${call.path}`, attempts })
+  /** Sends a request with the credentials, and once more with renewed ones if the server rejects them. */
+  const send = (call: Call): Effect.Effect<string, Failure> =>
+    hasDotSegment(call.path)
+      ? Effect.fail(failure(notAddressable(call.operation)))
+      : Effect.flatMap(current, (authorization) =>
+        Effect.catchIf(
+          sendOnce(call, authorization),
+          ({ error }) => error.kind === "unauthorized" || /invalid jwt/i.test(error.detail),
+          (rejected) =>
+            Effect.flatMap(authorizer.renew(authorization), (isRenewed) =>
+              isRenewed
+                ? Effect.flatMap(current, (renewed) => sendOnce(call, renewed))
+                : Effect.fail(rejected))
+        )).pipe(withoutSpans)
 
-  /** Repeats while that may help, and says how often it did. */
-  const persistently = <A>(
+  const withRequest = (call: Call, error: AirflowApiError, attempts: number) =>
+    new AirflowApiError({ ...error, request: `${call.method} ${withoutCredentials(baseUrl)}${call.path}`, attempts })
+
+  /** Retries, and adds the request and the number of attempts to the error. */
+  const withRetries = <A>(
     call: Call,
-    answer: Effect.Effect<A, Failure>,
-    mayRepeat: (error: AirflowApiError) => boolean
+    attempt: Effect.Effect<A, Failure>,
+    mayRetry: (error: AirflowApiError) => boolean
   ): Effect.Effect<A, AirflowApiError> =>
     Effect.suspend(() => {
       let attempts = 0
       return Effect.suspend(() => {
         attempts += 1
-        return answer
+        return attempt
       }).pipe(
-        Effect.retry({ schedule: repetitions, while: ({ error }) => mayRepeat(error) }),
-        Effect.mapError(({ error }) => located(call, error, attempts))
+        Effect.retry({ schedule: retrySchedule, while: ({ error }) => mayRetry(error) }),
+        Effect.mapError(({ error }) => withRequest(call, error, attempts))
       )
     })
 
   const text = (call: Call): Effect.Effect<string, AirflowApiError> =>
-    persistently(call, send(call), (error) => repeatable(call, error))
+    withRetries(call, send(call), (error) => isRetryable(call, error))
 
   return {
+    /** The response as text. */
     text,
-    /** Asks the second where there is no such page as the first; both again while that may help. */
-    either: <A, I>(first: Call, second: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> => {
-      const ask = (call: Call) =>
-        Effect.flatMap(
-          send(call),
-          (body) => Effect.mapError(decode(call, schema, body), (error): Failure => ({ error }))
-        )
-      const asked = Effect.catchIf(ask(first), ({ error }) => error.status === 404, (unknown) =>
-        // what has become the first kind in between has the first page too by now
-        Effect.catchIf(ask(second), ({ error }) => error.kind === "unsupported", () => Effect.fail(unknown)))
-      return persistently(first, asked, ({ retryable }) => retryable)
-    },
+    /** The response, decoded from JSON. */
     json: <A, I>(call: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> =>
       Effect.flatMap(
         text(call),
-        (body) => Effect.mapError(decode(call, schema, body), (error) => located(call, error, 1))
+        (body) => Effect.mapError(decode(call, schema, body), (error) => withRequest(call, error, 1))
       ),
-    /** The lines of one long answer, as they come; not repeated. */
+    /** Sends the second request if there is no route for the first one. Retries both. */
+    either: <A, I>(first: Call, second: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> => {
+      const decoded = (call: Call) =>
+        Effect.flatMap(send(call), (body) => Effect.mapError(decode(call, schema, body), failure))
+      const firstOrSecond = Effect.catchIf(decoded(first), ({ error }) => error.status === 404, (noRoute) =>
+        // "unsupported" means that the server was upgraded meanwhile: it has a route for the first request now
+        Effect.catchIf(decoded(second), ({ error }) => error.kind === "unsupported", () => Effect.fail(noRoute)))
+      return withRetries(first, firstOrSecond, ({ retryable }) => retryable)
+    },
+    /** The lines of one long response as they arrive, without retries. */
     lines: (call: Call): Stream.Stream<string, AirflowApiError> =>
-      Stream.unwrapScoped(Effect.gen(function*() {
-        const authorization = yield* authorizer.current
-        const failed = (error: HttpClientError) => fromTransport(call.operation, error)
-        // some servers hold back every line of an answer that they compress
-        const request = requestOf(call, authorization, { "accept-encoding": "identity" })
-        const response = yield* Effect.mapError(HttpClient.withScope(client).execute(request), failed)
-        if (response.status >= 200 && response.status < 300) {
-          return response.stream.pipe(Stream.mapError(failed), Stream.decodeText(), Stream.splitLines)
-        }
-        const answer = yield* Effect.mapError(response.text, failed)
-        return yield* classify(call.operation, response.status, without(authorization.secrets, answer))
-      }))
+      Stream.unwrapScoped(
+        Effect.gen(function*() {
+          const authorization = yield* authorizer.current
+          const toApiError = (error: HttpClientError) => fromHttpClientError(call.operation, error)
+          // some servers buffer the lines of a response that they compress
+          const request = requestOf(call, authorization, { "accept-encoding": "identity" })
+          const response = yield* Effect.mapError(HttpClient.withScope(client).execute(request), toApiError)
+          if (response.status >= 200 && response.status < 300) {
+            return response.stream.pipe(Stream.mapError(toApiError), Stream.decodeText(), Stream.splitLines)
+          }
+          const body = yield* Effect.mapError(response.text, toApiError)
+          return yield* classify(call.operation, response.status, redact(body, authorization.secrets))
+        }).pipe(withoutSpans)
+      )
   }
 }
 
 export type Transport = ReturnType<typeof make>
 
-type Facts = Omit<ConstructorParameters<typeof AirflowApiError>[0], "operation">
+type ErrorDetails = Omit<ConstructorParameters<typeof AirflowApiError>[0], "operation">
 
-export const fail = (operation: string, facts: Facts) => new AirflowApiError({ operation, ...facts })
+export const apiError = (operation: string, details: ErrorDetails) => new AirflowApiError({ operation, ...details })
 
-/** Ids may contain anything that can be encoded; of an id of dots every URL library makes a step up. */
+/** Encodes an id for a path. Ids may contain any character. */
 export const segment = (id: string) => encodeURIComponent(id)
 
 // internal
 
-const climbs = (path: string) => /(^|\/)\.{1,2}(?=[/?]|$)/.test(path)
+/** The span of the operation is enough: a span of a request would show its headers, and a wait sends many requests. */
+const withoutSpans = Effect.withTracerEnabled(false)
 
-/** A server may repeat what it was sent; a short password would blot out ordinary words. */
-const without = (secrets: ReadonlyArray<string>, text: string) =>
-  secrets.reduce((left, secret) => secret.length < 12 ? left : left.replaceAll(secret, "<redacted>"), text)
+/** URL libraries resolve segments of one or two dots, so a request for an id of dots would go to another path. */
+const hasDotSegment = (path: string) => /(^|\/)\.{1,2}(?=[/?]|$)/.test(path)
 
-const Grant = Schema.Struct({ access_token: Schema.Redacted(Schema.String) })
+/** Servers may repeat what they were sent. Short secrets stay, because replacing them would garble ordinary words. */
+const redact = (text: string, secrets: ReadonlyArray<string>) =>
+  secrets.reduce(
+    (redacted, secret) => secret.length < 12 ? redacted : redacted.replaceAll(secret, "<redacted>"),
+    text
+  )
+
+const TokenBody = Schema.Struct({ access_token: Schema.Redacted(Schema.String) })
 
 type Decoder<A> = (body: string) => Effect.Effect<A, unknown>
 
-/** To make a decoder takes ten times as long as to use it. */
+/** Creating a decoder takes ten times as long as using it. */
 const decoders = new WeakMap<object, Decoder<unknown>>()
 
 const decoderOf = <A, I>(schema: Schema.Schema<A, I>): Decoder<A> => {
-  const known = decoders.get(schema) ?? Schema.decode(Schema.parseJson(schema))
-  decoders.set(schema, known)
-  return known as Decoder<A>
+  const decoder = decoders.get(schema) ?? Schema.decode(Schema.parseJson(schema))
+  decoders.set(schema, decoder)
+  return decoder as Decoder<A>
 }
 
 const decode = <A, I>(call: Call, schema: Schema.Schema<A, I>, body: string): Effect.Effect<A, AirflowApiError> =>
   Effect.mapError(decoderOf(schema)(body), () =>
     /^\s*</.test(body)
-      ? gateway(call.operation, 200)
-      : fail(call.operation, {
+      ? htmlPage(call.operation, 200)
+      : apiError(call.operation, {
         kind: "undecodable",
-        detail: "the answer is not what Airflow's API promises",
-        remedy: "Do its answers arrive whole? Look at what stands in front of this Airflow."
+        detail: "the response is not what Airflow's API specifies",
+        remedy: "Check whether a proxy in front of Airflow cuts or changes its responses."
       }))
 
-const fromTransport = (operation: string, error: HttpClientError): AirflowApiError =>
-  fail(operation, {
+const fromHttpClientError = (operation: string, error: HttpClientError): AirflowApiError =>
+  apiError(operation, {
     kind: "unreachable",
-    detail: `Airflow did not answer (${codeOf(error.cause) ?? error.reason})`,
-    remedy: "Is the deployment awake? A lease keeps it so; after the lease it hibernates."
+    detail: `Airflow did not respond (${codeOf(error.cause) ?? error.reason})`,
+    remedy: "Check that Airflow is running and that its base URL is correct."
   })
 
-const tooSlow = (operation: string): AirflowApiError =>
-  fail(operation, {
+const timedOut = (operation: string): AirflowApiError =>
+  apiError(operation, {
     kind: "timeout",
-    detail: `no answer within ${Duration.format(requestTimeout)}`,
-    remedy: "Try again; a busy webserver may need longer."
+    detail: `no response within ${Duration.format(requestTimeout)}`,
+    remedy: "Try again: a busy webserver may need longer."
   })
 
-const unaddressable = (operation: string): AirflowApiError =>
-  fail(operation, {
+const notAddressable = (operation: string): AirflowApiError =>
+  apiError(operation, {
     kind: "badRequest",
-    detail: "its name is only dots, which no URL can carry",
-    remedy: "Use Airflow's own page for it, and another name from now on."
+    detail: "a name that consists of one or two dots cannot be part of a URL",
+    remedy: "Use Airflow's UI for it, and choose another name in future."
   })
 
-/** Given in seconds. A date is no better than our own schedule, and nobody waits for hours. */
-const askedToWait = (header: string | undefined): Pick<Failure, "retryAfter"> =>
+/** Only a number of seconds counts. Longer waits than 30 seconds are cut short. */
+const retryAfterOf = (header: string | undefined): Pick<Failure, "retryAfter"> =>
   header !== undefined && /^\d+$/.test(header) ? { retryAfter: Duration.seconds(Math.min(Number(header), 30)) } : {}
 
-/** "ECONNREFUSED" and the like, from wherever the client put it. */
+/** A code such as "ECONNREFUSED". HTTP clients nest it at different depths. */
 const codeOf = (cause: unknown): string | undefined => {
   const { cause: inner, code } = (cause ?? {}) as { readonly code?: unknown; readonly cause?: unknown }
   if (typeof code === "string" && /^[A-Z_]+$/.test(code)) return code
   return inner === undefined ? undefined : codeOf(inner)
 }
 
-const gateway = (operation: string, status: number) =>
-  fail(operation, {
+const htmlPage = (operation: string, status: number) =>
+  apiError(operation, {
     kind: "gateway",
-    detail: `an HTML page came where JSON was due (status ${status})`,
-    remedy: "What stands in front of Airflow answered: it is waking, restarting or asleep.",
+    detail: `the response is an HTML page instead of JSON (status ${status})`,
+    remedy: "It probably comes from a proxy because Airflow is starting or stopped. Try again once it is running.",
     status
   })
 
-/** Airflow 2 says it in `detail` or `title`, Airflow 3 in `detail`, `error`, a list of fields, or the database's reason. */
+/**
+ * Airflow 2 explains an error in `detail` or `title`. Airflow 3 uses `detail` or `error`, a list of invalid fields, or
+ * the reason that its database gave.
+ */
 const Problem = Schema.parseJson(Schema.Struct({
   detail: Schema.optional(Schema.Unknown),
   title: Schema.optional(Schema.Unknown),
   error: Schema.optional(Schema.Unknown)
 }))
-const Fields = Schema.Array(
+const InvalidFields = Schema.Array(
   Schema.Struct({ loc: Schema.Array(Schema.Union(Schema.String, Schema.Number)), msg: Schema.String })
 )
-const Reason = Schema.Struct({ reason: Schema.String })
+const DatabaseError = Schema.Struct({ reason: Schema.String })
 
-const words = (text: string): string | undefined => {
+/** The server's explanation of an error, if its response has one. */
+const explanationOf = (text: string): string | undefined => {
   const problem = Either.getOrUndefined(Schema.decodeEither(Problem)(text))
   if (problem === undefined) return undefined
   const { detail, error, title } = problem
-  const said = [
+  const explanation = [
     detail,
-    ...(Schema.is(Fields)(detail) ? [detail.map(({ loc, msg }) => `${loc.join(".")}: ${msg}`).join("; ")] : []),
-    // what stands beside the reason is SQL
-    ...(Schema.is(Reason)(detail) ? [detail.reason] : []),
+    ...(Schema.is(InvalidFields)(detail) ? [detail.map(({ loc, msg }) => `${loc.join(".")}: ${msg}`).join("; ")] : []),
+    // only the reason: the other members contain SQL
+    ...(Schema.is(DatabaseError)(detail) ? [detail.reason] : []),
     title,
     error
-  ].find((word) => typeof word === "string" && word !== "")
-  return typeof said === "string" ? said.slice(0, 300) : undefined
+  ].find((candidate) => typeof candidate === "string" && candidate !== "")
+  return typeof explanation === "string" ? explanation.slice(0, 300) : undefined
 }
 
 const classify = (operation: string, status: number, text: string): AirflowApiError => {
-  const said = words(text)
-  const detail = said ?? `status ${status}`
-  const as = (kind: AirflowApiError["kind"], remedy: string) => fail(operation, { kind, detail, remedy, status })
+  const explanation = explanationOf(text)
+  const detail = explanation ?? `status ${status}`
+  const as = (kind: AirflowApiError["kind"], remedy: string) => apiError(operation, { kind, detail, remedy, status })
   if (status >= 300 && status < 400) {
-    return as("redirected", "A login page stands in front of Airflow: is the token right, and the deployment awake?")
+    return as("redirected", "This is probably a login page: check the credentials, and that Airflow is running.")
   }
   if (status === 429) return as("rateLimited", "Try again later.")
   if (status === 401) {
-    return as("unauthorized", "The token or the password is not accepted; a lease's token ends with the lease.")
+    return as("unauthorized", "Check the token or the password: it may be wrong, expired or revoked.")
   }
   if (status === 403) {
-    return as("forbidden", "The token or the user may not do this; some Airflows also answer a wrong password so.")
+    return as(
+      "forbidden",
+      "Check the permissions of the user or token, and the password: some Airflows reject a wrong one this way."
+    )
   }
-  // Airflow's own pages for unknown routes are HTML too, but it is not asked for unknown routes
-  if (said === undefined && /^\s*</.test(text) && (status === 404 || status >= 502)) return gateway(operation, status)
+  // Airflow's own page for an unknown route is HTML too, but the routes that the client uses exist
+  if (explanation === undefined && /^\s*</.test(text) && (status === 404 || status >= 502)) {
+    return htmlPage(operation, status)
+  }
   if (status === 404) {
     return /removed in Airflow 3/i.test(detail)
-      ? as("unsupported", "It has become an Airflow 3 since this client was made: connect again.")
-      : as("notFound", "Check the ids. A new DAG file is only seen after some time.")
+      ? as("unsupported", "The server was upgraded to Airflow 3 after this client had connected: connect again.")
+      : as("notFound", "Check the ids. Airflow needs some time to find a new DAG file.")
   }
   if (status === 405) return as("unsupported", "This Airflow does not offer it.")
-  if (status === 409) return as("conflict", "It exists already, or is in use.")
-  if (status >= 502 && status <= 504) return as("gateway", "It is waking, restarting or asleep.")
-  if (status >= 500) return as("server", "Look at the webserver's logs.")
-  return as("badRequest", "Airflow refused the request; its words say why.")
+  if (status === 409) return as("conflict", "It already exists or is in use.")
+  if (status >= 502 && status <= 504) return as("gateway", "Airflow is probably starting, restarting or stopped.")
+  if (status >= 500) return as("server", "Read the logs of Airflow's webserver.")
+  return as("badRequest", "Airflow rejected the request: correct what it complains about.")
 }

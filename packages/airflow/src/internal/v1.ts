@@ -1,34 +1,34 @@
 /**
- * Airflow 2: `/api/v1`.
+ * The dialect of Airflow 2: `/api/v1`.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { AirflowApiError } from "../AirflowError.js"
 import type { Dialect } from "./dialect.js"
-import { notFollowed, notLive, poolFields, removeBy } from "./dialect.js"
+import { cannotFollow, dagNotLive, deleteFrom, poolFields } from "./dialect.js"
 import { fromText } from "./logs.js"
 import type { Rest } from "./rest.js"
 import { upsert } from "./rest.js"
 import { DagRow, HealthBody, present, TaskPage, toDag, toHealth, toTask, XComBody } from "./rows.js"
-import { fail, segment } from "./transport.js"
+import { apiError, segment } from "./transport.js"
 import type { Features } from "./version.js"
 
 export const make = (rest: Rest, features: Features): Dialect => {
   const { call, change, get, text } = rest
-  const removeFrom = removeBy(rest)
-  const remove: Dialect["remove"] = (kind, name) =>
-    kind === "pool" && name.includes("/") ? unreachablePool("remove", name) : removeFrom(kind, name)
+  const deleteItem = deleteFrom(rest)
+  const deleteOne: Dialect["delete"] = (kind, name) =>
+    kind === "pool" && name.includes("/") ? unreachablePool("delete", name) : deleteItem(kind, name)
   return {
     health: Effect.map(get("read Airflow's health", "/health", HealthBody), toHealth),
-    everyDag: "only_active=false",
-    orders: { connections: "connection_id", importErrors: "import_error_id" },
+    allDagsQuery: "only_active=false",
+    stableOrders: { connections: "connection_id", importErrors: "import_error_id" },
 
-    // the row of a DAG may be newer than what would run, which only the details are made of
+    // the list's row of a DAG may be newer than the version that would run; only the details are of that version
     liveDag: (dagId) =>
       get(`read the DAG ${dagId}`, `/dags/${segment(dagId)}/details`, DagRow).pipe(
         Effect.map(toDag),
-        Effect.filterOrFail(({ hasImportErrors, isActive }) => isActive && !hasImportErrors, () => notLive(dagId))
+        Effect.filterOrFail(({ hasImportErrors, isActive }) => isActive && !hasImportErrors, () => dagNotLive(dagId))
       ),
     dagSource: ({ dagId, fileToken }) =>
       text({
@@ -44,9 +44,9 @@ export const make = (rest: Rest, features: Features): Dialect => {
         note: Option.getOrUndefined(note)
       })
     }),
-    followRun: (dagId, runId) => notFollowed(dagId, runId),
+    followRun: (dagId, runId) => cannotFollow(dagId, runId),
 
-    // not paged: the server caps no page here, and knows no order
+    // in one page: the server does not limit its size, and has no order that would keep pages apart
     taskInstances: (dagId, runId) =>
       Effect.map(
         get(
@@ -82,7 +82,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
       )
     },
 
-    // sets it where it is there
+    // the POST replaces an existing variable
     putVariable: ({ description, key, value }) =>
       upsert(
         change("POST", `set the variable ${key}`, "/variables", { key, value, ...present({ description }) }),
@@ -97,20 +97,21 @@ export const make = (rest: Rest, features: Features): Dialect => {
         change("PATCH", `set the pool ${name}`, path, fields)
       )
     },
-    remove,
-    removeAll: (kind, names) => Effect.forEach(names, (name) => remove(kind, name), { concurrency: 4, discard: true }),
+    delete: deleteOne,
+    deleteAll: (kind, names) =>
+      Effect.forEach(names, (name) => deleteOne(kind, name), { concurrency: 4, discard: true }),
     queuedEventsPath: "/datasets/queuedEvent",
     usersPath: "/api/v1/users",
-    // a managed Airflow keeps its users elsewhere
-    hasNoUsers: ({ kind }) => kind === "unsupported" || kind === "forbidden"
+    // a managed Airflow refuses access to its users
+    isWithoutUsers: ({ kind }) => kind === "unsupported" || kind === "forbidden"
   }
 }
 
 // internal
 
 const unreachablePool = (verb: string, name: string): Effect.Effect<never, AirflowApiError> =>
-  fail(`${verb} the pool ${name}`, {
+  apiError(`${verb} the pool ${name}`, {
     kind: "unsupported",
-    detail: "the API of Airflow 2 does not reach a pool with a slash in its name",
-    remedy: "Choose a name without one; one that is there goes with its deployment."
+    detail: "the API of Airflow 2 has no route to a pool with a slash in its name",
+    remedy: "Choose a name without a slash. Delete an existing pool in Airflow's UI or with its CLI."
   })

@@ -1,5 +1,5 @@
 /**
- * Airflow 3: `/api/v2`.
+ * The dialect of Airflow 3: `/api/v2`.
  */
 import * as Arr from "effect/Array"
 import * as DateTime from "effect/DateTime"
@@ -8,31 +8,31 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Dialect } from "./dialect.js"
-import { notFollowed, notLive, plural, poolFields, removeBy } from "./dialect.js"
+import { cannotFollow, dagNotLive, deleteFrom, plural, poolFields } from "./dialect.js"
 import { fromItems, LogBody } from "./logs.js"
 import type { Rest } from "./rest.js"
 import { upsert } from "./rest.js"
 import { DagRow, HealthBody, present, TaskPage, toDag, toHealth, toTask, XComBody } from "./rows.js"
-import { fail, segment } from "./transport.js"
+import { apiError, segment } from "./transport.js"
 import type { Features } from "./version.js"
 
 export const make = (rest: Rest, features: Features): Dialect => {
   const { call, change, get, json, lines, pages, text } = rest
-  const remove = removeBy(rest)
+  const deleteOne = deleteFrom(rest)
   return {
     health: Effect.map(get("read Airflow's health", "/monitor/health", HealthBody), (body) => {
       const health = toHealth(body)
-      // there always is one, and it says nothing before its first heartbeat
-      const silent = { status: "not up yet", heartbeat: Option.none() }
-      return { ...health, dagProcessor: Option.orElseSome(health.dagProcessor, () => silent) }
+      // Airflow 3 always has one, but does not report it before its first heartbeat
+      const starting = { status: "not up yet", heartbeat: Option.none() }
+      return { ...health, dagProcessor: Option.orElseSome(health.dagProcessor, () => starting) }
     }),
-    everyDag: "exclude_stale=false",
-    orders: { connections: "id", importErrors: "id" },
+    allDagsQuery: "exclude_stale=false",
+    stableOrders: { connections: "id", importErrors: "id" },
 
     liveDag: (dagId) =>
       get(`read the DAG ${dagId}`, `/dags/${segment(dagId)}`, DagRow).pipe(
         Effect.map(toDag),
-        Effect.filterOrFail(({ isActive }) => isActive, () => notLive(dagId))
+        Effect.filterOrFail(({ isActive }) => isActive, () => dagNotLive(dagId))
       ),
     dagSource: ({ dagId }) =>
       text({ ...call("GET", `read the source of ${dagId}`, `/dagSources/${segment(dagId)}`), accept: "text/plain" }),
@@ -44,12 +44,12 @@ export const make = (rest: Rest, features: Features): Dialect => {
       ...present({ note: Option.getOrUndefined(note) })
     }),
     followRun: (dagId, runId, onState) => {
-      if (!features.wait) return notFollowed(dagId, runId)
+      if (!features.wait) return cannotFollow(dagId, runId)
       const path = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/wait?interval=1`
       return lines(call("GET", `follow the run ${runId} of ${dagId}`, path)).pipe(
-        // there is one every second, unless something in between holds them back
+        // Airflow sends a line every second, but a proxy may buffer them
         Stream.timeout("15 seconds"),
-        Stream.mapEffect((line) => Effect.option(Schema.decode(State)(line))),
+        Stream.mapEffect((line) => Effect.option(Schema.decode(StateLine)(line))),
         Stream.runForEach(Option.match({ onNone: () => Effect.void, onSome: ({ state }) => onState(state) }))
       )
     },
@@ -64,7 +64,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
         }),
         (rows) => rows.map(toTask)
       ),
-    // never with a token to read on from: every minor version does something else with it
+    // always the whole log: each minor version treats continuation tokens differently
     readLog: (dagId, runId, taskId, mapIndex, tryNumber) => {
       const path = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${
         segment(taskId)
@@ -82,10 +82,8 @@ export const make = (rest: Rest, features: Features): Dialect => {
       Effect.map(
         get(
           `read the XCom ${key} of ${taskId}`,
-          `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${segment(taskId)}/xcomEntries/${
-            segment(key)
-          }` +
-            `?map_index=${mapIndex}`,
+          `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${segment(taskId)}` +
+            `/xcomEntries/${segment(key)}?map_index=${mapIndex}`,
           XComBody
         ),
         ({ value }) => value
@@ -100,35 +98,35 @@ export const make = (rest: Rest, features: Features): Dialect => {
     },
     putPool: (pool) => {
       const { name, ...fields } = poolFields(pool)
-      // a pool's name is called `pool` in a change
-      const changed = name === "default_pool" ? fields : { pool: name, ...fields }
+      // an update calls the name `pool`
+      const update = name === "default_pool" ? fields : { pool: name, ...fields }
       const mask = Object.keys(fields).map((field) => `update_mask=${field}`).join("&")
       return upsert(
         change("POST", `set the pool ${name}`, "/pools", { name, ...fields }),
-        change("PATCH", `set the pool ${name}`, `/pools/${segment(name)}?${mask}`, changed)
+        change("PATCH", `set the pool ${name}`, `/pools/${segment(name)}?${mask}`, update)
       )
     },
-    remove,
-    removeAll: (kind, names) =>
+    delete: deleteOne,
+    deleteAll: (kind, names) =>
       Effect.forEach(
         Arr.chunksOf(names, 500),
         (entities) => {
-          const operation = `remove ${entities.length} ${plural[kind]}`
+          const operation = `delete ${entities.length} ${plural[kind]}`
           const actions = [{ action: "delete", entities, action_on_non_existence: "skip" }]
-          return json(call("PATCH", operation, `/${plural[kind]}`, { actions }), BulkAnswer).pipe(
-            Effect.flatMap((answer) => {
-              const errors = answer.delete?.errors ?? []
-              return errors.length === 0 ? Effect.void : fail(operation, {
+          return json(call("PATCH", operation, `/${plural[kind]}`, { actions }), BulkResponse).pipe(
+            Effect.flatMap((response) => {
+              const errors = response.delete?.errors ?? []
+              return errors.length === 0 ? Effect.void : apiError(operation, {
                 kind: "badRequest",
                 detail: JSON.stringify(errors).slice(0, 300),
-                remedy: "Remove them one by one to see which it is."
+                remedy: "Delete them one by one to find out which one fails."
               })
             }),
-            // the rights to this call were checked wrongly up to 3.1.0
+            // up to 3.1.0 the permissions for this request are checked incorrectly
             Effect.catchIf(({ kind }) => kind === "forbidden", () =>
               Effect.forEach(
                 entities,
-                (name) => remove(kind, name),
+                (name) => deleteOne(kind, name),
                 { concurrency: 4, discard: true }
               ))
           )
@@ -137,16 +135,16 @@ export const make = (rest: Rest, features: Features): Dialect => {
       ),
     queuedEventsPath: "/assets/queuedEvents",
     usersPath: "/auth/fab/v1/users",
-    // without users of its own it shows its start page there
-    hasNoUsers: ({ kind, status }) =>
+    // an Airflow that does not manage its users responds with its start page
+    isWithoutUsers: ({ kind, status }) =>
       kind === "unsupported" || kind === "forbidden" || (kind === "gateway" && status === 200)
   }
 }
 
 // internal
 
-const State = Schema.parseJson(Schema.Struct({ state: Schema.Literal("queued", "running", "success", "failed") }))
+const StateLine = Schema.parseJson(Schema.Struct({ state: Schema.Literal("queued", "running", "success", "failed") }))
 
-const BulkAnswer = Schema.Struct({
+const BulkResponse = Schema.Struct({
   delete: Schema.optional(Schema.NullOr(Schema.Struct({ errors: Schema.Array(Schema.Unknown) })))
 })

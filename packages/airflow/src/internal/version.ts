@@ -1,9 +1,11 @@
 /**
- * Which Airflow it is, and what that one can do: differences by version stand here and in the dialects, nowhere else.
+ * The version of an Airflow and what it can do. Differences between versions are decided here and in the dialects, with
+ * two exceptions that need no version: `http.ts` sets a run to `failed` if it cannot be deleted otherwise, and
+ * `rest.ts` retries writes that find the database locked.
  */
 import type { AirflowVersion } from "../Airflow.js"
 
-/** `undefined` where it is none that is spoken to. */
+/** Returns `undefined` for anything but Airflow 2 and 3. */
 export const parse = (full: string): AirflowVersion | undefined => {
   const [, major = "", minor = "", patch = "0"] = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(full) ?? []
   return major === "2" || major === "3"
@@ -11,15 +13,17 @@ export const parse = (full: string): AirflowVersion | undefined => {
     : undefined
 }
 
-const isAtLeast = ({ major, minor }: AirflowVersion, [wantedMajor, wantedMinor]: readonly [number, number]) =>
-  major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
+const isAtLeast = (
+  { major, minor }: AirflowVersion,
+  [requiredMajor, requiredMinor]: readonly [number, number]
+) => major > requiredMajor || (major === requiredMajor && minor >= requiredMinor)
 
 export interface Features {
-  /** Has `PUT /parseDagFile`. */
+  /** `PUT /parseDagFile` exists. */
   readonly reparse: boolean
-  /** Has `GET …/dagRuns/{id}/wait`. */
+  /** `GET …/dagRuns/{id}/wait` exists. */
   readonly wait: boolean
-  /** Airflow 2 shows the value of an XCom as JSON where it is asked to; before, it only has Python's notation. */
+  /** On request Airflow 2 returns the value of an XCom as JSON. Before 2.10 it only has Python's notation. */
   readonly xcomAsJson: boolean
 }
 
