@@ -7,14 +7,14 @@ const layer = AirflowResources.layerFromEnv
 const dagId = "hello_world_dag"
 
 airflowTest(
-  "waits for this version of a DAG, runs it, and looks at what it did",
+  "waits for this version of a DAG, runs it and reads its results",
   ({ airflow }) =>
     Effect.gen(function*() {
-      // live is what has the tag: a file that cannot be imported fails this at once, with Python's stack trace
+      // waits until the version with this tag is live; fails at once, with the stack trace, if its file cannot be imported
       yield* airflow.awaitDag(dagId, { tag: "example", timeout: "2 minutes" })
       yield* airflow.variables.put({ key: "greeting", value: "Hello" })
 
-      // unpauses, triggers once whatever the network does, waits; a failed run fails with the ends of the failed tasks' logs
+      // unpauses the DAG, starts exactly one run and waits; fails with the failed tasks' logs if the run fails
       const { runId } = yield* airflow.runDag(dagId, { conf: { name: "World" }, timeout: "1 minute" })
       yield* airflow.assertTasks(dagId, runId, { hello: "success" })
 
