@@ -10,7 +10,7 @@ airflowTest(
   "waits for this version of a DAG, runs it and reads its results",
   ({ airflow }) =>
     Effect.gen(function*() {
-      // waits until the version with this tag is live; fails at once, with the stack trace, if its file cannot be imported
+      // waits until the version with this tag is live; fails with the stack trace if its file cannot be imported
       yield* airflow.awaitDag(dagId, { tag: "example", timeout: "2 minutes" })
       yield* airflow.variables.put({ key: "greeting", value: "Hello" })
 

@@ -1,6 +1,6 @@
 /**
- * A real Airflow on loopback: installed from PyPI into a cached environment outside the repository, started for one scope
- * with an empty database and its own copy of the DAG files beside this file.
+ * A real Airflow on loopback. It is installed from PyPI into a cached environment outside the repository, and runs for
+ * one scope with an empty database and a copy of the DAG files in `dags`.
  */
 import { Effect } from "effect"
 import * as fs from "node:fs"
@@ -15,18 +15,18 @@ import { awaitReady } from "./readiness.js"
 export { versions } from "./install.js"
 export { AirflowFailed } from "./processes.js"
 
-/** A server that takes our credentials and knows every DAG. */
+/** A server that accepts the credentials and has parsed all DAGs. */
 export interface RealAirflow extends User {
   readonly version: string
   readonly major: 2 | 3
   readonly url: string
   readonly viewer: User
-  /** What `username` sends as the header of that name. */
+  /** The `authorization` header of `username`. */
   readonly authorization: string
-  /** Writable, and parsed every second. */
+  /** A folder that tests may write to. Airflow scans it every second. */
   readonly dagsFolder: string
   readonly pids: Readonly<Record<string, number>>
-  /** Fails once one of its processes ends before the scope does. */
+  /** Fails when one of its processes ends before the scope does. */
   readonly ended: Effect.Effect<never, AirflowFailed>
 }
 
@@ -51,7 +51,7 @@ const freePort = Effect.async<number, AirflowFailed>((resume) => {
   })
 })
 
-/** A home with the DAG files in it, and ports that differ, since they are looked for at once. */
+/** A home folder with the DAG files, and free ports. They are found at the same time so that they differ. */
 const makeSite = (venv: string) =>
   Effect.gen(function*() {
     const home = yield* temporaryHome
@@ -62,7 +62,7 @@ const makeSite = (venv: string) =>
     return { home, dagsFolder, venv, port, logPorts, url: `http://127.0.0.1:${port}` } satisfies Site
   })
 
-/** Starts one, and answers where it is once it is ready. */
+/** Starts an Airflow and returns it once it is ready. */
 export const start = (version: string) =>
   Effect.gen(function*() {
     const venv = yield* install(version)
@@ -83,7 +83,7 @@ export const start = (version: string) =>
         const logs = processes.map((process) =>
           `== ${process.name}\n${tail(process)}`
         ).join("\n")
-        return new AirflowFailed({ message: `Airflow ${version} did not get ready (${missing}):\n${logs}` })
+        return new AirflowFailed({ message: `Airflow ${version} was not ready in time (${missing}):\n${logs}` })
       }),
       Effect.raceFirst(ended)
     )

@@ -1,5 +1,5 @@
 /**
- * What Airflow 2 and Airflow 3 do not have in common: their processes, their settings, their logins.
+ * The differences between Airflow 2 and Airflow 3: their processes, settings and logins.
  */
 import { Effect } from "effect"
 import * as fs from "node:fs"
@@ -11,40 +11,40 @@ export interface User {
   readonly password: string
 }
 
-/** Where one server lives. */
+/** The folders, addresses and ports of a server. */
 export interface Site {
   readonly home: string
   readonly dagsFolder: string
-  /** The environment that Airflow is installed in. */
+  /** The Python environment that Airflow is installed in. */
   readonly venv: string
   readonly url: string
   readonly port: number
   readonly logPorts: readonly [worker: number, trigger: number]
 }
 
-/** Runs a command of the environment to its end. */
+/** Runs a command of the Python environment until it has ended. */
 type RunCommand = (name: string, ...args: ReadonlyArray<string>) => Effect.Effect<unknown, AirflowFailed>
 
 export interface Major {
   readonly api: string
   readonly health: string
-  /** What has to be healthy before the server is ready. */
+  /** The components that must be healthy before the server is ready. */
   readonly components: ReadonlyArray<string>
-  /** The long-running processes, and the seconds that each waits for a lock of the database. */
+  /** The long-running processes, and how many seconds each waits for a lock on the database. */
   readonly processes: Readonly<Record<string, number>>
   readonly settings: (site: Site) => NodeJS.ProcessEnv
-  /** What is done between the migration of the database and the start. */
+  /** Runs after the migration of the database and before the start. */
   readonly prepare: (site: Site, run: RunCommand) => Effect.Effect<void, AirflowFailed>
-  /** The value of the header with which a user is let in. */
+  /** Returns the value of the user's `authorization` header. */
   readonly login: (url: string, user: User, signal: AbortSignal) => Promise<string>
-  /** Sees to it that a server that answers lets `viewer` in. */
-  readonly admitViewer: (url: string, authorization: string, signal: AbortSignal) => Promise<void>
+  /** Creates the user `viewer` on a running server, unless `prepare` has done so. */
+  readonly createViewer: (url: string, authorization: string, signal: AbortSignal) => Promise<void>
 }
 
 export const admin: User = { username: "admin", password: "admin" }
 export const viewer: User = { username: "viewer", password: "viewer" }
 
-/** The settings of every Airflow. How long to wait for a lock is a part of SQLite's address. */
+/** The settings of both versions. The time limit for locks is part of SQLite's URL. */
 export const commonSettings = (site: Site, lockSeconds: number): NodeJS.ProcessEnv => ({
   HOME: site.home,
   LANG: "C.UTF-8",
@@ -70,14 +70,14 @@ export const commonSettings = (site: Site, lockSeconds: number): NodeJS.ProcessE
 
 const secret = "only-for-tests-on-loopback-"
 
-/** Webserver and scheduler, which parses too; FAB's users, let in by name and password. */
+/** Webserver and scheduler, which also parses the DAGs. Users of FAB, who log in with basic authentication. */
 const two: Major = {
   api: "/api/v1",
   health: "/api/v1/health",
   components: ["metadatabase", "scheduler"],
   processes: { webserver: 60, scheduler: 60 },
   settings: ({ port, url }) => ({
-    // SQLite is refused for LocalExecutor otherwise, and the executor left blocks the scheduler during every task
+    // otherwise LocalExecutor rejects SQLite, and the only other executor blocks the scheduler during each task
     _AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK: "1",
     AIRFLOW__API__AUTH_BACKENDS:
       "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth,airflow.api.auth.backend.session",
@@ -98,8 +98,8 @@ const two: Major = {
       yield* run("airflow", "users", "create", ...user, "-f", "A", "-l", "A", "-e", "admin@example.org")
     }),
   login: async (_url, { password, username }) => `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`,
-  // no command before the start can: it is the webserver that makes the roles
-  admitViewer: async (url, authorization, signal) => {
+  // not possible before the start, because the webserver creates the roles
+  createViewer: async (url, authorization, signal) => {
     const response = await fetch(`${url}/api/v1/users`, {
       method: "POST",
       headers: { authorization, "content-type": "application/json" },
@@ -116,12 +116,12 @@ const two: Major = {
   }
 }
 
-/** API server, scheduler and DAG processor; SimpleAuthManager's users, let in by a token. */
+/** API server, scheduler and DAG processor. Users of SimpleAuthManager, who log in with a token. */
 const three: Major = {
   api: "/api/v2",
   health: "/api/v2/monitor/health",
   components: ["metadatabase", "scheduler", "dag_processor"],
-  // the API server may wait for a lock that it holds itself: no wait gets it that one, so a short one
+  // the API server may wait for a lock that it holds itself, which it never gets, so its limit is short
   processes: { "api-server": 1, scheduler: 30, "dag-processor": 30 },
   settings: ({ home, port, url }) => ({
     AIRFLOW__API__BASE_URL: url,
@@ -153,7 +153,7 @@ const three: Major = {
     if (!response.ok) throw new Error(`POST /auth/token: ${response.status}`)
     return `Bearer ${((await response.json()) as { readonly access_token: string }).access_token}`
   },
-  admitViewer: async () => {}
+  createViewer: async () => {}
 }
 
 const passwordsFile = (home: string) => path.join(home, "passwords.json")

@@ -1,5 +1,5 @@
 /**
- * Airflow's processes: those that end by themselves, and those that run until their scope closes.
+ * Airflow's processes: commands that end by themselves, and servers that run until their scope closes.
  */
 import { Data, Effect, Schedule } from "effect"
 import { type ChildProcess, execFile, spawn } from "node:child_process"
@@ -9,7 +9,7 @@ import { promisify } from "node:util"
 
 export class AirflowFailed extends Data.TaggedError("AirflowFailed")<{ readonly message: string }> {}
 
-/** Runs a command to its end. */
+/** Runs a command until it has ended. */
 export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv, minutes: number) =>
   Effect.tryPromise({
     try: (signal) =>
@@ -20,14 +20,14 @@ export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.Pr
     }
   })
 
-/** A process that is not to end before its scope closes. */
+/** A process that runs until its scope closes. */
 export interface Running {
   readonly name: string
   readonly child: ChildProcess
   readonly log: string
 }
 
-/** Starts `command` with `name` as its argument, leading a session of its own. What it writes is in `home`. */
+/** Starts `command` with the argument `name`, in a session of its own. Its output goes to a log file in `home`. */
 export const launch = (command: string, name: string, env: NodeJS.ProcessEnv, home: string) =>
   Effect.acquireRelease(
     Effect.sync((): Running => {
@@ -44,7 +44,7 @@ export const tail = ({ log }: Running) => fs.readFileSync(log, "utf8").slice(-30
 
 const hasEnded = (child: ChildProcess) => (child.exitCode ?? child.signalCode) !== null
 
-/** Fails once one of them ends, with its name and the end of its log. */
+/** Fails when one of the processes ends, with its name and the end of its log. */
 export const watch = (all: ReadonlyArray<Running>) =>
   Effect.forEach(all, (process) =>
     Effect.async<never, AirflowFailed>((resume) => {
@@ -52,7 +52,9 @@ export const watch = (all: ReadonlyArray<Running>) =>
       const ended = () =>
         resume(
           new AirflowFailed({
-            message: `Airflow's ${name} ended (${child.signalCode ?? child.exitCode}). Its log's end:\n${tail(process)}`
+            message: `Airflow's ${name} ended (${child.signalCode ?? child.exitCode}). The end of its log:\n${
+              tail(process)
+            }`
           })
         )
       if (hasEnded(child)) return ended()
@@ -60,13 +62,13 @@ export const watch = (all: ReadonlyArray<Running>) =>
       return Effect.sync(() => child.off("exit", ended))
     }), { concurrency: "unbounded" }).pipe(Effect.zipRight(Effect.never))
 
-/** Every process of the session that `leader` leads. Without `/proc` only its own group is known. */
+/** The processes of the session that `leader` started. Without `/proc`, only its process group. */
 const sessionOf = (leader: number): ReadonlyArray<number> =>
   !fs.existsSync("/proc/self/stat") ?
     [-leader] :
     fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
       try {
-        // the fields come after the name in brackets: state, parent, group, session
+        // after the name in parentheses come state, parent, group and session
         const [, , , session] = fs.readFileSync(`/proc/${name}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")
         return session === String(leader) ? [Number(name)] : []
       } catch {
@@ -74,7 +76,9 @@ const sessionOf = (leader: number): ReadonlyArray<number> =>
       }
     })
 
-/** Ends the whole session of a process: tasks have groups of their own, and workers may outlive the scheduler. */
+/**
+ * Ends the whole session of a process: tasks have process groups of their own, and workers may outlive the scheduler.
+ */
 const stop = (child: ChildProcess) =>
   Effect.gen(function*() {
     const { pid } = child
@@ -83,7 +87,7 @@ const stop = (child: ChildProcess) =>
       try {
         process.kill(target, signal)
       } catch {
-        // it has ended
+        // the process has ended already
       }
     }
     kill(-pid, "SIGTERM")

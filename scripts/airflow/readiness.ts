@@ -1,10 +1,10 @@
 /**
- * When a server is ready: it is healthy, lets its users in, and has parsed every DAG file.
+ * Waiting until a server is ready: it is healthy, accepts its users, and has parsed all DAG files.
  */
 import { Effect, Schedule } from "effect"
 import { admin, type Major } from "./majors.js"
 
-/** Answers the administrator's header, and fails with what is still missing after 3 minutes. */
+/** Returns the administrator's `authorization` header. Fails with what is still missing after 3 minutes. */
 export const awaitReady = (major: Major, url: string, dagFiles: ReadonlyArray<string>) =>
   Effect.tryPromise({
     try: async (signal) => {
@@ -19,16 +19,16 @@ export const awaitReady = (major: Major, url: string, dagFiles: ReadonlyArray<st
         if (actual !== expected) throw new Error(`${route} has ${actual} entries, not ${expected}`)
       }
       const health = await get<Record<string, { readonly status: string | null }>>(major.health)
-      const sick = major.components.filter((component) => health[component]?.status !== "healthy")
-      if (sick.length > 0) throw new Error(`not healthy: ${sick.join(", ")}`)
+      const unhealthy = major.components.filter((component) => health[component]?.status !== "healthy")
+      if (unhealthy.length > 0) throw new Error(`not healthy: ${unhealthy.join(", ")}`)
       const broken = dagFiles.filter((name) => name.startsWith("broken"))
       await expectEntries(`${major.api}/dags`, dagFiles.length - broken.length)
       await expectEntries(`${major.api}/importErrors`, broken.length)
-      await major.admitViewer(url, authorization, signal)
+      await major.createViewer(url, authorization, signal)
       return authorization
     },
     catch: String
   }).pipe(
-    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => "no answer in 10 s" }),
+    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => "no response within 10 s" }),
     Effect.retry(Schedule.upTo(Schedule.spaced("500 millis"), "3 minutes"))
   )

@@ -6,7 +6,7 @@ export default mergeConfig(shared, {
     name: "airflow",
     root: new URL("../..", import.meta.url).pathname,
     include: ["packages/*/test/**/*.airflow.ts", "test/**/*.airflow.ts"],
-    // one server, whose reset would empty it under another file's hands
+    // the files share one server, and one file's reset would delete what another file needs
     fileParallelism: false
   }
 })
