@@ -56,31 +56,31 @@ describe("AirflowApi in memory", () => {
     Effect.gen(function*() {
       const airflow = yield* connect
       const { runId } = yield* airflow.trigger("slow_dag")
-      const seen: Array<string> = []
+      const messages: Array<string> = []
       const tail = yield* airflow.tailTaskLog("slow_dag", runId, "sleep").pipe(
-        Stream.runForEach(({ message }) => Effect.sync(() => void seen.push(message))),
+        Stream.runForEach(({ message }) => Effect.sync(() => void messages.push(message))),
         Effect.fork
       )
       for (const count of [1, 2, 3, 4, 5]) {
         yield* TestClock.adjust(count === 1 ? "1 second" : "10 seconds")
-        assert.strictEqual(seen.length, count)
+        assert.strictEqual(messages.length, count)
       }
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(tail)
-      assert.deepStrictEqual(seen, ["tick 0", "tick 1", "tick 2", "tick 3", "done sleeping"])
+      assert.deepStrictEqual(messages, ["tick 0", "tick 1", "tick 2", "tick 3", "done sleeping"])
     }).pipe(Effect.provide(AirflowApi.layerMemory({ dags: dags("50 seconds") }))))
 
   it.effect("waits between two tries, and keeps the log of each", () =>
     Effect.gen(function*() {
       const airflow = yield* connect
       const { runId } = yield* airflow.trigger("flaky")
-      const seen: Array<string> = []
+      const states: Array<string> = []
       for (let step = 0; step < 4; step++) {
         const [task] = yield* airflow.taskInstances("flaky", runId)
-        seen.push(`${task?.state} ${task?.tryNumber}`)
+        states.push(`${task?.state} ${task?.tryNumber}`)
         yield* TestClock.adjust("1 minute")
       }
-      assert.deepStrictEqual(seen, ["running 1", "up_for_retry 1", "running 2", "success 2"])
+      assert.deepStrictEqual(states, ["running 1", "up_for_retry 1", "running 2", "success 2"])
       const { lines } = yield* airflow.taskLog("flaky", runId, "t", { tryNumber: "all" })
       assert.deepStrictEqual(
         lines.map(({ errors, message, tryNumber }) => [tryNumber, message, errors.length]),
