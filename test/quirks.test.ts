@@ -47,8 +47,8 @@ const quirks: Record<string, Quirks.Quirks> = {
   "hosts that change": { hostFlips: 1 },
   "URLs that come late": { lateUrls: true },
   "rate limits, as Astro says it": { rateLimits: { perSecond: few } },
-  "rate limits that say when to ask again": { rateLimits: { perSecond: few, answer: "retryAfter" } },
-  "rate limits, as a gateway says it": { rateLimits: { perSecond: few, answer: "gateway" } },
+  "rate limits that say when to ask again": { rateLimits: { perSecond: few, response: "retryAfter" } },
+  "rate limits, as a gateway says it": { rateLimits: { perSecond: few, response: "gateway" } },
   "refused hibernations": { refusesToHibernateAgain: true }
 }
 

@@ -434,7 +434,7 @@ describe("reap", () => {
           then: {
             _tag: "Late",
             after: Effect.zipRight(Deferred.succeed(stuck, undefined), Effect.never),
-            answered: true
+            responds: true
           }
         })
         yield* Effect.fork(visit(a))
@@ -501,7 +501,7 @@ describe("drain", () => {
       const lands = yield* Deferred.make<void>()
       yield* all.emulator.faults.next({
         match: { method: "POST", path: /hibernation-override$/ },
-        then: { _tag: "Late", after: Deferred.await(lands), answered: true }
+        then: { _tag: "Late", after: Deferred.await(lands), responds: true }
       })
       // wakes, and dies before it has heard of it
       const dying = yield* Effect.fork(visit(a))

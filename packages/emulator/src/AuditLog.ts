@@ -1,32 +1,34 @@
 /**
- * What happened, for tests to ask: what was awake, who wrote with which token, what is left. Times are epoch
- * milliseconds. No token's value is ever in it.
+ * What happened in an emulator, for tests to assert on: which deployments were awake, which token a request came with,
+ * what is left. Times are epoch milliseconds. It never contains the value of a token.
  *
  * @since 0.1.0
  */
-import type { Status } from "./Power.js"
+import type { Status } from "./Lifecycle.js"
 
 /**
- * A request and its answer. `status` is 0 where the connection was dropped; a late request has the status of what was
- * done, whether or not it was answered. `token` is the id of a token the emulator issued, `sha256:` and eight digits for
- * any other, `null` without one.
+ * A request and the status of its response. `status` is 0 if the connection was dropped. For a late request it is the
+ * status of what was carried out, even if no response was sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RequestRecord {
-  /** When it arrived; for a late request, when it was carried out. */
+  /** When the request arrived; when it was carried out if it was late. */
   readonly at: number
   readonly method: string
-  /** With the query, signed parameters left out. */
+  /** With the query, but without signatures and tokens. */
   readonly path: string
   readonly status: number
+  /** The id of a token that the emulator issued, `sha256:` and eight digits for any other, `null` without one. */
   readonly token: string | null
-  /** The deployment whose Airflow was asked; `null` for Astro's and GitHub's requests. */
+  /** The deployment whose Airflow was called; `null` for requests to Astro and GitHub. */
   readonly deploymentId: string | null
 }
 
 /**
+ * A status of a deployment, and since when it had it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -52,7 +54,7 @@ export interface DeploymentRecord {
 }
 
 /**
- * A token of a deployment, whatever has become of either.
+ * A token that belongs or belonged to a deployment. It stays here after either was deleted.
  *
  * @since 0.1.0
  * @category models
@@ -66,18 +68,20 @@ export interface IssuedRecord {
 }
 
 /**
+ * Everything so far. A later audit does not change an earlier one.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Audit {
   readonly requests: ReadonlyArray<RequestRecord>
-  /** Every status of every deployment so far, deleted ones included, in the order of time. */
+  /** Every status of every deployment so far, oldest first, deleted deployments included. */
   readonly states: ReadonlyArray<StateRecord>
   readonly deployments: ReadonlyArray<DeploymentRecord>
-  /** Names of the deployments that are neither hibernating nor on the way there: what costs money. */
+  /** Names of the deployments that were not requested to hibernate. These cost money. */
   readonly awake: ReadonlyArray<string>
-  /** Tokens of deployments that were not deleted. */
+  /** The deployments' tokens that were not deleted. */
   readonly tokens: ReadonlyArray<{ readonly id: string; readonly name: string; readonly deploymentId: string }>
-  /** Every token that a deployment ever had, in the order of time. */
+  /** Every token that a deployment ever had, oldest first. */
   readonly issued: ReadonlyArray<IssuedRecord>
 }

@@ -6,7 +6,7 @@
 import type * as Duration from "effect/Duration"
 
 /**
- * An exception: its class, and what it says.
+ * A Python exception: the name of its class, and its text.
  *
  * @since 0.1.0
  * @category models
@@ -17,7 +17,7 @@ export interface TaskError {
 }
 
 /**
- * What one instance of a mapped task does in its own way.
+ * How one instance of a mapped task differs from the task.
  *
  * @since 0.1.0
  * @category models
@@ -28,32 +28,34 @@ export interface MappedInstance {
 }
 
 /**
- * A task. It starts once its upstream tasks have succeeded, takes `duration` (none by default; the emulator's speed
- * applies), prints the lines of `log` spread over that time and ends as `outcome` says (`success` by default).
+ * A task. It starts once its upstream tasks have succeeded, prints the lines of `log` spread over its `duration`, and
+ * ends with its `outcome`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TaskSpec {
   readonly taskId: string
+  /** Divided by the emulator's speed; 0 by default. */
   readonly duration?: Duration.DurationInput
+  /** `success` by default. */
   readonly outcome?: "success" | "failed"
   readonly log: string | ReadonlyArray<string>
   readonly upstream?: ReadonlyArray<string>
-  /** The number of mapped instances, or what each of them does; without it the task is not mapped. */
+  /** The number of mapped instances, or a description of each. The task is not mapped without it. */
   readonly mapped?: number | ReadonlyArray<MappedInstance>
-  /** How often it is tried: it fails until the last time, which ends as `outcome` says. 1 by default. */
+  /** The number of tries: every try but the last fails, and the last ends with `outcome`. 1 by default. */
   readonly tries?: number
-  /** Between two tries, in which it is `up_for_retry`; a second by default. */
+  /** How long the task is `up_for_retry` between two tries; 1 second by default. */
   readonly retryDelay?: Duration.DurationInput
-  /** What it raises when it fails; a `ValueError` by default. */
+  /** The exception that a failed try raises; a `ValueError` by default. */
   readonly error?: TaskError
-  /** What it pushes when it succeeds, by key; what it returns is `return_value`. */
+  /** The values that the task pushes when it succeeds, by key. The key of its return value is `return_value`. */
   readonly xcom?: Readonly<Record<string, unknown>>
 }
 
 /**
- * A value that a run of the DAG has to be given in its `conf`, unless there is a default.
+ * A parameter of the DAG. A run needs a value for it in its `conf` unless there is a default.
  *
  * @since 0.1.0
  * @category models
@@ -61,12 +63,12 @@ export interface TaskSpec {
 export interface Param {
   readonly type: "integer" | "string" | "boolean"
   readonly default?: unknown
-  /** Of a number. */
+  /** For numbers only. */
   readonly minimum?: number
 }
 
 /**
- * A DAG. It has no schedule, and is paused at first unless told otherwise, as on a real server.
+ * A DAG. It has no schedule.
  *
  * @since 0.1.0
  * @category models
@@ -74,16 +76,19 @@ export interface Param {
 export interface DagSpec {
   readonly dagId: string
   readonly tags?: ReadonlyArray<string>
+  /** Whether it is paused at first; `true` by default, as on a real server. */
   readonly paused?: boolean
   readonly tasks: ReadonlyArray<TaskSpec>
-  /** Relative to the folder of the DAGs; named after the DAG by default. Several DAGs may come from one file. */
+  /** Relative to the DAG folder; named after the DAG by default. Several DAGs may share a file. */
   readonly file?: string
   readonly params?: Readonly<Record<string, Param>>
-  /** The stack trace with which the import of its file ends. A DAG that was known before stays as it was. */
+  /** The stack trace of the failed import of its file. A DAG that Airflow knew before keeps its earlier version. */
   readonly importError?: string
 }
 
 /**
+ * `hello_world_dag`, with one task that prints and returns a greeting.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -99,26 +104,30 @@ export const helloWorld: DagSpec = {
 }
 
 /**
- * The tasks in an order in which every one comes after its upstream tasks, or what is wrong with the DAG.
+ * Returns the tasks with each one after its upstream tasks, or a description of what is wrong with the DAG.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const inOrder = (dag: DagSpec): ReadonlyArray<TaskSpec> | string => {
   const ids = dag.tasks.map((task) => task.taskId)
-  const twice = ids.find((id, index) => ids.indexOf(id) !== index)
-  if (twice !== undefined) return `the DAG ${dag.dagId} has two tasks named ${twice}`
+  const duplicate = ids.find((id, index) => ids.indexOf(id) !== index)
+  if (duplicate !== undefined) return `the DAG ${dag.dagId} has two tasks named ${duplicate}`
   const untried = dag.tasks.find(({ tries = 1 }) => !Number.isInteger(tries) || tries < 1)
-  if (untried !== undefined) return `the task ${untried.taskId} of the DAG ${dag.dagId} is not tried once`
-  const unknown = dag.tasks.flatMap((task) => task.upstream ?? []).find((id) => !ids.includes(id))
-  if (unknown !== undefined) return `the DAG ${dag.dagId} names an upstream task ${unknown}, which it does not have`
-  const done: Array<TaskSpec> = []
-  while (done.length < dag.tasks.length) {
-    const next = dag.tasks.filter((task) =>
-      !done.includes(task) && (task.upstream ?? []).every((id) => done.some((other) => other.taskId === id))
-    )
-    if (next.length === 0) return `the tasks of the DAG ${dag.dagId} wait for each other in a circle`
-    done.push(...next)
+  if (untried !== undefined) {
+    return `the task ${untried.taskId} of the DAG ${dag.dagId} has ${untried.tries} tries instead of 1 or more`
   }
-  return done
+  const unknown = dag.tasks.flatMap((task) => task.upstream ?? []).find((id) => !ids.includes(id))
+  if (unknown !== undefined) {
+    return `the DAG ${dag.dagId} names the upstream task ${unknown}, which does not exist in it`
+  }
+  const ordered: Array<TaskSpec> = []
+  while (ordered.length < dag.tasks.length) {
+    const next = dag.tasks.filter((task) =>
+      !ordered.includes(task) && (task.upstream ?? []).every((id) => ordered.some((other) => other.taskId === id))
+    )
+    if (next.length === 0) return `the tasks of the DAG ${dag.dagId} depend on each other in a cycle`
+    ordered.push(...next)
+  }
+  return ordered
 }

@@ -1,5 +1,5 @@
 /**
- * Trouble on demand: what goes wrong with the next matching requests.
+ * Faults: what goes wrong with the next matching requests.
  *
  * @since 0.1.0
  */
@@ -7,16 +7,16 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 
 /**
- * - `Status`: this answer instead, nothing is carried out; `body` is JSON unless it is a string
- * - `Html`: the same with a gateway's page
- * - `DropBefore`: the connection breaks, nothing is carried out
- * - `DropAfter`: carried out, but the answer is lost
- * - `Cut`: carried out, and the connection breaks in the middle of the answer's body
- * - `Delay`: carried out and answered, later
- * - `Late`: received, and carried out once `after` completes, which the emulator runs. The connection breaks at once
- *   unless it is `answered`; the request is carried out also when its client is gone by then, and in the audit from then
- *   on. The token counts as it was on arrival: one that is deleted in between does not stop the request. An Airflow that
- *   was put to sleep, restarted or deleted in between has lost it, and does not carry it out.
+ * - `Status`: responds with this status instead; nothing is carried out. A `body` that is not a string is sent as JSON.
+ * - `Html`: like `Status`, with a gateway's HTML page.
+ * - `DropBefore`: breaks the connection; nothing is carried out.
+ * - `DropAfter`: carries the request out, then breaks the connection without a response.
+ * - `Cut`: carries the request out, and breaks the connection in the middle of the response's body.
+ * - `Delay`: carries the request out and responds, after this duration.
+ * - `Late`: receives the request, and carries it out once `after` completes, which the emulator runs. The connection
+ *   breaks at once unless `responds` is set. The request is carried out even if its client is gone by then, and the
+ *   audit contains it from then on. Its token is checked on arrival: deleting the token later does not stop the
+ *   request. An Airflow that has hibernated, restarted or been deleted in between has lost the request.
  *
  * @since 0.1.0
  * @category models
@@ -34,17 +34,18 @@ export type Outcome =
   | { readonly _tag: "DropAfter" }
   | { readonly _tag: "Cut" }
   | { readonly _tag: "Delay"; readonly duration: Duration.DurationInput }
-  | { readonly _tag: "Late"; readonly after: Effect.Effect<void>; readonly answered?: boolean }
+  | { readonly _tag: "Late"; readonly after: Effect.Effect<void>; readonly responds?: boolean }
 
 /**
- * `path` is tried on the whole target, query included (`/v1/organizations/…?names=x`); without `times` the fault happens
- * once.
+ * What happens to requests that match. A `method` or `path` that is left out matches every request.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Fault {
+  /** `path` is searched in the path and query together, such as `/v1/organizations/…?names=x`. */
   readonly match: { readonly method?: string; readonly path?: RegExp }
+  /** How many requests it applies to; 1 by default. */
   readonly times?: number
   readonly then: Outcome
 }
@@ -54,15 +55,15 @@ export interface Fault {
  * @category models
  */
 export interface Faults {
-  /** Adds a fault; of several that match, the one added first is used up first. */
+  /** Adds a fault. If several match a request, the oldest one applies. */
   readonly next: (fault: Fault) => Effect.Effect<void>
-  /** How often faults would still happen. */
+  /** How many requests the faults still apply to. */
   readonly pending: Effect.Effect<number>
   readonly clear: Effect.Effect<void>
 }
 
 /**
- * The faults still to happen, the oldest first.
+ * The faults that still apply to requests, oldest first.
  *
  * @since 0.1.0
  * @category models
@@ -70,7 +71,7 @@ export interface Faults {
 export type Queue = Array<{ readonly fault: Fault; left: number }>
 
 /**
- * Uses up the first fault that matches.
+ * Uses up the oldest fault that matches a request, and returns its outcome; `undefined` if none matches.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,6 +1,7 @@
 /**
- * What Astro does now and then, though it is not down: every one of them is off unless it is asked for, and as deterministic as
- * the rest, for it follows from the time and from what was asked before. Trouble with single requests is `Faults`.
+ * Quirks: what Astro does occasionally although it is up. Each is off unless it is turned on. Quirks are as
+ * deterministic as the rest of the emulator: they follow from the time and from earlier requests. For failures of
+ * single requests see `Faults`.
  *
  * @since 0.1.0
  */
@@ -14,51 +15,59 @@ import * as Duration from "effect/Duration"
  */
 export interface Quirks {
   /**
-   * What a read says of a deployment's `status` and `scalingStatus` is this old. Everything else in it is up to date, its
-   * override too: right after a hibernation or a wake both may say `HEALTHY`.
+   * Reads return a deployment's `status` and `scalingStatus` as they were this long ago. All other fields are current,
+   * the hibernation override included: right after a hibernation or a wake, a read may still return `HEALTHY`.
    */
   readonly statusLag?: Duration.DurationInput
-  /** A creation and a wake end in `UNHEALTHY` for this long, and in `UNKNOWN` for as long again, before `HEALTHY`. */
+  /**
+   * A deployment that was created or woken is `UNHEALTHY` for this long, then `UNKNOWN` for as long again, before it is
+   * `HEALTHY`.
+   */
   readonly blips?: Duration.DurationInput
   /**
-   * For this long after its deletion, reads show a deployment as it was, and its name is not free. It is gone for all else: its
-   * Airflow and its tokens at once, and whatever would change it, a second deletion too, is answered 404.
+   * For this long, reads still return a deleted deployment, and its name stays taken. Everything else treats it as
+   * deleted: its Airflow and its tokens are gone at once, and every change to it, a second deletion included, gets 404.
    */
   readonly slowDelete?: Duration.DurationInput
   /**
-   * After this many reads of a deployment its URLs have the other host, `127.0.0.1` or `localhost`. With `localhost` those that have
-   * no scheme on Astro have none here.
+   * Every so many reads of a deployment, the host in its URLs changes between `127.0.0.1` and `localhost`. With
+   * `localhost`, the URLs that have no scheme on Astro have none here.
    */
   readonly hostFlips?: number
   /** The URLs of a deployment are empty while it is `CREATING`. */
   readonly lateUrls?: boolean
   readonly rateLimits?: RateLimits
-  /** To hibernate what is hibernating is refused (400) rather than repeated. */
+  /** A request to hibernate a hibernating deployment is refused with 400; otherwise it is accepted. */
   readonly refusesToHibernateAgain?: boolean
 }
 
 /**
- * A bucket for each token and method holds what is allowed in a second, and is filled again at that rate. What is refused was not
- * carried out.
+ * Each token has one bucket per method. It holds the requests of one second and refills at that rate. A refused request
+ * is not carried out.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RateLimits {
-  /** By default Astro's: 10 `POST`, 25 `GET` and 5 `DELETE`; times the emulator's speed. */
+  /** Multiplied by the emulator's speed. Astro's limits by default: 10 `POST`, 25 `GET` and 5 `DELETE`. */
   readonly perSecond?: Partial<Record<Method, number>>
-  /** Astro's own words, by default; the same with a `Retry-After` of whole seconds; or a gateway's page in their place. */
-  readonly answer?: "json" | "retryAfter" | "gateway"
+  /**
+   * `json`, the default, is Astro's own error; `retryAfter` is the same with a `Retry-After` header in whole seconds;
+   * `gateway` is a gateway's HTML page.
+   */
+  readonly response?: "json" | "retryAfter" | "gateway"
 }
 
 /**
+ * The methods that rate limits apply to.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Method = "GET" | "POST" | "DELETE"
 
 /**
- * {@link Quirks} in milliseconds and requests per second, speed applied. Zero is off.
+ * {@link Quirks} in milliseconds and requests per second, with the speed applied. Zero means off.
  *
  * @since 0.1.0
  * @category models
@@ -74,12 +83,14 @@ export interface Resolved {
 }
 
 /**
+ * Applies the defaults and the emulator's speed.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const resolve = (quirks: Quirks, speed: number): Resolved => {
   const scaled = (input: Duration.DurationInput | undefined) => Duration.toMillis(input ?? 0) / speed
-  const { perSecond, answer = "json" } = quirks.rateLimits ?? {}
+  const { perSecond, response = "json" } = quirks.rateLimits ?? {}
   const rates = { GET: 25, POST: 10, DELETE: 5, ...perSecond }
   return {
     statusLag: scaled(quirks.statusLag),
@@ -89,7 +100,7 @@ export const resolve = (quirks: Quirks, speed: number): Resolved => {
     lateUrls: quirks.lateUrls ?? false,
     refusesToHibernateAgain: quirks.refusesToHibernateAgain ?? false,
     rateLimits: quirks.rateLimits === undefined ? null : {
-      answer,
+      response,
       perSecond: { GET: rates.GET * speed, POST: rates.POST * speed, DELETE: rates.DELETE * speed }
     }
   }

@@ -1,5 +1,5 @@
 /**
- * What happened, for tests to ask.
+ * What happened in an emulator, for tests to assert on.
  *
  * @since 0.1.0
  */
@@ -13,28 +13,28 @@ export * as AuditLog from "./AuditLog.js"
 export * as Dags from "./Dags.js"
 
 /**
- * Astro, GitHub's secrets and Airflow over real HTTP in one process.
+ * Astro, GitHub's repository secrets and Airflow over real HTTP in one process.
  *
  * @since 0.1.0
  */
 export * as Emulator from "./Emulator.js"
 
 /**
- * Trouble on demand.
+ * Faults: failures of single requests.
  *
  * @since 0.1.0
  */
 export * as Faults from "./Faults.js"
 
 /**
- * The life of a deployment.
+ * The lifecycle of a deployment.
  *
  * @since 0.1.0
  */
-export * as Power from "./Power.js"
+export * as Lifecycle from "./Lifecycle.js"
 
 /**
- * What Astro does now and then.
+ * Quirks: what Astro does occasionally although it is up.
  *
  * @since 0.1.0
  */

@@ -5,8 +5,8 @@ import { astro, awake, send, until } from "./client.js"
 
 const fast: Emulator.Options = { speed: 10_000 }
 
-describe("Airflow behind its ingress", () => {
-  it.scopedLive("answers only while the deployment is awake and ready, and keeps its data", () =>
+describe("the ingress in front of Airflow", () => {
+  it.scopedLive("responds with 503 unless the deployment is awake and ready, and keeps Airflow's data", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 1000 })
       const { create, hibernate } = astro(emulator)
@@ -29,7 +29,7 @@ describe("Airflow behind its ingress", () => {
       assert.deepStrictEqual([unknown.status, unknown.contentType], [404, "text/html"])
     }))
 
-  it.scopedLive("lets the deployment's own tokens through, and no others", () =>
+  it.scopedLive("accepts the deployment's own tokens, but not another deployment's", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { call, createToken } = astro(emulator)
@@ -46,7 +46,7 @@ describe("Airflow behind its ingress", () => {
       assert.strictEqual((yield* one.airflow("GET", "dags", { token })).status, 401)
     }))
 
-  it.scopedLive("accepts a deleted token as long as revocation takes", () =>
+  it.scopedLive("accepts a deleted token until it is revoked", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, durations: { tokenRevocation: "100000 hours" } })
       const { call, createToken } = astro(emulator)
@@ -77,8 +77,8 @@ describe("Airflow behind its ingress", () => {
     }))
 })
 
-describe("Airflow's API", () => {
-  it.scopedLive("tells its version and health", () =>
+describe("the API of Airflow 2", () => {
+  it.scopedLive("returns its version and health", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow, url } = yield* awake(emulator)
@@ -98,7 +98,7 @@ describe("Airflow's API", () => {
       assert.deepStrictEqual((yield* airflow("GET", "importErrors")).json, { import_errors: [], total_entries: 0 })
     }))
 
-  it.scopedLive("runs a DAG once it is unpaused, and serves the log in both forms", () =>
+  it.scopedLive("runs a DAG once it is unpaused, and returns the log in both formats", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -132,13 +132,13 @@ describe("Airflow's API", () => {
         conflict.json.detail,
         "DAGRun with DAG ID: 'hello_world_dag' and DAGRun ID: 'a+b:1' already exists"
       )
-      const removed = yield* airflow("DELETE", `${runs}/a+b:1`)
-      assert.deepStrictEqual([removed.status, removed.text], [204, ""])
+      const deleted = yield* airflow("DELETE", `${runs}/a+b:1`)
+      assert.deepStrictEqual([deleted.status, deleted.text], [204, ""])
       assert.strictEqual((yield* run).status, 404)
       assert.deepStrictEqual((yield* airflow("GET", "dags/~/dagRuns")).json, { dag_runs: [], total_entries: 0 })
     }))
 
-  it.scopedLive("fails, maps and cancels as the DAGs say", () =>
+  it.scopedLive("runs failing, mapped and long tasks as the DAGs describe them", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({
         ...fast,
@@ -170,7 +170,7 @@ describe("Airflow's API", () => {
       assert.strictEqual((yield* airflow("GET", "dags/slow/dagRuns/r/taskInstances/sleep")).json.state, "failed")
     }))
 
-  it.scopedLive("lists, pauses and exchanges DAGs", () =>
+  it.scopedLive("lists, pauses and replaces DAGs", () =>
     Effect.gen(function*() {
       const dag = (dagId: string, tags: Array<string> = []) => ({ dagId, tags, paused: false, tasks: [] })
       const emulator = yield* Emulator.make({ ...fast, dags: [dag("b", ["x"]), dag("a"), dag("c")] })
@@ -198,7 +198,7 @@ describe("Airflow's API", () => {
       assert.strictEqual((yield* airflow("GET", "dags/none")).json.title, "DAG not found")
     }))
 
-  it.scopedLive("checks what a run is triggered with", () =>
+  it.scopedLive("validates the body of a trigger", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -221,7 +221,7 @@ describe("Airflow's API", () => {
       assert.notStrictEqual(both[0].json.dag_run_id, both[1].json.dag_run_id)
     }))
 
-  it.scopedLive("keeps variables under any key", () =>
+  it.scopedLive("stores variables under any key", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -237,8 +237,8 @@ describe("Airflow's API", () => {
         assert.strictEqual((yield* airflow("GET", path)).json.value, "3")
         const page = yield* airflow("DELETE", path, { headers: { "content-type": "application/json" } })
         assert.deepStrictEqual([page.status, page.contentType], [400, "text/html; charset=utf-8"])
-        const removed = yield* airflow("DELETE", path)
-        assert.deepStrictEqual([removed.status, removed.text], [204, ""])
+        const deleted = yield* airflow("DELETE", path)
+        assert.deepStrictEqual([deleted.status, deleted.text], [204, ""])
         assert.strictEqual((yield* airflow("DELETE", path)).status, 404)
       }
       const wrong = yield* airflow("POST", "variables", { body: { key: "o", value: { a: 1 } } })
@@ -246,7 +246,7 @@ describe("Airflow's API", () => {
       assert.strictEqual((yield* airflow("PATCH", "variables/zz", { body: { key: "zz", value: "1" } })).status, 404)
     }))
 
-  it.scopedLive("keeps connections and hides their secrets", () =>
+  it.scopedLive("stores connections and hides their secrets", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -272,7 +272,7 @@ describe("Airflow's API", () => {
       assert.strictEqual(bad.status, 400)
     }))
 
-  it.scopedLive("has a default pool, and others", () =>
+  it.scopedLive("has a default pool and stores others", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -289,7 +289,7 @@ describe("Airflow's API", () => {
       assert.strictEqual((yield* airflow("DELETE", "pools/with%2Fslash")).json.type, "about:blank")
     }))
 
-  it.scopedLive("shows the fields, changes the fields and keeps the order that were asked for", () =>
+  it.scopedLive("selects fields, updates the masked fields and sorts as requested", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -304,12 +304,12 @@ describe("Airflow's API", () => {
       const body = { key: "a", value: "2", description: "d" }
       const masked = yield* airflow("PATCH", "variables/a?update_mask=description", { body })
       assert.deepStrictEqual(masked.json, { key: "a", value: "1", description: "d" })
-      // its name inside Airflow
+      // `val` is Airflow's internal name of the field `value`
       assert.strictEqual((yield* airflow("PATCH", "variables/a?update_mask=val", { body })).json.value, "2")
       assert.strictEqual((yield* airflow("PATCH", "variables/a?update_mask=value", { body })).status, 400)
     }))
 
-  it.scopedLive("keeps the microseconds of a date, and the times of a task that is cleared", () =>
+  it.scopedLive("keeps the microseconds of a date and the times of a cleared task", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -331,14 +331,14 @@ describe("Airflow's API", () => {
       })
     }))
 
-  it.scopedLive("cannot print an endless pool", () =>
+  it.scopedLive("fails to print an unlimited pool", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
-      const made = yield* airflow("POST", "pools", { body: { name: "endless", slots: -1 } })
+      const made = yield* airflow("POST", "pools", { body: { name: "unlimited", slots: -1 } })
       assert.strictEqual(made.status, 500)
       assert.strictEqual((yield* airflow("GET", "pools")).status, 500)
-      assert.strictEqual((yield* airflow("DELETE", "pools/endless")).status, 204)
+      assert.strictEqual((yield* airflow("DELETE", "pools/unlimited")).status, 204)
       assert.strictEqual((yield* airflow("GET", "pools")).status, 200)
     }))
 

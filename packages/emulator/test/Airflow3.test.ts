@@ -64,10 +64,10 @@ const start = (minor: Minor, more: Emulator.Options = {}) =>
     return { emulator, state, ...deployment }
   })
 
-const isNew = (minor: Minor, than: string) => Number(minor) >= Number(than)
+const isAtLeast = (minor: Minor, other: string) => Number(minor) >= Number(other)
 
 describe("Airflow 3", () => {
-  each("lives at /api/v2 and sends everybody else away", (minor) =>
+  each("serves /api/v2 and no other API", (minor) =>
     Effect.gen(function*() {
       const { airflow, emulator, site, url } = yield* start(minor)
       assert.isTrue(url.endsWith("/api/v2"))
@@ -105,9 +105,9 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* airflow("GET", "dags?order_by=nonsense")).status, 400)
       const dag = (yield* airflow("GET", "dags/hello")).json
       assert.deepInclude(dag, { is_stale: false, bundle_name: "dags-folder", relative_fileloc: "hello.py" })
-      assert.strictEqual("last_parse_duration" in dag, isNew(minor, "3.1"))
-      assert.strictEqual("allowed_run_types" in dag, isNew(minor, "3.2"))
-      assert.strictEqual("is_backfillable" in dag, isNew(minor, "3.3"))
+      assert.strictEqual("last_parse_duration" in dag, isAtLeast(minor, "3.1"))
+      assert.strictEqual("allowed_run_types" in dag, isAtLeast(minor, "3.2"))
+      assert.strictEqual("is_backfillable" in dag, isAtLeast(minor, "3.3"))
       const extra = yield* airflow("PATCH", "dags/hello", { body: { is_paused: true, description: "x" } })
       assert.deepStrictEqual(extra.json.detail, [{
         type: "extra_forbidden",
@@ -134,7 +134,7 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* trigger("slow", airflow)).status, 404)
     }))
 
-  each("checks what a run is triggered with", (minor) =>
+  each("validates the body of a trigger", (minor) =>
     Effect.gen(function*() {
       const { airflow } = yield* start(minor)
       const post = (body: unknown, dagId = "hello") => airflow("POST", `dags/${dagId}/dagRuns`, { body })
@@ -157,20 +157,20 @@ describe("Airflow 3", () => {
         triggered_by: "rest_api"
       })
       assert.strictEqual(run.dag_versions[0].version_number, 1)
-      assert.strictEqual("partition_key" in run, isNew(minor, "3.2"))
-      assert.strictEqual("partition_date" in run, isNew(minor, "3.3"))
+      assert.strictEqual("partition_key" in run, isAtLeast(minor, "3.2"))
+      assert.strictEqual("partition_date" in run, isAtLeast(minor, "3.3"))
       const sameId = yield* post({ logical_date: null, dag_run_id: "a+b:1" })
       const sameDate = yield* post({ logical_date: "2024-05-02T00:00:00Z", dag_run_id: "other" })
-      const told = [sameId, sameDate].map(({ json, status }) => [status, json.detail.orig_error])
+      const errors = [sameId, sameDate].map(({ json, status }) => [status, json.detail.orig_error])
       assert.deepStrictEqual(
-        told,
-        isNew(minor, "3.2") ? [[409, "hidden"], [409, "hidden"]] : [
+        errors,
+        isAtLeast(minor, "3.2") ? [[409, "hidden"], [409, "hidden"]] : [
           [409, "UNIQUE constraint failed: dag_run.dag_id, dag_run.run_id"],
           [409, "UNIQUE constraint failed: dag_run.dag_id, dag_run.logical_date"]
         ]
       )
       const named = (yield* post({ logical_date: null, dag_run_id: "" })).json.dag_run_id
-      assert.match(named, isNew(minor, "3.1") ? /^manual__.*\+00:00$/ : /^manual__.*\+00:00_\w{8}$/)
+      assert.match(named, isAtLeast(minor, "3.1") ? /^manual__.*\+00:00$/ : /^manual__.*\+00:00_\w{8}$/)
     }))
 
   each("lists, changes, clears and deletes runs", (minor) =>
@@ -182,8 +182,8 @@ describe("Airflow 3", () => {
       yield* until(state("slow"), (is) => is === "running")
       const running = (yield* airflow("GET", "dags/~/dagRuns?state=running&state=queued")).json
       assert.deepInclude(running, { total_entries: 1 })
-      assert.strictEqual("next_cursor" in running, isNew(minor, "3.2"))
-      assert.strictEqual("total_entries_limit" in running, isNew(minor, "3.3"))
+      assert.strictEqual("next_cursor" in running, isAtLeast(minor, "3.2"))
+      assert.strictEqual("total_entries_limit" in running, isAtLeast(minor, "3.3"))
       assert.strictEqual((yield* airflow("GET", "dags/none/dagRuns")).status, 404)
       const batch = { dag_ids: ["hello", "none"], states: ["success"], page_limit: 10_000 }
       assert.strictEqual((yield* airflow("POST", "dags/~/dagRuns/list", { body: batch })).json.total_entries, 1)
@@ -209,11 +209,11 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* airflow("GET", "dags/hello/dagRuns/r")).status, 404)
       yield* trigger("mapped", airflow)
       const foreign = yield* airflow("GET", "dags/hello/dagRuns/r/taskInstances")
-      assert.strictEqual(foreign.status, isNew(minor, "3.2") ? 404 : 200)
+      assert.strictEqual(foreign.status, isAtLeast(minor, "3.2") ? 404 : 200)
       assert.strictEqual((yield* airflow("GET", "dags/hello/dagRuns/zz/taskInstances")).status, 404)
     }))
 
-  each("tells of tasks, their tries and their mapped instances", (minor) =>
+  each("returns tasks, their tries and their mapped instances", (minor) =>
     Effect.gen(function*() {
       const { airflow, state } = yield* start(minor)
       yield* trigger("failing", airflow)
@@ -248,7 +248,7 @@ describe("Airflow 3", () => {
       yield* until(airflow("GET", `${run}/boom`), ({ json }) => json.state === "failed" && json.try_number === 4)
     }))
 
-  each("serves logs as objects", (minor) =>
+  each("returns logs as objects", (minor) =>
     Effect.gen(function*() {
       const { airflow, state } = yield* start(minor)
       yield* trigger("failing", airflow)
@@ -257,12 +257,12 @@ describe("Airflow 3", () => {
       const { content, continuation_token } = (yield* airflow("GET", `${log}/2`)).json
       assert.isNull(continuation_token)
       assert.strictEqual(content[0].event, "::group::Log message source details")
-      assert.strictEqual("sources" in content[0], !isNew(minor, "3.2"))
+      assert.strictEqual("sources" in content[0], !isAtLeast(minor, "3.2"))
       const printed = content.find(({ event }: { event: string }) => event === "about to fail")
       assert.strictEqual(printed.logger, minor === "3.0" ? "task" : "task.stdout")
       const raised = content.find(({ event }: { event: string }) => event === "Task failed with exception")
       assert.deepInclude(raised.error_detail[0], { exc_type: "ValueError", exc_value: "boom" })
-      assert.strictEqual("ti_id" in raised, isNew(minor, "3.2"))
+      assert.strictEqual("ti_id" in raised, isAtLeast(minor, "3.2"))
       assert.strictEqual((yield* airflow("GET", `${log}/1`)).status, 200)
       assert.strictEqual((yield* airflow("GET", `${log}/9`)).status, 404)
       assert.strictEqual((yield* airflow("GET", `${log}/2`, { headers: { accept: "text/plain" } })).status, 406)
@@ -280,7 +280,7 @@ describe("Airflow 3", () => {
     }))
 
   each(
-    "lets the log of a running task grow, each version with a token of its own sense",
+    "returns a growing log while a task runs, and continues at a token as each version does",
     (minor) =>
       Effect.gen(function*() {
         const { airflow } = yield* start(minor)
@@ -288,8 +288,8 @@ describe("Airflow 3", () => {
         const log = "dags/slow/dagRuns/r/taskInstances/tick/logs/1"
         const has = (line: string) => ({ text }: { readonly text: string }) => text.includes(`"${line}"`)
         const first = yield* until(airflow("GET", log), has("line 0."))
-        const seen = first.text.match(/line \d+\./g)?.length ?? 0
-        const fresh = `line ${seen}.`
+        const lineCount = first.text.match(/line \d+\./g)?.length ?? 0
+        const fresh = `line ${lineCount}.`
         yield* until(airflow("GET", log), has(fresh))
         assert.notInclude((yield* airflow("GET", log)).text, "line 999.")
         const token = first.json.continuation_token
@@ -308,7 +308,7 @@ describe("Airflow 3", () => {
       })
   )
 
-  each("keeps xcoms", (minor) =>
+  each("stores XComs", (minor) =>
     Effect.gen(function*() {
       const { airflow, state } = yield* start(minor, { dags: [hello, slashed] })
       yield* trigger("hello", airflow)
@@ -318,19 +318,19 @@ describe("Airflow 3", () => {
       const xcoms = "dags/hello/dagRuns/r/taskInstances/greet/xcomEntries"
       const list = (yield* airflow("GET", xcoms)).json
       assert.deepStrictEqual(list.xcom_entries.map(({ key }: { key: string }) => key), ["return_value"])
-      assert.strictEqual("run_after" in list.xcom_entries[0], isNew(minor, "3.1"))
+      assert.strictEqual("run_after" in list.xcom_entries[0], isAtLeast(minor, "3.1"))
       assert.deepStrictEqual((yield* airflow("GET", `${xcoms}/return_value`)).json.value, { a: [1, null, true] })
       const key = yield* airflow("GET", "dags/slashed/dagRuns/r/taskInstances/push/xcomEntries/with%2Fslash")
       assert.strictEqual(key.status, minor === "3.0" ? 404 : 200)
       const made = yield* airflow("POST", xcoms, { body: { key: "made", value: { z: 1 } } })
-      assert.deepStrictEqual([made.status, made.json.value], [201, isNew(minor, "3.2") ? { z: 1 } : "{\"z\": 1}"])
+      assert.deepStrictEqual([made.status, made.json.value], [201, isAtLeast(minor, "3.2") ? { z: 1 } : "{\"z\": 1}"])
       assert.strictEqual((yield* airflow("POST", xcoms, { body: { key: "made", value: 1 } })).status, 409)
       yield* airflow("PATCH", `${xcoms}/made`, { body: { value: [2] } })
       assert.deepStrictEqual(
         (yield* airflow("GET", `${xcoms}/made`)).json.value,
-        isNew(minor, "3.2") ? [2] : "\"[2]\""
+        isAtLeast(minor, "3.2") ? [2] : "\"[2]\""
       )
-      assert.strictEqual((yield* airflow("DELETE", `${xcoms}/made`)).status, isNew(minor, "3.2") ? 204 : 405)
+      assert.strictEqual((yield* airflow("DELETE", `${xcoms}/made`)).status, isAtLeast(minor, "3.2") ? 204 : 405)
       assert.strictEqual((yield* airflow("GET", `${xcoms}/zz`)).json.detail, "XCom entry with key: `zz` not found")
     }))
 
@@ -352,7 +352,7 @@ describe("Airflow 3", () => {
       assert.include(url, "/api/v2")
     }))
 
-  each("streams what it waits for, unless it is compressed before 3.3", (minor) =>
+  each("streams the state of a run, unless the response is compressed before 3.3", (minor) =>
     Effect.gen(function*() {
       if (minor === "3.0") return
       const { airflow, emulator, state, url } = yield* start(minor)
@@ -386,14 +386,14 @@ describe("Airflow 3", () => {
           return text
         })
       if (minor !== "3.3") {
-        // the first that arrives is all of it
+        // the first chunk to arrive is the whole body
         assert.match(yield* Effect.promise(() => early), /^({"state": "running"}\n)+{"state": "failed"}\n$/)
       } else {
         assert.include(yield* rest(""), "{\"state\": \"failed\"}\n")
       }
     }))
 
-  each("has variables, one by one and in bulk", (minor) =>
+  each("stores variables, one by one and in bulk", (minor) =>
     Effect.gen(function*() {
       const { airflow } = yield* start(minor)
       const create = (body: unknown) => airflow("POST", "variables", { body })
@@ -403,7 +403,7 @@ describe("Airflow 3", () => {
         value: "1",
         description: "d",
         is_encrypted: true,
-        ...isNew(minor, "3.2") ? { team_name: null } : {}
+        ...isAtLeast(minor, "3.2") ? { team_name: null } : {}
       }])
       const path = `variables/${encodeURIComponent("k /%1")}`
       assert.strictEqual(
@@ -447,7 +447,7 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* airflow("GET", "variables?variable_key_pattern=pass")).json.total_entries, 1)
     }))
 
-  each("has connections, and hides their secrets", (minor) =>
+  each("stores connections and hides their secrets", (minor) =>
     Effect.gen(function*() {
       const { airflow } = yield* start(minor)
       const create = (body: unknown) => airflow("POST", "connections", { body })
@@ -475,7 +475,7 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* airflow("POST", "connections/test", { body })).status, 403)
     }))
 
-  each("runs nothing without its default pool, which it lets be deleted", (minor) =>
+  each("starts no task without the default pool, which a bulk request may delete", (minor) =>
     Effect.gen(function*() {
       const { airflow, state } = yield* start(minor)
       const create = (body: unknown) => airflow("POST", "pools", { body })
@@ -483,7 +483,7 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* create({ name: "p/1", slots: 2 })).status, 409)
       const patch = (body: unknown, query = "") => airflow("PATCH", `pools/p%2F1${query}`, { body })
       const partial = yield* patch({ pool: "p/1", slots: 5 }, "?update_mask=slots")
-      assert.strictEqual(partial.status, isNew(minor, "3.2") ? 422 : 200)
+      assert.strictEqual(partial.status, isAtLeast(minor, "3.2") ? 422 : 200)
       const whole = yield* patch({ pool: "p/1", slots: 6, include_deferred: false }, "?update_mask=slots")
       assert.strictEqual(whole.json.slots, 6)
       assert.strictEqual((yield* airflow("DELETE", "pools/p%2F1")).status, 204)
@@ -504,7 +504,7 @@ describe("Airflow 3", () => {
       yield* until(state("hello"), (is) => is === "success")
     }))
 
-  each("tells where DAGs come from", (minor) =>
+  each("returns the source and the versions of DAGs", (minor) =>
     Effect.gen(function*() {
       const { airflow, emulator } = yield* start(minor, { durations: { schedule: "1000000 hours" } })
       const source = (accept: string) => airflow("GET", "dagSources/hello", { headers: { accept } })
@@ -526,11 +526,11 @@ describe("Airflow 3", () => {
       assert.strictEqual((yield* airflow("PUT", "parseDagFile/xyz")).status, 404)
       assert.deepStrictEqual((yield* airflow("GET", "dagWarnings")).json, { dag_warnings: [], total_entries: 0 })
       const events = yield* airflow("GET", "dags/hello/assets/queuedEvents")
-      assert.strictEqual(events.status, isNew(minor, "3.1") ? 200 : 404)
+      assert.strictEqual(events.status, isAtLeast(minor, "3.1") ? 200 : 404)
       assert.strictEqual((yield* airflow("GET", "dagStats")).json.total_entries, 0)
     }))
 
-  it.scopedLive("compresses for who accepts it, unlike Airflow 2", () =>
+  it.scopedLive("compresses responses if the client accepts it, unlike Airflow 2", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const two = yield* awake(emulator, "two")

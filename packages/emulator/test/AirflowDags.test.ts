@@ -14,7 +14,7 @@ const dag = (dagId: string, more: Partial<Dags.DagSpec> = {}): Dags.DagSpec => (
 
 const minors = Object.keys(runtimes) as ReadonlyArray<Minor>
 
-/** The few calls that both versions have, in the words of each. */
+/** The few calls that differ between Airflow 2 and 3. */
 const start = (minor: Minor, options: Emulator.Options = {}) =>
   Effect.gen(function*() {
     const emulator = yield* Emulator.make({ ...fast, ...options })
@@ -49,7 +49,7 @@ describe("DAGs as data", () => {
     }))
 
   it.scopedLive.each(minors)(
-    "that cannot be imported are listed with the reason (%s)",
+    "are listed with the reason if they cannot be imported (%s)",
     (minor) =>
       Effect.gen(function*() {
         const { airflow, emulator, isOld, trigger } = yield* start(minor, { dags: [dag("known")] })
@@ -99,7 +99,7 @@ describe("DAGs as data", () => {
       })
   )
 
-  it.scopedLive.each(minors)("check what they are given (%s)", (minor) =>
+  it.scopedLive.each(minors)("validate the conf of a run (%s)", (minor) =>
     Effect.gen(function*() {
       const params = { count: { type: "integer", minimum: 1 } } as const
       const { trigger } = yield* start(minor, { dags: [dag("a", { params })] })
@@ -114,7 +114,7 @@ describe("DAGs as data", () => {
       assert.strictEqual((yield* trigger("a", "r", { count: 1 })).status, 200)
     }))
 
-  it.scopedLive.each(minors)("try again, with a log of each try (%s)", (minor) =>
+  it.scopedLive.each(minors)("retry failed tasks, with a log for each try (%s)", (minor) =>
     Effect.gen(function*() {
       const error = { type: "KeyError", value: "'k'" }
       const task = { taskId: "t", log: "printed", tries: 3, retryDelay: "10 hours", error } as const
@@ -136,7 +136,7 @@ describe("DAGs as data", () => {
     }))
 
   it.scopedLive.each(minors)(
-    "append to the log of a deleted run of the same id (%s)",
+    "append to the log of a deleted run with the same id (%s)",
     (minor) =>
       Effect.gen(function*() {
         const { airflow, log, state, trigger } = yield* start(minor, { dags: [dag("a")] })
@@ -151,7 +151,7 @@ describe("DAGs as data", () => {
       })
   )
 
-  it.scopedLive.each(minors)("are asked for their tasks all at once (%s)", (minor) =>
+  it.scopedLive.each(minors)("return the tasks of several DAGs in one list (%s)", (minor) =>
     Effect.gen(function*() {
       const { airflow, state, trigger } = yield* start(minor, { dags: [dag("a"), dag("b")] })
       yield* Effect.forEach(["a", "b"], (dagId) => trigger(dagId))
@@ -162,7 +162,7 @@ describe("DAGs as data", () => {
       assert.strictEqual((yield* batch({ state: ["failed"] })).json.total_entries, 0)
     }))
 
-  it.scopedLive.each(minors)("read unhealthy when they are told to (%s)", (minor) =>
+  it.scopedLive.each(minors)("run in an Airflow whose health can be set (%s)", (minor) =>
     Effect.gen(function*() {
       const { airflow, emulator, isOld } = yield* start(minor)
       const health = Effect.map(airflow("GET", isOld ? "health" : "monitor/health"), ({ json }) => json)
@@ -176,15 +176,18 @@ describe("DAGs as data", () => {
       assert.strictEqual((yield* health).scheduler.status, "healthy")
     }))
 
-  it.scopedLive("refuses a task that is never tried", () =>
+  it.scopedLive("are refused if a task has no tries", () =>
     Effect.gen(function*() {
       const dags = [dag("a", { tasks: [{ taskId: "t", log: "", tries: 0 }] })]
-      assert.include((yield* Effect.flip(Emulator.make({ dags }))).message, "is not tried once")
+      assert.include(
+        (yield* Effect.flip(Emulator.make({ dags }))).message,
+        "the task t of the DAG a has 0 tries instead of 1 or more"
+      )
     }))
 })
 
 describe("Airflow 2", () => {
-  it.scopedLive("has no token to give, and knows no file without being asked properly", () =>
+  it.scopedLive("has no route for tokens, and returns a DAG's source in an accepted format", () =>
     Effect.gen(function*() {
       const { airflow, emulator, site } = yield* start("2.11", {
         dags: [dag("a")],
@@ -207,7 +210,7 @@ describe("Airflow 2", () => {
       assert.strictEqual((yield* airflow("GET", "dagStats")).status, 400)
     }))
 
-  it.scopedLive("serves xcoms as Python prints them, unless asked for JSON", () =>
+  it.scopedLive("returns XComs as Python prints them, unless JSON is requested", () =>
     Effect.gen(function*() {
       const value = { a: 1, b: [true, null], c: "it's" }
       const { airflow, state, trigger } = yield* start("2.11", {
@@ -225,7 +228,7 @@ describe("Airflow 2", () => {
       assert.strictEqual((yield* airflow("DELETE", `${xcoms}/return_value`)).status, 405)
     }))
 
-  it.scopedLive("lists runs in a batch, clears them and tells their tries", () =>
+  it.scopedLive("lists runs in a batch, clears them and returns their tries", () =>
     Effect.gen(function*() {
       const tasks = [
         { taskId: "t", log: "", outcome: "failed" },
@@ -253,7 +256,7 @@ describe("Airflow 2", () => {
       assert.strictEqual(yield* state("a"), "failed")
     }))
 
-  it.scopedLive("does not delete a DAG that is at work", () =>
+  it.scopedLive("refuses to delete a DAG while one of its tasks is running", () =>
     Effect.gen(function*() {
       const { airflow, state, trigger } = yield* start("2.11", {
         dags: [dag("a", { tasks: [{ taskId: "t", log: "", duration: "1000 days" }] })]
@@ -266,7 +269,7 @@ describe("Airflow 2", () => {
       assert.strictEqual((yield* airflow("DELETE", "dags/a")).status, 204)
     }))
 
-  it.scopedLive("crashes where the real one does", () =>
+  it.scopedLive("crashes on the same requests as a real server", () =>
     Effect.gen(function*() {
       const { airflow } = yield* start("2.11")
       const create = (extra: string) =>

@@ -4,7 +4,7 @@ import { Effect, Redacted } from "effect"
 import { astro, send, until } from "./client.js"
 
 describe("Astro", () => {
-  it.scopedLive("lives through create, hibernate, wake and delete", () =>
+  it.scopedLive("creates, hibernates, wakes and deletes a deployment", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 1000 })
       const { call, create, get, hibernate } = astro(emulator)
@@ -27,9 +27,9 @@ describe("Astro", () => {
       yield* until(get(id), ({ json }) => json.status === "HEALTHY")
       const override = yield* hibernate(id, true)
       assert.deepStrictEqual(override.json, { isActive: true, isHibernating: true })
-      const asleep = yield* until(get(id), ({ json }) => json.status === "HIBERNATING")
-      assert.isTrue(asleep.json.scalingStatus.hibernationStatus.isHibernating)
-      assert.isTrue(asleep.json.scalingSpec.hibernationSpec.override.isActive)
+      const hibernating = yield* until(get(id), ({ json }) => json.status === "HIBERNATING")
+      assert.isTrue(hibernating.json.scalingStatus.hibernationStatus.isHibernating)
+      assert.isTrue(hibernating.json.scalingSpec.hibernationSpec.override.isActive)
       yield* hibernate(id, false)
       yield* until(get(id), ({ json }) => json.status === "HEALTHY")
       assert.strictEqual((yield* call("DELETE", `deployments/${id}/hibernation-override`)).status, 204)
@@ -47,7 +47,7 @@ describe("Astro", () => {
       ])
     }))
 
-  it.scopedLive("answers with pages and filters", () =>
+  it.scopedLive("returns pages and applies filters", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create } = astro(emulator)
@@ -68,7 +68,7 @@ describe("Astro", () => {
       assert.deepInclude(options.json.runtimeReleases[0], { version: "13.1.0", airflowVersion: "2.11.0" })
     }))
 
-  it.scopedLive("refuses what Astro refuses", () =>
+  it.scopedLive("refuses the same requests as Astro", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ maxDeployments: 2 })
       const { call, create, hibernate } = astro(emulator)
@@ -102,7 +102,7 @@ describe("Astro", () => {
       assert.strictEqual((yield* call("POST", "deployments", "{nope")).status, 400)
     }))
 
-  it.scopedLive("asks for a token that is known and alive, and for its rights", () =>
+  it.scopedLive("requires a valid token with sufficient rights", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ tokenRights: "operator" })
       const url = `${emulator.astroApiUrl}/v1/organizations`
@@ -123,7 +123,7 @@ describe("Astro", () => {
       for (const one of refusals) assert.strictEqual((yield* one).status, 403)
     }))
 
-  it.scopedLive("issues tokens that look like Astro's and die with their deployment", () =>
+  it.scopedLive("issues tokens in Astro's format, which are deleted with their deployment", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create, createToken } = astro(emulator)
@@ -159,7 +159,7 @@ describe("Astro", () => {
       assert.strictEqual(wrong.status, 400)
     }))
 
-  it.scopedLive("replaces the configuration, keeps secrets, and restarts Airflow for it", () =>
+  it.scopedLive("replaces the configuration, keeps secrets, and restarts Airflow after a change", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 1000, durations: { update: "1 hour" } })
       const { call, create, get } = astro(emulator)
@@ -181,7 +181,7 @@ describe("Astro", () => {
       assert.deepStrictEqual(kept.json.environmentVariables, [updated.json.environmentVariables[1]])
     }))
 
-  it.scopedLive("knows worker queues by their ids, and keeps what an update leaves out", () =>
+  it.scopedLive("identifies worker queues by their ids, and keeps them if an update leaves them out", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create } = astro(emulator)
@@ -228,7 +228,7 @@ describe("Astro", () => {
       assert.strictEqual(refused.status, 400)
     }))
 
-  it.scopedLive("renames tokens, and gives them roles elsewhere", () =>
+  it.scopedLive("renames tokens, and gives them other roles", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create } = astro(emulator)
@@ -264,7 +264,7 @@ describe("Astro", () => {
       }
     }))
 
-  it.scopedLive("creates nothing in an organization that is not active, and shows none that is not the token's", () =>
+  it.scopedLive("creates no deployment in an inactive organization, and hides an invisible one", () =>
     Effect.gen(function*() {
       for (const organization of ["SUSPENDED", "INACTIVE"] as const) {
         const emulator = yield* Emulator.make({ organization })
@@ -294,7 +294,7 @@ describe("Astro", () => {
       assert.notStrictEqual(first.workspaceId, other.workspaceId)
     }))
 
-  it.scopedLive("keeps deployments from becoming healthy when asked to", () =>
+  it.scopedLive("keeps deployments CREATING while neverHealthy is set", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ durations: { create: 0 }, neverHealthy: true })
       const { create, get } = astro(emulator)

@@ -6,7 +6,7 @@ import { astro, awake, send, until } from "./client.js"
 const put = (url: string) =>
   Effect.promise(() => fetch(url, { method: "PUT", body: "a bundle", headers: { "x-ms-blob-type": "BlockBlob" } }))
 
-describe("Astro's deploys of DAGs", () => {
+describe("deploys of DAGs", () => {
   it.scopedLive("are created, uploaded without a token, and finalized", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 1000 })
@@ -48,7 +48,7 @@ describe("Astro's deploys of DAGs", () => {
       assert.isFalse(requests.some(({ path }) => path.includes("sig=")))
     }))
 
-  it.scopedLive("roll out while Airflow goes on", () =>
+  it.scopedLive("roll out while Airflow keeps running", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 1000, durations: { deploy: "1 hour" } })
       const { airflow, id } = yield* awake(emulator)
@@ -63,7 +63,7 @@ describe("Astro's deploys of DAGs", () => {
       assert.strictEqual((yield* airflow("GET", "version")).status, 200)
     }))
 
-  it.scopedLive("stand beside empty logs and the user that the astro CLI asks for", () =>
+  it.scopedLive("come with the routes for logs and the user, which the astro CLI calls", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create } = astro(emulator)

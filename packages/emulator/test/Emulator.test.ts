@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net"
 import { astro, awake, send, until } from "./client.js"
 
 describe("Emulator", () => {
-  it.scopedLive("closes promptly with its scope, whatever is open", () =>
+  it.scopedLive("stops at once when its scope closes, even with an open request", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const emulator = yield* Scope.extend(Emulator.make(), scope)
@@ -18,7 +18,7 @@ describe("Emulator", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(send("GET", emulator.url))))
     }))
 
-  it.scopedLive("says that its port is in use", () =>
+  it.scopedLive("fails if its port is in use", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const port = Number(new URL(emulator.url).port)
@@ -44,7 +44,7 @@ describe("Emulator", () => {
       assert.isAbove(states[0]?.at ?? 0, 1_700_000_000_000)
     }).pipe(Effect.provide(Emulator.layer())))
 
-  it.scopedLive("remembers what happened, but no token", () =>
+  it.scopedLive("records what happened, but no token value", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 10_000 })
       const { call, create, createToken, hibernate } = astro(emulator)
@@ -78,7 +78,7 @@ describe("Emulator", () => {
       }
     }))
 
-  it.scopedLive("remembers the tokens of what is gone, and hands out what does not change", () =>
+  it.scopedLive("records the tokens of a deleted deployment, and returns audits that do not change", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ speed: 10_000 })
       const { call, createToken } = astro(emulator)
@@ -102,7 +102,7 @@ describe("Emulator", () => {
       assert.strictEqual(before.requests.length, requests.length - 2)
     }))
 
-  it.scopedLive("does what a fault says, as often as it says", () =>
+  it.scopedLive("applies each fault as often as specified", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call, create } = astro(emulator)
@@ -170,11 +170,11 @@ describe("forwarding", () => {
       ({ close }) => Effect.sync(close)
     )
 
-  it.scopedLive("pipes URL and bodies as they are, and exchanges the credentials", () =>
+  it.scopedLive("forwards the URL and both bodies unchanged, and replaces the credentials", () =>
     Effect.gen(function*() {
-      const seen: Array<string> = []
+      const received: Array<string> = []
       const real = yield* upstream((request, response) => {
-        seen.push(`${request.method} ${request.url} ${request.headers.authorization}`)
+        received.push(`${request.method} ${request.url} ${request.headers.authorization}`)
         response.writeHead(207, { "content-type": "text/x-echo", "x-real": "yes" })
         request.pipe(response)
       })
@@ -190,30 +190,30 @@ describe("forwarding", () => {
       yield* emulator.neverHealthy(false)
       const url = `${(yield* create("one")).webServerAirflowApiUrl}/variables/a%2Fb%20c?x=%2F`
       const call = (body: string) => send("POST", url, { token: emulator.astroToken, body })
-      const answer = yield* until(call("x".repeat(200_000)), ({ status }) => status !== 503)
+      const echo = yield* until(call("x".repeat(200_000)), ({ status }) => status !== 503)
       assert.deepStrictEqual(
-        [answer.status, answer.contentType, answer.headers.get("x-real"), answer.text.length],
+        [echo.status, echo.contentType, echo.headers.get("x-real"), echo.text.length],
         [207, "text/x-echo", "yes", 200_000]
       )
-      assert.deepStrictEqual(seen, [`POST /base/api/v1/variables/a%2Fb%20c?x=%2F Bearer one`])
+      assert.deepStrictEqual(received, [`POST /base/api/v1/variables/a%2Fb%20c?x=%2F Bearer one`])
       assert.strictEqual((yield* send("GET", url)).status, 401)
       assert.strictEqual((yield* send("GET", url, { token: Redacted.make("wrong") })).status, 401)
-      assert.strictEqual(seen.length, 1)
+      assert.strictEqual(received.length, 1)
       yield* emulator.faults.next({ match: { method: "POST" }, then: { _tag: "DropAfter" } })
       assert.isTrue(Exit.isFailure(yield* Effect.exit(call("lost"))))
-      assert.strictEqual(seen.length, 2)
+      assert.strictEqual(received.length, 2)
       const go = yield* Deferred.make<void>()
       yield* emulator.faults.next({ match: {}, then: { _tag: "Late", after: Deferred.await(go) } })
       assert.isTrue(Exit.isFailure(yield* Effect.exit(call("late"))))
-      assert.strictEqual(seen.length, 2)
+      assert.strictEqual(received.length, 2)
       yield* Deferred.succeed(go, undefined)
       yield* until(emulator.audit, ({ requests }) => requests.filter(({ status }) => status === 207).length === 2)
-      assert.strictEqual(seen.length, 3)
+      assert.strictEqual(received.length, 3)
       const { requests } = yield* emulator.audit
       assert.strictEqual(requests.find(({ status }) => status === 207)?.method, "POST")
     }))
 
-  it.scopedLive("passes on the first part of an answer before the last is written", () =>
+  it.scopedLive("passes on the first part of a response before the last part is written", () =>
     Effect.gen(function*() {
       let finish = () => {}
       const real = yield* upstream((_, response) => {
@@ -244,11 +244,11 @@ describe("forwarding", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.tryPromise(() => cut.text()))))
     }))
 
-  it.scopedLive("answers 502 when the real Airflow is not there", () =>
+  it.scopedLive("responds with 502 if the real Airflow is unreachable", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({
         speed: 10_000,
-        // a port that was free a moment ago might be the next emulator's
+        // not a port that was free a moment ago: another emulator may be using it by now
         airflow: () => ({ url: "http://127.0.0.1:1", authorization: "Basic dTpw" })
       })
       const created = (yield* astro(emulator).create("one")).json

@@ -8,7 +8,7 @@ const sealed = (value: string, key: string) =>
   Buffer.from(sodium.crypto_box_seal(value, Buffer.from(key, "base64"))).toString("base64")
 
 describe("GitHub", () => {
-  it.scopedLive("opens the sealed boxes it is sent", () =>
+  it.scopedLive("decrypts the secrets that it receives", () =>
     Effect.gen(function*() {
       yield* Effect.promise(() => sodium.ready)
       const emulator = yield* Emulator.make()
@@ -40,7 +40,7 @@ describe("GitHub", () => {
       assert.strictEqual((yield* call("DELETE", "/actions/secrets/OTHER")).status, 404)
     }))
 
-  it.scopedLive("refuses what GitHub refuses", () =>
+  it.scopedLive("refuses the same requests as GitHub", () =>
     Effect.gen(function*() {
       yield* Effect.promise(() => sodium.ready)
       const emulator = yield* Emulator.make()

@@ -5,8 +5,8 @@ import { astro, awake, send, until } from "./client.js"
 
 const fast: Emulator.Options = { speed: 10_000 }
 
-/** The next matching request stays `arrived` until it may `go`. */
-const late = (emulator: Emulator.Service, path: RegExp, answered?: boolean) =>
+/** Holds back the next matching request after it has `arrived`, until `go` runs. */
+const late = (emulator: Emulator.Service, path: RegExp, responds?: boolean) =>
   Effect.gen(function*() {
     const arrived = yield* Deferred.make<void>()
     const go = yield* Deferred.make<void>()
@@ -15,7 +15,7 @@ const late = (emulator: Emulator.Service, path: RegExp, answered?: boolean) =>
       then: {
         _tag: "Late",
         after: Effect.zipRight(Deferred.succeed(arrived, undefined), Deferred.await(go)),
-        ...(answered === undefined ? {} : { answered })
+        ...(responds === undefined ? {} : { responds })
       }
     })
     return { arrived: Deferred.await(arrived), go: Deferred.succeed(go, undefined) }
@@ -23,7 +23,7 @@ const late = (emulator: Emulator.Service, path: RegExp, answered?: boolean) =>
 
 const isBroken = <A, E>(call: Effect.Effect<A, E>) => Effect.map(Effect.exit(call), Exit.isFailure)
 
-/** What the audit says of a request that may only now be carried out. */
+/** The audit's records of a request, once it has been carried out. */
 const record = (emulator: Emulator.Service, path: RegExp) =>
   Effect.map(
     until(emulator.audit, ({ requests }) => requests.some((request) => path.test(request.path))),
@@ -31,7 +31,7 @@ const record = (emulator: Emulator.Service, path: RegExp) =>
   )
 
 describe("A late request", () => {
-  it.scopedLive("is carried out by Astro after its connection broke", () =>
+  it.scopedLive("is carried out by Astro after its connection has broken", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { go } = yield* late(emulator, /\/deployments$/)
@@ -46,7 +46,7 @@ describe("A late request", () => {
       assert.deepStrictEqual((yield* emulator.audit).awake, ["one"])
     }))
 
-  it.scopedLive("is carried out by Astro with a token that was deleted since", () =>
+  it.scopedLive("is carried out by Astro with a token that has since been deleted", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { call } = astro(emulator)
@@ -62,7 +62,7 @@ describe("A late request", () => {
       assert.deepStrictEqual(awake, ["one"])
     }))
 
-  it.scopedLive("is carried out by Airflow with a token that was deleted since, but not with a wrong one", () =>
+  it.scopedLive("is carried out by Airflow with a token that has since been deleted, but not with an invalid one", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { call, createToken } = astro(emulator)
@@ -86,7 +86,7 @@ describe("A late request", () => {
       assert.strictEqual((yield* airflow("GET", "variables/wrong")).status, 404)
     }))
 
-  it.scopedLive("is lost with an Airflow that was put to sleep since", () =>
+  it.scopedLive("is lost if Airflow has hibernated since", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow, id } = yield* awake(emulator)
@@ -114,7 +114,7 @@ describe("A late request", () => {
       assert.deepInclude(found, { method: "DELETE", status: 404, deploymentId: null })
     }))
 
-  it.scopedLive("is answered where the fault says so, unless its client is gone", () =>
+  it.scopedLive("gets a response if the fault says so, and is carried out even if its client is gone", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)
       const { airflow } = yield* awake(emulator)
@@ -133,7 +133,7 @@ describe("A late request", () => {
       yield* until(airflow("GET", "variables/left"), ({ status }) => status === 200)
     }))
 
-  it.scopedLive("is dropped when the emulator closes", () =>
+  it.scopedLive("is dropped when the emulator stops", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const emulator = yield* Scope.extend(Emulator.make(fast), scope)

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { astro, send } from "./client.js"
 
-/** What an astro CLI of 1.40 sends when nothing but the name, the runtime and the region was given. */
+/** What astro CLI 1.40 sends if only the name, the runtime and the region are given. */
 const created = {
   astroRuntimeVersion: "13.1.0",
   cloudProvider: "AWS",
@@ -32,7 +32,7 @@ const created = {
 }
 
 describe("Astro's APIs before version 1", () => {
-  it.scopedLive("know the same deployments and tokens, and a token's type", () =>
+  it.scopedLive("serve the same deployments and tokens, with the type of a token", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { call } = astro(emulator)
@@ -52,8 +52,8 @@ describe("Astro's APIs before version 1", () => {
       assert.deepStrictEqual((yield* call("GET", `deployments/${deployment.id}`)).json, deployment)
 
       const tokens = `/deployments/${deployment.id}/api-tokens`
-      const asked = { name: "mine", role: "DEPLOYMENT_ADMIN", tokenExpiryPeriodInDays: 1 }
-      const { json: minted } = yield* alpha("POST", tokens, asked)
+      const request = { name: "mine", role: "DEPLOYMENT_ADMIN", tokenExpiryPeriodInDays: 1 }
+      const { json: minted } = yield* alpha("POST", tokens, request)
       assert.deepInclude(minted, { name: "mine", type: "DEPLOYMENT" })
       assert.notProperty(minted, "scope")
       assert.isString(minted.token)
@@ -66,11 +66,11 @@ describe("Astro's APIs before version 1", () => {
       assert.notStrictEqual(rotated.json.token, minted.token)
       assert.strictEqual((yield* alpha("DELETE", `${tokens}/${minted.id}`)).status, 204)
       assert.strictEqual((yield* call("GET", one)).status, 404)
-      const typed = { ...asked, type: "DEPLOYMENT", entityId: deployment.id }
+      const typed = { ...request, type: "DEPLOYMENT", entityId: deployment.id }
       assert.strictEqual((yield* iam("POST", "/tokens", typed)).status, 200)
       assert.strictEqual((yield* call("POST", "tokens", typed)).status, 400)
 
-      // each has its own paths, and no other's
+      // each API has only its own paths
       assert.strictEqual((yield* alpha("GET", "/workspaces")).json.totalCount, 1)
       assert.strictEqual((yield* alpha("GET", "/deployments")).status, 404)
       assert.strictEqual((yield* platform("GET", "/tokens")).status, 404)

@@ -1,4 +1,4 @@
-import { Emulator, Power, Quirks } from "@airflow-resource/emulator"
+import { Emulator, Lifecycle, Quirks } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { astro, awake, send, until } from "./client.js"
@@ -18,11 +18,11 @@ describe("quirks", () => {
       rateLimits: null
     })
     const { blip, rateLimits, statusLag } = Quirks.resolve({ blips: 100, statusLag: "1 second", rateLimits: {} }, 10)
-    assert.deepStrictEqual([blip, statusLag, rateLimits?.answer], [10, 100, "json"])
+    assert.deepStrictEqual([blip, statusLag, rateLimits?.response], [10, 100, "json"])
     assert.deepStrictEqual(rateLimits?.perSecond, { GET: 250, POST: 100, DELETE: 50 })
   })
 
-  it.scopedLive("let a status trail what is true, and nothing else", () =>
+  it.scopedLive("statusLag: reads return an old status, and otherwise current fields", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { statusLag: forever } })
       const { get, hibernate } = astro(emulator)
@@ -35,7 +35,7 @@ describe("quirks", () => {
       assert.deepStrictEqual([json.status, json.scalingStatus.hibernationStatus.isHibernating], ["CREATING", false])
     }))
 
-  it.scopedLive("let a status catch up with what is true", () =>
+  it.scopedLive("statusLag: reads return the current status in the end", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { statusLag: "300 seconds" } })
       const { create, get } = astro(emulator)
@@ -43,11 +43,11 @@ describe("quirks", () => {
       yield* until(get(id), ({ json }) => json.status === "HEALTHY")
     }))
 
-  it("show what starts as unhealthy and unknown first", () => {
-    const timing = Power.timings({}, 1)
+  it("blips: a deployment is UNHEALTHY and UNKNOWN before it is HEALTHY", () => {
+    const timing = Lifecycle.timings({}, 1)
     const override = (at: number, isHibernating: boolean) => ({ at, isHibernating, until: null })
     const overrides = [override(10_000, true), override(400_000, false)]
-    const phases = Power.timeline(
+    const phases = Lifecycle.timeline(
       { createdAt: 0, neverHealthy: false, overrides, updates: [], deploys: [] },
       timing,
       5000
@@ -63,10 +63,10 @@ describe("quirks", () => {
       "480 UNKNOWN",
       "485 HEALTHY"
     ])
-    assert.isFalse(Power.airflowAnswers(phases, timing, 189_000))
+    assert.isFalse(Lifecycle.airflowResponds(phases, timing, 189_000))
   })
 
-  it.scopedLive("let reads show what was deleted, and keep its name taken", () =>
+  it.scopedLive("slowDelete: reads return a deleted deployment, and its name stays taken", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { slowDelete: forever } })
       const { call, create, createToken, get, hibernate } = astro(emulator)
@@ -84,7 +84,7 @@ describe("quirks", () => {
       assert.deepStrictEqual((yield* emulator.audit).deployments, [])
     }))
 
-  it.scopedLive("free the name in the end", () =>
+  it.scopedLive("slowDelete: the name becomes free in the end", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { slowDelete: "500 seconds" } })
       const { call, create, get } = astro(emulator)
@@ -94,19 +94,19 @@ describe("quirks", () => {
       assert.strictEqual((yield* get(id)).status, 404)
     }))
 
-  it.scopedLive("change hosts, and both of them answer", () =>
+  it.scopedLive("hostFlips: the host changes, and both hosts respond", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { hostFlips: 2 } })
       const { create, get } = astro(emulator)
       const { json: { id } } = yield* create("one")
-      const seen = [
+      const urls = [
         (yield* get(id)).json.apiUrl,
         (yield* get(id)).json.apiUrl,
         (yield* get(id)).json.apiUrl,
         (yield* get(id)).json.apiUrl
       ]
       const port = new URL(emulator.url).port
-      assert.deepStrictEqual(seen.map((url) => new URL(url).host), [
+      assert.deepStrictEqual(urls.map((url) => new URL(url).host), [
         `127.0.0.1:${port}`,
         `localhost:${port}`,
         `localhost:${port}`,
@@ -116,12 +116,12 @@ describe("quirks", () => {
       const { webServerAirflowApiUrl, webServerUrl } = (yield* get(id)).json
       assert.strictEqual(webServerUrl, `localhost:${port}/d${id.slice(-7)}`)
       assert.strictEqual(webServerAirflowApiUrl, `${webServerUrl}/api/v1`)
-      for (const url of seen.slice(0, 2)) {
+      for (const url of urls.slice(0, 2)) {
         yield* until(send("GET", `${url}/version`, { token: emulator.astroToken }), ({ status }) => status === 200)
       }
     }))
 
-  it.scopedLive("leave URLs out until there is something behind them", () =>
+  it.scopedLive("lateUrls: the URLs are empty until the creation ends", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { lateUrls: true } })
       const { create, get } = astro(emulator)
@@ -131,7 +131,7 @@ describe("quirks", () => {
       assert.strictEqual(json.apiUrl, `${emulator.url}/d${id.slice(-7)}/api/v1`)
     }))
 
-  it.scopedLive("refuse to hibernate what hibernates", () =>
+  it.scopedLive("refusesToHibernateAgain: a hibernating deployment refuses to hibernate", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make({ ...fast, quirks: { refusesToHibernateAgain: true } })
       const { get, hibernate } = astro(emulator)
@@ -144,12 +144,12 @@ describe("quirks", () => {
       assert.strictEqual((yield* hibernate(id, false)).status, 200)
     }))
 
-  it.scopedLive("limit how often a token may ask, by method", () =>
+  it.scopedLive("rateLimits: each token has a limit for each method", () =>
     Effect.gen(function*() {
       const perSecond = { GET: 3, POST: 0.001 }
       const emulator = yield* Emulator.make({ quirks: { rateLimits: { perSecond } } })
       const { call, create } = astro(emulator)
-      // as many as there are at once; what time has filled up again meanwhile is let through too
+      // the bucket allows three at once, and refills while they are sent
       const statuses = yield* Effect.all(Array.from({ length: 30 }, () => call("GET", "deployments")), {
         concurrency: "unbounded"
       })
@@ -167,18 +167,18 @@ describe("quirks", () => {
       yield* until(call("GET", "deployments"), ({ status }) => status === 200)
     }))
 
-  it.scopedLive("say when to ask again, or let a gateway answer", () =>
+  it.scopedLive("rateLimits: the response has Retry-After, or is a gateway's page", () =>
     Effect.gen(function*() {
-      const limited = (answer: "retryAfter" | "gateway") =>
+      const limited = (response: "retryAfter" | "gateway") =>
         Effect.gen(function*() {
-          const rateLimits = { perSecond: { POST: 0.1 }, answer }
+          const rateLimits = { perSecond: { POST: 0.1 }, response }
           const { create } = astro(yield* Emulator.make({ quirks: { rateLimits } }))
           yield* create("one")
           return yield* create("two")
         })
-      const told = yield* limited("retryAfter")
-      assert.deepStrictEqual([told.status, told.json.statusCode], [429, 429])
-      assert.match(told.headers.get("retry-after") ?? "", /^(9|10)$/)
+      const refused = yield* limited("retryAfter")
+      assert.deepStrictEqual([refused.status, refused.json.statusCode], [429, 429])
+      assert.match(refused.headers.get("retry-after") ?? "", /^(9|10)$/)
       const page = yield* limited("gateway")
       assert.deepStrictEqual([page.status, page.contentType], [429, "text/html"])
     }))

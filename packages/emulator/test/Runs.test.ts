@@ -23,23 +23,23 @@ describe("Runs", () => {
     interval: null,
     conf: {},
     note: null,
-    lives: [Runs.begin(0)],
-    removed: new Set()
+    executions: [Runs.execution(0)],
+    deletedInstances: new Set()
   }
   const at = (now: number, more: Partial<Runs.Scheduler> = {}, facts: Partial<Runs.RunFacts> = {}) => {
     const course = Runs.evaluate({ ...run, ...facts }, {
       now,
       speed: 1,
       latency: 1000,
-      opens: (from) => from,
-      stops: [],
+      earliestStart: (from) => from,
+      stoppedAt: [],
       ...more
     })
-    const tasks = course.tasks.map(({ mapIndex, state, task }) => `${task.taskId}${mapIndex} ${state}`)
+    const tasks = course.tasks.map(({ mapIndex, state, spec: task }) => `${task.taskId}${mapIndex} ${state}`)
     return [course.state, ...tasks]
   }
 
-  it("follows the order of the tasks", () => {
+  it("runs the tasks in order", () => {
     assert.deepStrictEqual(at(500), [
       "queued",
       "first-1 null",
@@ -61,34 +61,37 @@ describe("Runs", () => {
     assert.deepStrictEqual(at(20_000).at(-1), "last-1 upstream_failed")
   })
 
-  it("waits for ever where nothing may start", () => {
-    assert.strictEqual(at(1e9, { opens: () => Infinity })[0], "queued")
+  it("waits for ever if no task may start", () => {
+    assert.strictEqual(at(1e9, { earliestStart: () => Infinity })[0], "queued")
   })
 
-  it("loses what runs when Airflow is stopped", () => {
-    assert.strictEqual(at(20_000, { stops: [5000] })[1], "first-1 failed")
+  it("fails the running tasks when Airflow is stopped", () => {
+    assert.strictEqual(at(20_000, { stoppedAt: [5000] })[1], "first-1 failed")
   })
 
-  it("obeys whoever sets the state", () => {
-    assert.deepStrictEqual(at(20_000, {}, { lives: [{ ...Runs.begin(0), forced: { at: 2000, state: "failed" } }] }), [
-      "failed",
-      "first-1 failed",
-      "broken-1 skipped",
-      "many0 skipped",
-      "many1 skipped",
-      "last-1 skipped"
-    ])
+  it("takes a state that was set by a client", () => {
+    assert.deepStrictEqual(
+      at(20_000, {}, { executions: [{ ...Runs.execution(0), forced: { at: 2000, state: "failed" } }] }),
+      [
+        "failed",
+        "first-1 failed",
+        "broken-1 skipped",
+        "many0 skipped",
+        "many1 skipped",
+        "last-1 skipped"
+      ]
+    )
   })
 
   it("refuses DAGs that cannot run", () => {
     const task = (taskId: string, ...upstream: Array<string>) => ({ taskId, log: "", upstream })
     const wrong = (...tasks: Array<Dags.TaskSpec>) => String(Dags.inOrder({ dagId: "d", tasks }))
-    assert.include(wrong(task("a", "b"), task("b", "a")), "in a circle")
-    assert.include(wrong(task("a", "x")), "names an upstream task x")
+    assert.include(wrong(task("a", "b"), task("b", "a")), "depend on each other in a cycle")
+    assert.include(wrong(task("a", "x")), "names the upstream task x")
     assert.include(wrong(task("a"), task("a")), "two tasks named a")
   })
 
-  it("tries again, and fails the last time as it is told", () => {
+  it("retries a task, and ends the last try with its outcome", () => {
     const spec: Dags.DagSpec = { dagId: "d", tasks: [{ taskId: "t", log: "", duration: "2 seconds", tries: 2 }] }
     const states = [1500, 3500, 4500, 6500].map((now) => at(now, {}, { spec }))
     assert.deepStrictEqual(states, [
@@ -99,20 +102,28 @@ describe("Runs", () => {
     ])
   })
 
-  it("lives again once it is cleared, and keeps what was not cleared", () => {
-    const lives = [Runs.begin(0), Runs.begin(30_000, ["broken", "last"])]
-    assert.strictEqual(at(30_500, {}, { lives })[0], "queued")
-    assert.deepStrictEqual(at(32_000, {}, { lives }).slice(0, 3), ["running", "first-1 success", "broken-1 running"])
-    const done = Runs.evaluate({ ...run, lives }, {
+  it("runs again once it is cleared, and keeps the tasks that were not cleared", () => {
+    const executions = [Runs.execution(0), Runs.execution(30_000, ["broken", "last"])]
+    assert.strictEqual(at(30_500, {}, { executions })[0], "queued")
+    assert.deepStrictEqual(at(32_000, {}, { executions }).slice(0, 3), [
+      "running",
+      "first-1 success",
+      "broken-1 running"
+    ])
+    const done = Runs.evaluate({ ...run, executions }, {
       now: 40_000,
       speed: 1,
       latency: 1000,
-      opens: (from) => from,
-      stops: []
+      earliestStart: (from) => from,
+      stoppedAt: []
     })
-    const broken = done.tasks.find(({ task }) => task.taskId === "broken")
+    const broken = done.tasks.find(({ spec: task }) => task.taskId === "broken")
     assert.deepStrictEqual([broken?.tryNumber, broken?.maxTries, broken?.attempts.length], [2, 1, 2])
-    const idle = [Runs.begin(0), Runs.begin(30_000, ["broken"], true)]
-    assert.deepStrictEqual(at(90_000, {}, { lives: idle }).slice(0, 3), ["failed", "first-1 success", "broken-1 null"])
+    const idle = [Runs.execution(0), Runs.execution(30_000, ["broken"], true)]
+    assert.deepStrictEqual(at(90_000, {}, { executions: idle }).slice(0, 3), [
+      "failed",
+      "first-1 success",
+      "broken-1 null"
+    ])
   })
 })

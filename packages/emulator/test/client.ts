@@ -1,12 +1,12 @@
 import type { Emulator } from "@airflow-resource/emulator"
 import { Effect, Redacted } from "effect"
 
-export interface Answer {
+export interface HttpResponse {
   readonly status: number
   readonly contentType: string
   readonly headers: Headers
   readonly text: string
-  // what an API answers is looked into freely here
+  // tests read any field of a body without declaring it
   // oxlint-disable-next-line typescript/no-explicit-any
   readonly json: any
 }
@@ -17,13 +17,13 @@ export interface Call {
   readonly headers?: Record<string, string>
 }
 
-export class Unanswered extends Error {
-  readonly _tag = "Unanswered"
+export class NoResponse extends Error {
+  readonly _tag = "NoResponse"
 }
 
 export const send = (method: string, url: string, { body, headers = {}, token }: Call = {}) =>
   Effect.tryPromise({
-    try: async (signal): Promise<Answer> => {
+    try: async (signal): Promise<HttpResponse> => {
       const response = await fetch(url, {
         method,
         signal,
@@ -45,15 +45,18 @@ export const send = (method: string, url: string, { body, headers = {}, token }:
         json: /[/+]json\b/.test(contentType) && text !== "" ? JSON.parse(text) : undefined
       }
     },
-    catch: () => new Unanswered(`${method} ${url}`)
+    catch: () => new NoResponse(`${method} ${url}`)
   })
 
-/** Asks again until the answer is right; fails after ten seconds. */
-export const until = <A, E>(effect: Effect.Effect<A, E>, isRight: (value: A) => boolean) =>
+/** Polls until the value is the expected one. Fails after ten seconds. */
+export const until = <A, E>(effect: Effect.Effect<A, E>, isExpected: (value: A) => boolean) =>
   effect.pipe(
-    Effect.tap((value) => isRight(value) ? Effect.void : Effect.sleep("5 millis")),
-    Effect.repeat({ until: isRight }),
-    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Unanswered("it never came true") })
+    Effect.tap((value) => isExpected(value) ? Effect.void : Effect.sleep("5 millis")),
+    Effect.repeat({ until: isExpected }),
+    Effect.timeoutFail({
+      duration: "10 seconds",
+      onTimeout: () => new NoResponse("the value never became the expected one")
+    })
   )
 
 export const astro = (emulator: Emulator.Service, token: Redacted.Redacted = emulator.astroToken) => {
@@ -80,7 +83,7 @@ export const astro = (emulator: Emulator.Service, token: Redacted.Redacted = emu
   }
 }
 
-/** The runtimes of the emulator, by the Airflow in them. */
+/** The emulator's runtimes, by their version of Airflow. */
 export const runtimes = {
   "2.11": "13.5.0",
   "3.0": "3.0-9",
@@ -93,7 +96,7 @@ export type Minor = keyof typeof runtimes
 
 export const airflow3: ReadonlyArray<Minor> = ["3.0", "3.1", "3.2", "3.3"]
 
-/** A deployment whose Airflow answers. */
+/** A deployment whose Airflow responds. */
 export const awake = (emulator: Emulator.Service, name = "one", minor?: Minor) =>
   Effect.gen(function*() {
     const fields = minor === undefined ? {} : { astroRuntimeVersion: runtimes[minor] }
@@ -102,6 +105,6 @@ export const awake = (emulator: Emulator.Service, name = "one", minor?: Minor) =
     const url = created.json.webServerAirflowApiUrl as string
     const airflow = (method: string, path: string, call: Call = {}) =>
       send(method, `${url}/${path}`, { token: emulator.astroToken, ...call })
-    yield* until(airflow("GET", "version"), (answer) => answer.status === 200)
+    yield* until(airflow("GET", "version"), ({ status }) => status === 200)
     return { id, url, site: url.replace(/\/api\/v\d$/, ""), airflow }
   })

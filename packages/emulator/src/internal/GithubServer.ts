@@ -1,52 +1,47 @@
-/** GitHub's repository secrets (`/github` stands for `https://api.github.com`), as a table of routes. */
+/** GitHub's API for repository secrets. `/github` stands for `https://api.github.com`. */
 import {
-  bearer,
+  bearerToken,
+  catchHalt,
   Halt,
   isObject,
   json,
   match,
   noContent,
   parseJson,
-  type Reply,
-  reply,
   type Request,
+  type Response,
+  response,
   route
 } from "./Http.js"
 import * as SealedBox from "./SealedBox.js"
-import { isoTime, type Repository, type Secret, type World } from "./World.js"
+import { findRepository, type GithubRights, isoTime, type Repository, type Secret, type World } from "./World.js"
 
 interface Call {
   readonly world: World
   readonly request: Request
   readonly now: number
-  readonly rights: "write" | "read" | "none"
+  readonly rights: GithubRights
 }
 
-/** `request` is what comes after `/github`. */
-export const handle = (world: World, request: Request, now: number): Reply => {
-  const token = world.githubTokens.get(bearer(request.headers) ?? "")
+/** The path of `request` is relative to `/github`. */
+export const handle = (world: World, request: Request, now: number): Response => {
+  const token = world.githubTokens.get(bearerToken(request.headers) ?? "")
   if (token === undefined) return failure(401, "Bad credentials")
   const found = match(routes, request.method, request.segments)
   if (found._tag !== "Found") return failure(404, "Not Found")
-  try {
-    return found.route.handle({ world, request, now, rights: token.rights }, ...found.parameters)
-  } catch (error) {
-    if (error instanceof Halt) return error.reply
-    throw error
-  }
+  return catchHalt(() => found.route.handle({ world, request, now, rights: token.rights }, ...found.parameters))
 }
 
-/** A repository that the token may not see does not exist. */
-const getRepository = (call: Call, owner: string, name: string): Repository => {
-  const fullName = `${owner}/${name}`.toLowerCase()
-  const found = call.world.repositories.find((repository) => repository.fullName.toLowerCase() === fullName)
-  if (found !== undefined && call.rights !== "none") return found
+/** A repository that the token does not see is treated as missing. */
+const requireRepository = (call: Call, owner: string, name: string): Repository => {
+  const repository = findRepository(call.world, `${owner}/${name}`)
+  if (repository !== undefined && call.rights !== "none") return repository
   throw new Halt(failure(404, "Not Found"))
 }
 
 const repositoryJson = (call: Call, repository: Repository) => {
   const [login = "", name = ""] = repository.fullName.split("/")
-  const writes = call.rights === "write"
+  const canWrite = call.rights === "write"
   return {
     id: repository.id,
     name,
@@ -55,9 +50,12 @@ const repositoryJson = (call: Call, repository: Repository) => {
     owner: { login, type: "Organization" },
     html_url: `https://github.com/${repository.fullName}`,
     default_branch: "main",
-    permissions: { admin: false, maintain: false, push: writes, triage: writes, pull: true }
+    permissions: { admin: false, maintain: false, push: canWrite, triage: canWrite, pull: true }
   }
 }
+
+const getRepository = (call: Call, owner: string, name: string): Response =>
+  json(200, repositoryJson(call, requireRepository(call, owner, name)))
 
 const secretJson = ([name, secret]: readonly [string, Secret]) => ({
   name,
@@ -65,25 +63,25 @@ const secretJson = ([name, secret]: readonly [string, Secret]) => ({
   updated_at: isoTime(secret.updatedAt).replace(/\.\d+/, "")
 })
 
-const getPublicKey = (call: Call, owner: string, name: string): Reply => {
-  const { key } = getRepository(call, owner, name)
+const getPublicKey = (call: Call, owner: string, name: string): Response => {
+  const { key } = requireRepository(call, owner, name)
   return json(200, { key_id: key.id, key: Buffer.from(key.publicKey).toString("base64") })
 }
 
-const listSecrets = (call: Call, owner: string, name: string): Reply => {
-  const { secrets } = getRepository(call, owner, name)
+const listSecrets = (call: Call, owner: string, name: string): Response => {
+  const { secrets } = requireRepository(call, owner, name)
   const size = Math.min(Number(call.request.query.get("per_page") ?? 30), 100)
   const first = (Number(call.request.query.get("page") ?? 1) - 1) * size
   return json(200, { total_count: secrets.size, secrets: [...secrets].slice(first, first + size).map(secretJson) })
 }
 
-const getSecret = (call: Call, owner: string, name: string, secretName: string): Reply => {
-  const secret = getRepository(call, owner, name).secrets.get(secretName.toUpperCase())
+const getSecret = (call: Call, owner: string, name: string, secretName: string): Response => {
+  const secret = requireRepository(call, owner, name).secrets.get(secretName.toUpperCase())
   return secret === undefined ? failure(404, "Not Found") : json(200, secretJson([secretName.toUpperCase(), secret]))
 }
 
-const putSecret = (call: Call, owner: string, name: string, secretName: string): Reply => {
-  const repository = getRepository(call, owner, name)
+const putSecret = (call: Call, owner: string, name: string, secretName: string): Response => {
+  const repository = requireRepository(call, owner, name)
   requireWrite(call)
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(secretName)) {
     return failure(
@@ -114,8 +112,8 @@ const putSecret = (call: Call, owner: string, name: string, secretName: string):
   return known === undefined ? json(201, {}) : noContent()
 }
 
-const deleteSecret = (call: Call, owner: string, name: string, secretName: string): Reply => {
-  const repository = getRepository(call, owner, name)
+const deleteSecret = (call: Call, owner: string, name: string, secretName: string): Response => {
+  const repository = requireRepository(call, owner, name)
   requireWrite(call)
   return repository.secrets.delete(secretName.toUpperCase()) ? noContent() : failure(404, "Not Found")
 }
@@ -129,12 +127,11 @@ const requireWrite = ({ rights }: Call) => {
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$/
 
-const secrets = "repos/:owner/:repo/actions/secrets"
+const repository = "repos/:owner/:repo"
+const secrets = `${repository}/actions/secrets`
 
 const routes = [
-  route<Call>("GET repos/:owner/:repo", (call, owner, name) => {
-    return json(200, repositoryJson(call, getRepository(call, owner, name)))
-  }),
+  route<Call>(`GET ${repository}`, getRepository),
   route<Call>(`GET ${secrets}/public-key`, getPublicKey),
   route<Call>(`GET ${secrets}`, listSecrets),
   route<Call>(`GET ${secrets}/:name`, getSecret),
@@ -142,8 +139,8 @@ const routes = [
   route<Call>(`DELETE ${secrets}/:name`, deleteSecret)
 ]
 
-const failure = (status: number, message: string, headers: Record<string, string> = {}): Reply =>
-  reply(
+const failure = (status: number, message: string, headers: Record<string, string> = {}): Response =>
+  response(
     status,
     "application/json; charset=utf-8",
     JSON.stringify({ message, documentation_url: "https://docs.github.com/rest", status: String(status) }),

@@ -1,9 +1,9 @@
-/** Requests and replies as values, and a table of routes: all that the emulated APIs know of HTTP. */
+/** Requests and responses as values, and route tables. The emulated APIs know nothing else about HTTP. */
 import type { IncomingHttpHeaders } from "node:http"
 
 export interface Request {
   readonly method: string
-  /** As it arrived: undecoded path and query. */
+  /** Path and query as they arrived, not decoded. */
   readonly target: string
   readonly segments: ReadonlyArray<string>
   readonly query: URLSearchParams
@@ -11,17 +11,17 @@ export interface Request {
   readonly body: string
 }
 
-export interface Reply {
+export interface Response {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string | Growing
-  /** Compressed; a growing body as a whole at its end, or bit by bit. */
+  readonly body: string | StreamingBody
+  /** Compresses the body. A streaming body is sent as a whole at its end, or part by part. */
   readonly gzip?: "whole" | "streamed"
 }
 
-/** A body that is asked what to add, again and again, until it is done. */
-export interface Growing {
-  readonly everyMillis: number
+/** A body that grows: `next` is called at this interval, until it returns the last part. */
+export interface StreamingBody {
+  readonly intervalMillis: number
   readonly next: (now: number) => { readonly text: string; readonly isLast: boolean }
 }
 
@@ -31,7 +31,7 @@ export const parse = (method: string, target: string, headers: IncomingHttpHeade
   return {
     method,
     target,
-    // never decoded as a whole: a segment may contain an encoded slash
+    // segments are decoded one by one, because a segment may contain an encoded slash
     segments: path.split("/").slice(1),
     query: new URLSearchParams(at < 0 ? "" : target.slice(at + 1)),
     headers,
@@ -39,47 +39,57 @@ export const parse = (method: string, target: string, headers: IncomingHttpHeade
   }
 }
 
-/** The same request as seen by what is mounted below the first `depth` segments. */
-export const below = (request: Request, depth: number): Request => ({
+/** The same request without the first `depth` segments, for handlers that are mounted below them. */
+export const withoutPrefix = (request: Request, depth: number): Request => ({
   ...request,
   segments: request.segments.slice(depth)
 })
 
-export const reply = (
+export const response = (
   status: number,
   contentType: string,
   body: string,
   headers: Record<string, string> = {}
-): Reply => ({
+): Response => ({
   status,
   headers: { "content-type": contentType, ...headers },
   body
 })
 
-export const json = (status: number, body: unknown, headers: Record<string, string> = {}): Reply =>
-  reply(status, "application/json", `${JSON.stringify(body, null, 2)}\n`, headers)
+export const json = (status: number, body: unknown, headers: Record<string, string> = {}): Response =>
+  response(status, "application/json", `${JSON.stringify(body, null, 2)}\n`, headers)
 
-export const noContent = (headers: Record<string, string> = {}): Reply => ({ status: 204, headers, body: "" })
+export const noContent = (headers: Record<string, string> = {}): Response => ({ status: 204, headers, body: "" })
 
-/** What a gateway in front of the real thing answers. */
-export const gatewayPage = (status: number): Reply =>
-  reply(
+/** The page of a gateway in front of the real service. */
+export const gatewayPage = (status: number): Response =>
+  response(
     status,
     "text/html",
     `<html>\r\n<head><title>${status}</title></head>\r\n<body>\r\n<center><h1>${status}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n`
   )
 
-/** Ends a handler early. */
+/** Thrown to end a handler with this response. */
 export class Halt extends Error {
-  readonly reply: Reply
-  constructor(reply: Reply) {
-    super(`answered ${reply.status}`)
-    this.reply = reply
+  readonly response: Response
+  constructor(response: Response) {
+    super(`responded with ${response.status}`)
+    this.response = response
+  }
+}
+
+/** Returns the handler's response, or the one that it was ended with by a {@link Halt}. */
+export const catchHalt = (handle: () => Response): Response => {
+  try {
+    return handle()
+  } catch (error) {
+    if (error instanceof Halt) return error.response
+    throw error
   }
 }
 
 /** The token of `Authorization: Bearer …` (GitHub's `token …` as well). */
-export const bearer = (headers: IncomingHttpHeaders): string | undefined =>
+export const bearerToken = (headers: IncomingHttpHeaders): string | undefined =>
   /^(?:bearer|token)\s+(\S+)$/i.exec(headers.authorization ?? "")?.[1]
 
 export type Json = Readonly<Record<string, unknown>>
@@ -87,7 +97,7 @@ export type Json = Readonly<Record<string, unknown>>
 export const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** The body as JSON; `undefined` where it is none. */
+/** The text parsed as JSON; `undefined` if it is not JSON. */
 export const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text)
@@ -96,15 +106,15 @@ export const parseJson = (text: string): unknown => {
   }
 }
 
-/** A handler gets the decoded values of the `:parameters` in their order. */
+/** `handle` gets the decoded values of the `:parameters`, in order. `query` lists the known query parameters. */
 export interface Route<C> {
   readonly method: string
   readonly pattern: ReadonlyArray<string>
   readonly query: ReadonlyArray<string>
-  readonly handle: (call: C, ...parameters: Array<string>) => Reply
+  readonly handle: (call: C, ...parameters: Array<string>) => Response
 }
 
-/** `route("GET dags/:dagId", handler, ["fields"])`; the last argument names the query parameters it knows. */
+/** For example `route("GET dags/:dagId", handler, ["fields"])`. */
 export const route = <C>(spec: string, handle: Route<C>["handle"], query: ReadonlyArray<string> = []): Route<C> => {
   const [method = "", path = ""] = spec.split(" ")
   return { method, pattern: path.split("/"), query, handle }
@@ -120,12 +130,12 @@ export const match = <C>(
   method: string,
   segments: ReadonlyArray<string>
 ): Match<C> => {
-  const fitting = routes.filter(({ pattern }) =>
+  const candidates = routes.filter(({ pattern }) =>
     pattern.length === segments.length &&
     pattern.every((part, index) => part.startsWith(":") ? segments[index] !== "" : part === segments[index])
   )
-  const found = fitting.find((candidate) => candidate.method === method)
-  if (found === undefined) return { _tag: fitting.length === 0 ? "NotFound" : "MethodNotAllowed" }
+  const found = candidates.find((candidate) => candidate.method === method)
+  if (found === undefined) return { _tag: candidates.length === 0 ? "NotFound" : "MethodNotAllowed" }
   const parameters = found.pattern.flatMap((part, index) => part.startsWith(":") ? [decode(segments[index] ?? "")] : [])
   return parameters.includes(undefined)
     ? { _tag: "NotFound" }

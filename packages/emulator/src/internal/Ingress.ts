@@ -1,100 +1,100 @@
 /**
- * What stands before a deployment's Airflow on Astro: it answers itself as long as there is no Airflow behind it, lets
- * only the deployment's tokens through, and passes the rest on, to the emulated Airflow or to a real one.
+ * Astro's ingress in front of a deployment's Airflow. It responds itself while no Airflow runs behind it, accepts only
+ * tokens with rights on the deployment, and passes the other requests on to the emulated Airflow or to a real one.
  */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import * as Https from "node:https"
-import * as Power from "../Power.js"
-import { gatewayPage, json, type Reply } from "./Http.js"
-import { cutShort } from "./Send.js"
-import { type Deployment, pathOf, phasesOf, type Token, type World } from "./World.js"
+import * as Lifecycle from "../Lifecycle.js"
+import { gatewayPage, json, type Response } from "./Http.js"
+import { sendHalf } from "./Send.js"
+import { type Deployment, ingressPath, phasesOf, type Token, type World } from "./World.js"
 
-/** A real Airflow, and the whole `Authorization` header that it takes. */
-export interface Target {
+/** A real Airflow, and the whole `Authorization` header that it accepts. */
+export interface Upstream {
   readonly url: string
   readonly authorization: string
 }
 
-/** Also one that was deleted. */
+/** Finds deleted deployments too. */
 export const findDeployment = (world: World, segment: string | undefined): Deployment | undefined =>
-  world.deployments.find((deployment) => pathOf(deployment) === segment)
+  world.deployments.find((deployment) => ingressPath(deployment) === segment)
 
-/** The answer where the request must not get through. */
-export const refuse = (
+/** The response to a request that the ingress does not pass on; `undefined` if it does. */
+export const refusal = (
   world: World,
   deployment: Deployment,
   token: Token | undefined,
   now: number
-): Reply | undefined => {
+): Response | undefined => {
   const absent = unavailable(world, deployment, now)
   if (absent !== undefined) return absent
   const isAllowed = token !== undefined && (token.scope !== "DEPLOYMENT" || token.entityId === deployment.id)
   return isAllowed ? undefined : json(401, { detail: "Invalid or missing bearer token" })
 }
 
-/** The answer where the Airflow that got a request at `since` is no longer there. */
-export const lost = (world: World, deployment: Deployment, since: number, now: number): Reply | undefined => {
-  const upAt = (at: number) => Power.phaseAt(phasesOf(world, deployment), at).up
+/** The response if the Airflow that received a request at `since` no longer runs; `undefined` if it still does. */
+export const lossSince = (world: World, deployment: Deployment, since: number, now: number): Response | undefined => {
+  const upAt = (at: number) => Lifecycle.phaseAt(phasesOf(world, deployment), at).up
   return unavailable(world, deployment, now) ?? (upAt(since) === upAt(now) ? undefined : gatewayPage(503))
 }
 
-const unavailable = (world: World, deployment: Deployment, now: number): Reply | undefined => {
+const unavailable = (world: World, deployment: Deployment, now: number): Response | undefined => {
   if (deployment.deletedAt !== null) return gatewayPage(404)
-  return Power.airflowAnswers(phasesOf(world, deployment), world.timings, now) ? undefined : gatewayPage(503)
+  return Lifecycle.airflowResponds(phasesOf(world, deployment), world.timings, now) ? undefined : gatewayPage(503)
 }
 
 /**
- * Pipes the rest of the URL and both bodies as they are; only the credentials are exchanged. Answers with the status
- * once the answer has been handed over.
+ * Forwards a request to a real Airflow. `tail` (the rest of the URL) and both bodies are passed on unchanged; only the
+ * credentials are replaced. Returns the status once the response has been passed on, 0 if it broke off.
  */
 export const forward = (
-  target: Target,
+  { authorization, url }: Upstream,
   tail: string,
   request: Http.IncomingMessage,
   response: Http.ServerResponse,
   how: {
-    /** What has been read already. */
+    /** The request's body if it has been read already; otherwise it is piped. */
     readonly body: Buffer | undefined
-    /** Carried out, but the answer does not arrive, or its end does not. */
-    readonly loses: "answer" | "end" | undefined
+    /** The request is carried out, but the response, or the end of it, does not reach the client. */
+    readonly drops: "response" | "end" | undefined
   }
 ): Effect.Effect<number> =>
   Effect.async<number>((resume) => {
-    const url = new URL(target.url)
+    const base = new URL(url)
     const { connection: _, host: __, ...headers } = request.headers
-    const upstream = (url.protocol === "https:" ? Https : Http).request({
+    const upstream = (base.protocol === "https:" ? Https : Http).request({
       agent: false,
-      hostname: url.hostname,
-      port: url.port,
+      hostname: base.hostname,
+      port: base.port,
       method: request.method,
-      // not through URL, which would decode and normalise
-      path: url.pathname.replace(/\/+$/, "") + tail,
-      headers: { ...headers, host: url.host, authorization: target.authorization, connection: "close" }
+      // URL would decode and normalise the tail
+      path: base.pathname.replace(/\/+$/, "") + tail,
+      headers: { ...headers, host: base.host, authorization, connection: "close" }
     })
-    upstream.on("response", (answer) => {
-      const { connection: ___, "keep-alive": ____, ...answered } = answer.headers
-      const status = answer.statusCode ?? 502
-      if (how.loses === "answer") {
+    upstream.on("response", (incoming) => {
+      const { connection: ___, "keep-alive": ____, ...passedOn } = incoming.headers
+      const status = incoming.statusCode ?? 502
+      if (how.drops === "response") {
         request.socket.destroy()
         upstream.destroy()
         return resume(Effect.succeed(status))
       }
-      response.writeHead(status, answered)
-      answer.on("error", () => {
+      response.writeHead(status, passedOn)
+      incoming.on("error", () => {
         response.destroy()
         resume(Effect.succeed(0))
       })
-      answer.on("end", () => resume(Effect.succeed(status)))
-      if (how.loses === "end") {
-        answer.once("data", (chunk: Buffer) => {
-          answer.destroy()
-          cutShort(response, chunk)
+      incoming.on("end", () => resume(Effect.succeed(status)))
+      if (how.drops === "end") {
+        incoming.once("data", (chunk: Buffer) => {
+          incoming.destroy()
+          sendHalf(response, chunk)
           resume(Effect.succeed(status))
         })
         return
       }
-      answer.pipe(response)
+      incoming.pipe(response)
     })
     upstream.on("error", () => {
       if (response.headersSent) {
@@ -105,8 +105,8 @@ export const forward = (
       response.writeHead(page.status, page.headers).end(page.body)
       resume(Effect.succeed(page.status))
     })
-    // what has been read already does not depend on a client that gets no answer
-    const isDetached = how.body !== undefined && how.loses === "answer"
+    // a request whose body has been read is carried out even if its client has gone
+    const isDetached = how.body !== undefined && how.drops === "response"
     if (!isDetached) response.on("close", () => upstream.destroy())
     if (how.body === undefined) request.pipe(upstream)
     else upstream.end(how.body)

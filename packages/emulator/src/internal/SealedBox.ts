@@ -1,8 +1,8 @@
-/** The one file that knows libsodium: the key a repository publishes, and what it alone can open. */
+/** The key pair of a repository, and the sealed boxes that only it can open. No other file imports libsodium. */
 import * as Effect from "effect/Effect"
 import sodium from "libsodium-wrappers"
 
-/** Before this the functions below do not exist. */
+/** Has to run before the functions below, which do not exist until libsodium is initialized. */
 export const ready: Effect.Effect<void> = Effect.promise(() => sodium.ready)
 
 export interface KeyPair {

@@ -1,60 +1,60 @@
-/** A reply on its way out: whole, growing, compressed, or broken off. */
+/** Sends responses: whole, streaming, compressed, or cut off in the middle. */
 import * as Effect from "effect/Effect"
 import type { ServerResponse } from "node:http"
 import { createGzip, gzipSync } from "node:zlib"
-import type { Growing, Reply } from "./Http.js"
+import type { Response, StreamingBody } from "./Http.js"
 
-/** `breaks` it off in the middle of its body. */
-export const send = (response: ServerResponse, reply: Reply, breaks = false): Effect.Effect<void> =>
+/** With `isCut` the connection breaks in the middle of the body. */
+export const send = (target: ServerResponse, response: Response, isCut = false): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const isCompressed = reply.gzip !== undefined && reply.body !== ""
+    const isCompressed = response.gzip !== undefined && response.body !== ""
     const headers = isCompressed
-      ? { ...reply.headers, "content-encoding": "gzip", vary: "Accept-Encoding" }
-      : reply.headers
-    if (typeof reply.body !== "string") {
-      response.writeHead(reply.status, headers)
-      return grow(response, reply.body, reply.gzip, breaks)
+      ? { ...response.headers, "content-encoding": "gzip", vary: "Accept-Encoding" }
+      : response.headers
+    if (typeof response.body !== "string") {
+      target.writeHead(response.status, headers)
+      return stream(target, response.body, response.gzip, isCut)
     }
-    const body = isCompressed ? gzipSync(reply.body) : Buffer.from(reply.body)
-    response.writeHead(reply.status, { ...headers, "content-length": body.length })
-    if (breaks) cutShort(response, body)
-    else response.end(body)
+    const body = isCompressed ? gzipSync(response.body) : Buffer.from(response.body)
+    target.writeHead(response.status, { ...headers, "content-length": body.length })
+    if (isCut) sendHalf(target, body)
+    else target.end(body)
     return Effect.void
   })
 
-const grow = (
-  response: ServerResponse,
-  body: Growing,
-  gzip: Reply["gzip"],
-  breaks: boolean
+const stream = (
+  target: ServerResponse,
+  body: StreamingBody,
+  gzip: Response["gzip"],
+  isCut: boolean
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     const zip = gzip === "streamed" ? createGzip() : undefined
-    zip?.pipe(response)
-    response.flushHeaders()
+    zip?.pipe(target)
+    target.flushHeaders()
     let whole = ""
     for (;;) {
       const { isLast, text } = body.next(yield* Effect.clockWith((clock) => clock.currentTimeMillis))
       whole += text
-      if (breaks && gzip === undefined) return cutShort(response, Buffer.from(text))
+      if (isCut && gzip === undefined) return sendHalf(target, Buffer.from(text))
       if (zip !== undefined) {
         zip.write(text)
         zip.flush()
       } else if (gzip === undefined) {
-        response.write(text)
+        target.write(text)
       }
-      if (isLast || response.destroyed) break
-      yield* Effect.sleep(body.everyMillis)
+      if (isLast || target.destroyed) break
+      yield* Effect.sleep(body.intervalMillis)
     }
     if (gzip === "whole") {
       const bytes = gzipSync(whole)
-      if (breaks) cutShort(response, bytes)
-      else response.end(bytes)
-    } else (zip ?? response).end()
+      if (isCut) sendHalf(target, bytes)
+      else target.end(bytes)
+    } else (zip ?? target).end()
   })
 
-/** Half of this is sent, then the connection breaks. */
-export const cutShort = (response: ServerResponse, body: Buffer): void => {
+/** Sends the first half, then breaks the connection. */
+export const sendHalf = (target: ServerResponse, body: Buffer): void => {
   const half = body.subarray(0, Math.ceil(body.length / 2))
-  response.write(half, () => response.destroy())
+  target.write(half, () => target.destroy())
 }

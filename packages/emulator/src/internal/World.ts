@@ -1,16 +1,20 @@
 /**
- * Everything that exists in one emulator. The facts change in place, only by requests; what follows from them and from
- * the time (a status, the end of a run) is computed when somebody asks.
+ * Everything that exists in one emulator. These are facts, which only requests change, in place. What follows from them
+ * and from the time, such as a status or the end of a run, is computed on each read.
  */
 import * as DateTime from "effect/DateTime"
-import * as Utils from "effect/Utils"
 import type { RequestRecord } from "../AuditLog.js"
 import type { DagSpec } from "../Dags.js"
 import type { Queue } from "../Faults.js"
-import * as Power from "../Power.js"
+import * as Lifecycle from "../Lifecycle.js"
 import type * as Quirks from "../Quirks.js"
 import type { Metadata } from "./airflow/Metadata.js"
 import type { Json } from "./Http.js"
+import { Ids } from "./Ids.js"
+import * as SealedBox from "./SealedBox.js"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Astro
 
 export type Scope = "ORGANIZATION" | "WORKSPACE" | "DEPLOYMENT"
 
@@ -25,7 +29,7 @@ export interface Token {
   name: string
   description: string
   readonly scope: Scope
-  /** What it belongs to. */
+  /** The organization, workspace or deployment that it belongs to. */
   readonly entityId: string
   roles: ReadonlyArray<Role>
   value: string
@@ -56,25 +60,22 @@ export interface Deployment {
   readonly namespace: string
   name: string
   description: string
-  /** What a request may set and a read gives back, as it was sent. */
+  /** The fields that a request may set, as they were sent. Reads return them unchanged. */
   config: Json
   environmentVariables: ReadonlyArray<EnvironmentVariable>
-  /** Kept and shown; they put nothing to sleep. */
+  /** Stored and returned, but never applied. */
   schedules: ReadonlyArray<Json>
   readonly runtime: Runtime
-  readonly facts: { -readonly [K in keyof Power.Facts]: Power.Facts[K] }
+  readonly facts: { -readonly [K in keyof Lifecycle.Facts]: Lifecycle.Facts[K] }
   updatedAt: number
   updatedBy: Subject
   deletedAt: number | null
-  /** How often Astro showed it. */
+  /** How often Astro has returned it. */
   reads: number
-  /** What each deploy of DAGs brought, in the order of the deploys. */
+  /** The DAG version of each deploy, oldest first. */
   dagVersions: ReadonlyArray<string>
-  readonly airflow: Metadata
+  readonly metadata: Metadata
 }
-
-/** The parts of Airflow that health tells of. */
-export type Process = "scheduler" | "dagProcessor" | "triggerer"
 
 export interface Runtime {
   readonly version: string
@@ -85,6 +86,17 @@ export interface Region {
   readonly provider: "AWS" | "GCP" | "AZURE"
   readonly name: string
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Airflow
+
+/** The parts of Airflow whose health it reports. */
+export const components = ["scheduler", "dagProcessor", "triggerer"] as const
+
+export type Component = typeof components[number]
+
+// ---------------------------------------------------------------------------------------------------------------------
+// GitHub
 
 export interface Secret {
   readonly value: string
@@ -99,12 +111,17 @@ export interface Repository {
   readonly secrets: Map<string, Secret>
 }
 
+export type GithubRights = "write" | "read" | "none"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// the world
+
 export interface World {
   readonly url: string
   readonly ids: Ids
   readonly startedAt: number
   readonly speed: number
-  readonly timings: Power.Timings
+  readonly timings: Lifecycle.Timings
   readonly quirks: Quirks.Resolved
   readonly runtimes: ReadonlyArray<Runtime>
   readonly regions: ReadonlyArray<Region>
@@ -113,96 +130,111 @@ export interface World {
   readonly organization: "ACTIVE" | "INACTIVE" | "SUSPENDED" | "INVISIBLE"
   readonly workspaceId: string
   neverHealthy: boolean
-  /** Each with all the DAGs there were from then on. */
+  /** Each one holds all DAGs from `at` on. */
   readonly deploys: Array<{ readonly at: number; readonly dags: ReadonlyArray<DagSpec> }>
-  /** Processes that read unhealthy, and since when. */
-  readonly unhealthy: Map<Process, number>
-  /** In the order of their creation, deleted ones included. */
+  /** Components that report unhealthy, and since when. */
+  readonly unhealthy: Map<Component, number>
+  /** In order of creation, deleted ones included. */
   readonly deployments: Array<Deployment>
-  /** By their ids, deleted ones included. */
+  /** By id, deleted ones included. */
   readonly tokens: Map<string, Token>
-  /** By their present values. */
+  /** By current value. */
   readonly tokenValues: Map<string, Token>
   readonly repositories: Array<Repository>
-  readonly githubTokens: Map<string, { readonly id: string; readonly rights: "write" | "read" | "none" }>
+  readonly githubTokens: Map<string, { readonly id: string; readonly rights: GithubRights }>
   readonly secretWrites: Array<{ readonly at: number; readonly repo: string; readonly name: string }>
-  /** Replaced, never changed: what an audit has handed out stays as it is. */
+  /** Records are replaced, never mutated: an audit that was returned earlier must not change. */
   readonly requests: Array<RequestRecord>
   readonly faults: Queue
   /** What is left of the rate limits, by token and method. */
   readonly buckets: Map<string, { readonly at: number; readonly level: number }>
 }
 
-/** Ids, words and signatures that are the same for the same seed. */
-export class Ids {
-  private readonly random: Utils.PCGRandom
-  private lastMicros = 0
-  constructor(seed: number) {
-    this.random = new Utils.PCGRandom(seed)
-  }
-  text(length: number, alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"): string {
-    return Array.from({ length }, () => alphabet[this.random.integer(alphabet.length)]).join("")
-  }
-  /** 25 characters, as Astro's. */
-  id(): string {
-    return `c${this.text(24)}`
-  }
-  digits(length: number): string {
-    return `1${this.text(length - 1, "0123456789")}`
-  }
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.random.integer(256))
-  }
-  word(): string {
-    return words[this.random.integer(words.length)] ?? "quiet"
-  }
-  /** Microseconds that never come twice: Airflow tells the runs of a DAG apart by them. */
-  micros(now: number): number {
-    this.lastMicros = Math.max(this.lastMicros + 1, Math.floor(now * 1000))
-    return this.lastMicros
+/** What is fixed when the emulator starts. */
+export interface Settings extends
+  Pick<
+    World,
+    | "url"
+    | "startedAt"
+    | "speed"
+    | "timings"
+    | "quirks"
+    | "runtimes"
+    | "regions"
+    | "maxDeployments"
+    | "organization"
+    | "neverHealthy"
+  >
+{
+  readonly seed: number
+  /** As `owner/name`. */
+  readonly repositories: ReadonlyArray<string>
+}
+
+export const make = ({ repositories, seed, ...settings }: Settings): World => {
+  const ids = new Ids(seed)
+  return {
+    ...settings,
+    ids,
+    organizationId: ids.id(),
+    workspaceId: ids.id(),
+    deploys: [],
+    unhealthy: new Map(),
+    deployments: [],
+    tokens: new Map(),
+    tokenValues: new Map(),
+    repositories: repositories.map((fullName) => ({
+      id: Number(ids.digits(9)),
+      fullName,
+      key: { id: ids.digits(18), ...SealedBox.keyPair(ids.bytes(32)) },
+      secrets: new Map()
+    })),
+    githubTokens: new Map(),
+    secretWrites: [],
+    requests: [],
+    faults: [],
+    buckets: new Map()
   }
 }
 
-const words = [
-  "boreal",
-  "cosmic",
-  "diameter",
-  "galactic",
-  "lunar",
-  "orbital",
-  "primitive",
-  "solar",
-  "stellar",
-  "zodiacal"
-]
-
 export const isoTime = (millis: number): string => DateTime.formatIso(DateTime.unsafeMake(Math.floor(millis)))
+
+// ---------------------------------------------------------------------------------------------------------------------
+// deployments
 
 export const liveDeployments = (world: World): ReadonlyArray<Deployment> =>
   world.deployments.filter((deployment) => deployment.deletedAt === null)
 
-export const pathOf = (deployment: Deployment): string => `d${deployment.id.slice(-7)}`
+/** The first segment of the paths that lead to its Airflow. */
+export const ingressPath = (deployment: Deployment): string => `d${deployment.id.slice(-7)}`
 
-export const phasesOf = (world: World, deployment: Deployment): ReadonlyArray<Power.Phase> => {
+export const phasesOf = (world: World, deployment: Deployment): ReadonlyArray<Lifecycle.Phase> => {
   const { deploys, overrides, updates } = deployment.facts
   const known = timelines.get(deployment)
   if (known?.overrides === overrides && known.updates === updates && known.deploys === deploys) return known.phases
-  const phases = Power.timeline(deployment.facts, world.timings, world.quirks.blip)
+  const phases = Lifecycle.timeline(deployment.facts, world.timings, world.quirks.blip)
   timelines.set(deployment, { deploys, overrides, updates, phases })
   return phases
 }
 
-/** Every request asks for one, and it grows with each hibernation. */
+/** Cached, because every request needs a timeline, and it grows with each hibernation. */
 const timelines = new WeakMap<
   Deployment,
-  Pick<Power.Facts, "deploys" | "overrides" | "updates"> & { readonly phases: ReadonlyArray<Power.Phase> }
+  Pick<Lifecycle.Facts, "deploys" | "overrides" | "updates"> & { readonly phases: ReadonlyArray<Lifecycle.Phase> }
 >()
 
-export const statusOf = (world: World, deployment: Deployment, now: number): Power.Status =>
-  Power.phaseAt(phasesOf(world, deployment), now).status
+export const statusOf = (world: World, deployment: Deployment, now: number): Lifecycle.Status =>
+  Lifecycle.phaseAt(phasesOf(world, deployment), now).status
 
-/** A JSON Web Token in form; only the emulator that made it knows it. */
-export const mint = (
+export const setHealth = (world: World, component: Component, isHealthy: boolean, now: number): void => {
+  if (isHealthy) world.unhealthy.delete(component)
+  else world.unhealthy.set(component, world.unhealthy.get(component) ?? now)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// tokens
+
+export const mintToken = (
   world: World,
   now: number,
   { role, ...token }: Pick<Token, "name" | "description" | "scope" | "entityId"> & {
@@ -227,17 +259,18 @@ export const mint = (
     createdBy: token.createdBy ?? { id: world.ids.id(), subjectType: "USER" }
   }
   world.tokens.set(id, minted)
-  renew(world, now, minted)
+  renewToken(world, now, minted)
   return minted
 }
 
-/** Gives it a new value, in place of the one it has. */
-export const renew = (world: World, now: number, token: Token) => {
+/** Replaces the token's value; the old one is no longer accepted. */
+export const renewToken = (world: World, now: number, token: Token): void => {
   world.tokenValues.delete(token.value)
   token.value = newValue(world, now, token)
   world.tokenValues.set(token.value, token)
 }
 
+/** It has the form of a JSON Web Token, but its signature is random: only this emulator accepts it. */
 const newValue = (world: World, now: number, token: Token): string => {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
   const payload = {
@@ -260,7 +293,7 @@ const newValue = (world: World, now: number, token: Token): string => {
   return `${part({ alg: "RS256", kid: "emulator", typ: "JWT" })}.${part(payload)}.${signature}`
 }
 
-/** The token of this value, as long as it is accepted. */
+/** The token with this value; `undefined` unless it is accepted at `now`. */
 export const findToken = (world: World, value: string | undefined, now: number): Token | undefined => {
   const token = world.tokenValues.get(value ?? "")
   if (token === undefined) return undefined
@@ -268,3 +301,12 @@ export const findToken = (world: World, value: string | undefined, now: number):
   const isRevoked = token.deletedAt !== null && now >= token.deletedAt + world.timings.tokenRevocation
   return isExpired || isRevoked ? undefined : token
 }
+
+export const mintGithubToken = (world: World, rights: GithubRights): string => {
+  const value = `github_pat_${world.ids.text(40)}`
+  world.githubTokens.set(value, { id: `github ${rights}`, rights })
+  return value
+}
+
+export const findRepository = (world: World, fullName: string): Repository | undefined =>
+  world.repositories.find((repository) => repository.fullName.toLowerCase() === fullName.toLowerCase())

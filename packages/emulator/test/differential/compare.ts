@@ -1,18 +1,18 @@
-/** Two answers to the same call: in what they differ, once everything that no two servers share is taken out. */
-import type { Answer } from "../client.js"
+/** Compares two responses to the same request, without the values that differ between any two servers. */
+import type { HttpResponse } from "../client.js"
 
-/** Where, what the emulator has there, and what Airflow has there; with nothing as the word `absent`. */
+/** A path in the response and the two values at it. A missing value is the string `absent`. */
 export interface Difference {
   readonly path: string
   readonly emulator: unknown
   readonly airflow: unknown
 }
 
-export const difference = ({ airflow, emulator, path }: Difference): string =>
+export const render = ({ airflow, emulator, path }: Difference): string =>
   `${path}: ${JSON.stringify(emulator)} from the emulator, ${JSON.stringify(airflow)} from Airflow`
 
-/** The values of these are a server's own; their types are not. */
-const own = new Set([
+/** The values of these fields differ between any two servers. Only their types are compared. */
+const serverSpecific = new Set([
   "ID",
   "content",
   "continuation_token",
@@ -33,10 +33,10 @@ const own = new Set([
 ])
 
 /**
- * Times keep their zone, which is a part of the dialect, and those that the calls and the DAGs name, all in 2024, stay;
- * hosts, folders and ids made up by the server are named.
+ * Replaces times, hosts, folders and the server's ids by placeholders. Times in 2024 are kept, because they come from the
+ * requests and the DAGs. Every time keeps its time zone, whose format belongs to the API version.
  */
-const normalText = (text: string): string =>
+const normalizeText = (text: string): string =>
   text
     .replace(/(?!2024)\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.\d+)?/g, "TIME$1")
     .replace(/\d{10}\.\d+/g, "TIME")
@@ -50,12 +50,12 @@ const typeOf = (value: unknown) => value === null ? "null" : Array.isArray(value
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeOf(value) === "object"
 
-const normal = (value: unknown, key = ""): unknown => {
-  if (own.has(key)) return isObject(value) ? "object" : typeOf(value)
-  if (typeof value === "string") return normalText(value)
-  if (Array.isArray(value)) return value.map((item) => normal(item))
+const normalize = (value: unknown, key = ""): unknown => {
+  if (serverSpecific.has(key)) return isObject(value) ? "object" : typeOf(value)
+  if (typeof value === "string") return normalizeText(value)
+  if (Array.isArray(value)) return value.map((item) => normalize(item))
   if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, normal(item, name)]))
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, normalize(item, name)]))
 }
 
 const walk = (path: string, emulator: unknown, airflow: unknown): ReadonlyArray<Difference> => {
@@ -79,20 +79,23 @@ const walk = (path: string, emulator: unknown, airflow: unknown): ReadonlyArray<
   return emulator === airflow ? [] : [{ path, emulator, airflow }]
 }
 
-const mediaType = ({ contentType }: Answer) => contentType.split(";", 1)[0]
+const mediaType = ({ contentType }: HttpResponse) => contentType.split(";", 1)[0]
 
-/** All of what is JSON or plain text; a page of HTML is a page. */
-export const whole = (answer: Answer): unknown =>
-  answer.json ?? (mediaType(answer) === "text/html" && answer.text !== "" ? "a page" : answer.text)
+/** The whole body if it is JSON or plain text. All HTML pages are equal. */
+export const whole = (response: HttpResponse): unknown =>
+  response.json ?? (mediaType(response) === "text/html" && response.text !== "" ? "a page" : response.text)
 
-/** `view` is what is compared besides the status and the content type. */
-export const compare = (emulator: Answer, airflow: Answer, view: (answer: Answer) => unknown) => {
-  const seen = (answer: Answer) => ({
-    status: answer.status,
-    type: mediaType(answer),
-    body: normal(view(answer))
+/** Compares the status, the content type and the `view` of the body. */
+export const compare = (
+  emulator: HttpResponse,
+  airflow: HttpResponse,
+  view: (response: HttpResponse) => unknown
+): ReadonlyArray<Difference> => {
+  const parts = (response: HttpResponse) => ({
+    status: response.status,
+    type: mediaType(response),
+    body: normalize(view(response))
   })
-  const both = { emulator: seen(emulator), airflow: seen(airflow) }
-  const found = ["status", "type", "body"] as const
-  return found.flatMap((part) => walk(part, both.emulator[part], both.airflow[part]))
+  const [left, right] = [parts(emulator), parts(airflow)]
+  return (["status", "type", "body"] as const).flatMap((part) => walk(part, left[part], right[part]))
 }

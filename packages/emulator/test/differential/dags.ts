@@ -1,4 +1,4 @@
-/** The DAG files that every real server of these tests has, as data. */
+/** The DAG files of the real servers in these tests, as data. */
 import type { Dags } from "@airflow-resource/emulator"
 
 const greeting = "Hello World from Airflow"
@@ -41,7 +41,7 @@ export const dags: ReadonlyArray<Dags.DagSpec> = [
     tasks: [{ taskId: "task.with-dots_1", log: "count is 1" }]
   },
   {
-    // as long as the test: it is stopped before its end
+    // longer than the test, which stops it
     dagId: "slow_dag",
     tasks: [{ taskId: "sleep", duration: "100 days", log: Array.from({ length: 1000 }, (_, index) => `tick ${index}`) }]
   },

@@ -1,50 +1,53 @@
-/** Where the emulator is meant to differ, and why. An entry that matches nothing any more fails the test. */
+/** Where the emulator differs on purpose, and why. An entry that no longer matches anything fails the test. */
 import type { Difference } from "./compare.js"
 
 interface Deliberate {
-  readonly call: RegExp
+  /** Matches the names of steps. */
+  readonly step: RegExp
   readonly path: RegExp
   readonly why: string
-  /** Of the server; every version by default. */
+  /** Matches the server's version; every version by default. */
   readonly version?: RegExp
 }
 
 const deliberate: ReadonlyArray<Deliberate> = [
   {
-    call: /mapped/,
+    step: /mapped/,
     path: /^body\.(task_instances\[\]\.)?rendered_fields\.op_(kwargs|args)/,
-    why: "a DAG as data says what its tasks do, not what they are called with"
+    why: "DAGs as data do not describe the arguments of a task"
   },
   {
-    call: /^trigger with a date/,
+    step: /^trigger with a date/,
     path: /^body\.data_interval_/,
     version: /^2\./,
-    why: "by its schedule, which the emulator's DAGs have none of, Airflow 2 moves the interval of a scheduled DAG"
+    why: "Airflow 2 aligns the interval with the DAG's schedule, and DAGs as data have no schedule"
   },
   {
-    call: /endless/,
+    step: /unlimited/,
     path: /^body\.detail$/,
     version: /^2\./,
-    why: "Airflow 2 quotes the part of its own specification that an endless pool breaks"
+    why: "Airflow 2 quotes the part of its own specification that an unlimited pool violates"
   },
   {
-    call: /^trigger with a list$/,
+    step: /^trigger with a list$/,
     path: /^/,
     version: /^3\.0/,
-    why: "3.0 crashes on a body that is no object; the emulator says what is wrong with it, as later versions do"
+    why: "3.0 crashes on a body that is not an object; the emulator reports the error like later versions"
   }
 ]
 
 const used = new Set<Deliberate>()
 
-const applies = (one: Deliberate, version: string) => one.version?.test(version) !== false
+const applies = (entry: Deliberate, version: string) => entry.version?.test(version) !== false
 
-export const isDeliberate = (version: string, call: string, { path }: Difference): boolean => {
-  const found = deliberate.filter((one) => applies(one, version) && one.call.test(call) && one.path.test(path))
-  for (const one of found) used.add(one)
-  return found.length > 0
+export const isDeliberate = (version: string, step: string, { path }: Difference): boolean => {
+  const matching = deliberate.filter((entry) =>
+    applies(entry, version) && entry.step.test(step) && entry.path.test(path)
+  )
+  for (const entry of matching) used.add(entry)
+  return matching.length > 0
 }
 
-/** Those that no call of this version needed. */
+/** The reasons of the entries that no step of this version needed. */
 export const unused = (version: string): ReadonlyArray<string> =>
-  deliberate.filter((one) => applies(one, version) && !used.has(one)).map(({ why }) => why)
+  deliberate.filter((entry) => applies(entry, version) && !used.has(entry)).map(({ why }) => why)

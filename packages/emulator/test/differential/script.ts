@@ -1,38 +1,38 @@
-/** The calls that both are asked, in this order. They are the same for every version, but for what a trigger needs. */
+/** The requests that both sides get, in this order: the same ones for every version, except for the fields of a trigger. */
 import { randomUUID } from "node:crypto"
-import type { Answer } from "../client.js"
+import type { HttpResponse } from "../client.js"
 import { dags as declared } from "./dags.js"
 import { log } from "./logs.js"
 
-/** The answer of the same side to an earlier call. */
-export type Earlier = (name: string) => Answer
+/** The response of the same side to an earlier step. */
+export type Earlier = (name: string) => HttpResponse
 
 export interface Step {
   readonly name: string
   readonly method: string
-  /** Below `/api/vN`; with a slash in front from the root of the site. */
+  /** Relative to `/api/vN`, or with a leading slash to the root of the site. */
   readonly path: string | ((earlier: Earlier) => string)
   readonly body?: unknown
   readonly headers?: Record<string, string>
-  /** Asks again until the answer is so. */
-  readonly until?: (answer: Answer) => boolean
-  /** What is compared of the answer besides status and content type. */
-  readonly view?: (answer: Answer) => unknown
+  /** Polls until the response is like this. */
+  readonly until?: (response: HttpResponse) => boolean
+  /** What is compared besides the status and the content type; the whole body by default. */
+  readonly view?: (response: HttpResponse) => unknown
 }
 
 type More = Omit<Step, "name" | "method" | "path">
 
-const call = (method: string) => (name: string, path: Step["path"], more: More = {}): Step => ({
+const request = (method: string) => (name: string, path: Step["path"], more: More = {}): Step => ({
   name,
   method,
   path,
   ...more
 })
-const get = call("GET")
-const put = call("PUT")
-const remove = call("DELETE")
+const get = request("GET")
+const put = request("PUT")
+const del = request("DELETE")
 const send = (method: string) => (name: string, path: Step["path"], body: unknown, more: More = {}) =>
-  call(method)(name, path, { body, ...more })
+  request(method)(name, path, { body, ...more })
 const post = send("POST")
 const patch = send("PATCH")
 
@@ -40,26 +40,26 @@ const accept = (type: string) => ({ headers: { accept: type } })
 
 const encoded = encodeURIComponent
 
-/** Never the same twice: what a deleted run leaves behind would be found again. */
+/** Unique for each run of this suite, because the logs of deleted runs stay. */
 const mark = `diff-${randomUUID().slice(0, 8)}`
 
-const isEnded = ({ json }: Answer) => json?.state === "success" || json?.state === "failed"
+const isEnded = ({ json }: HttpResponse) => json?.state === "success" || json?.state === "failed"
 
-const ids = (list: string, id: string) => ({ json }: Answer): ReadonlyArray<string> | undefined =>
+const ids = (list: string, id: string) => ({ json }: HttpResponse): ReadonlyArray<string> | undefined =>
   json?.[list]?.map((item: Record<string, unknown>) => item[id])
 
-/** Other suites deliver DAG files and take them away; what they held stays listed as stale. */
-const staleToo = (answer: Answer) =>
-  ids("dags", "dag_id")(answer)?.filter((id) => declared.some(({ dagId }) => dagId === id))
+/** Only the declared DAGs. Other suites leave stale DAGs behind, whose files they have deleted. */
+const includingStale = (response: HttpResponse) =>
+  ids("dags", "dag_id")(response)?.filter((id) => declared.some(({ dagId }) => dagId === id))
 
-const counts = (list: string) => ({ json }: Answer) =>
+const counts = (list: string) => ({ json }: HttpResponse) =>
   json?.[list] === undefined ? json : { listed: json[list].length, total: json.total_entries }
 
-/** An id that the server made; 3.0 lets it end in something random. */
-const generated = ({ json }: Answer) => ({ ...json, dag_run_id: json?.dag_run_id?.replace(/_\w{8}$/, "_RANDOM") })
+/** A run id that the server has generated. In 3.0 it ends with a random suffix. */
+const generated = ({ json }: HttpResponse) => ({ ...json, dag_run_id: json?.dag_run_id?.replace(/_\w{8}$/, "_RANDOM") })
 
-/** A list without an order. */
-const sorted = (list: string, ...keys: ReadonlyArray<string>) => ({ json }: Answer) => {
+/** A list whose order does not matter. */
+const sorted = (list: string, ...keys: ReadonlyArray<string>) => ({ json }: HttpResponse) => {
   const keyOf = (item: Record<string, unknown>) => keys.map((key) => String(item[key])).join("/")
   return json?.[list] === undefined
     ? json
@@ -82,8 +82,8 @@ export const script = (version: string): ReadonlyArray<Step> => {
   const ended = (dagId: string) => get(`${dagId} ends`, run(dagId), { until: isEnded })
   const fileOf = (name: string) => (earlier: Earlier) => `${name}/${earlier("dag").json.file_token}`
   const tasks = sorted("task_instances", "task_id", "map_index")
-  const untried = (answer: Answer) => {
-    const list = tasks(answer)
+  const untried = (response: HttpResponse) => {
+    const list = tasks(response)
     return { ...list, task_instances: list.task_instances.map((item: object) => ({ ...item, try_number: "any" })) }
   }
 
@@ -99,26 +99,28 @@ export const script = (version: string): ReadonlyArray<Step> => {
     put("method not allowed", "variables"),
     get("config", "config", accept("application/json")),
     get("config as something else", "config", accept("image/png")),
-    post("login of nobody", "/auth/token", { username: "nobody", password: "obvious-fake" }),
-    post("login without a password", "/auth/token", { username: "nobody" }),
-    post("login with a field too many", "/auth/token", { username: "nobody", password: "obvious-fake", x: 1 }),
+    post("login with wrong credentials", "/auth/token", { username: "unknown", password: "obvious-fake" }),
+    post("login without a password", "/auth/token", { username: "unknown" }),
+    post("login with an extra field", "/auth/token", { username: "unknown", password: "obvious-fake", x: 1 }),
     get("login without a user", "/auth/token")
   ]
 
   const dags = [
     get("dags", "dags", { view: ids("dags", "dag_id") }),
-    get("dags, also stale", `dags?${isThree ? "exclude_stale" : "only_active"}=false`, { view: staleToo }),
+    get("dags, including stale ones", `dags?${isThree ? "exclude_stale" : "only_active"}=false`, {
+      view: includingStale
+    }),
     get("dags, two", "dags?limit=2"),
-    get("dags, the next", "dags?limit=2&offset=2&order_by=dag_id"),
+    get("dags, the next two", "dags?limit=2&offset=2&order_by=dag_id"),
     get("dags, backwards", "dags?order_by=-dag_id", { view: ids("dags", "dag_id") }),
     get("dags, a limit of 0", "dags?limit=0", { view: counts("dags") }),
     get("dags, a negative limit", "dags?limit=-1"),
-    get("dags, a limit of a word", "dags?limit=many"),
-    get("dags, a bad order", "dags?limit=1&order_by=nonsense"),
-    get("dags, a query that nobody knows", "dags?limit=1&bogus=1"),
+    get("dags, a limit that is not a number", "dags?limit=many"),
+    get("dags, an invalid order", "dags?limit=1&order_by=nonsense"),
+    get("dags, an unknown query parameter", "dags?limit=1&bogus=1"),
     get("dags with a tag", "dags?tags=marker-v1"),
-    get("dags with a tag that none has", "dags?tags=nope"),
-    get("dags like", "dags?dag_id_pattern=xcom", { view: ids("dags", "dag_id") }),
+    get("dags with an unused tag", "dags?tags=nope"),
+    get("dags matching a pattern", "dags?dag_id_pattern=xcom", { view: ids("dags", "dag_id") }),
     get("dags, paused", "dags?paused=true", { view: ids("dags", "dag_id") }),
     get("dags, unpaused", "dags?paused=false"),
     get("dags, some fields", "dags?limit=1&fields=dag_id&fields=is_paused"),
@@ -126,7 +128,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("dag", "dags/hello_world_dag"),
     get("dag with an odd id", "dags/odd.id-dag_1"),
     get("dag, missing", "dags/none"),
-    get("dag that is broken", "dags/broken_dag"),
+    get("dag with an import error", "dags/broken_dag"),
     get("dag's details", "dags/hello_world_dag/details"),
     get("dag's details with params", "dags/odd.id-dag_1/details"),
     get("dag's details, missing", "dags/none/details"),
@@ -134,7 +136,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
     patch("pause with a mask", "dags/hello_world_dag?update_mask=is_paused", { is_paused: true }),
     patch("pause with a wrong mask", "dags/hello_world_dag?update_mask=tags", { is_paused: true }),
     patch("pause and describe", "dags/hello_world_dag", { is_paused: true, description: "x" }),
-    patch("pause with a word", "dags/hello_world_dag", { is_paused: "maybe" }),
+    patch("pause with a string", "dags/hello_world_dag", { is_paused: "maybe" }),
     patch("pause with nothing", "dags/hello_world_dag", {}),
     patch("pause, missing", "dags/none", { is_paused: true }),
     patch("pause many without a pattern", "dags?limit=1", { is_paused: true }),
@@ -156,7 +158,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("import errors, limited", "importErrors?limit=0", {
       view: counts("import_errors")
     }),
-    get("import errors, a bad order", "importErrors?order_by=nonsense"),
+    get("import errors, an invalid order", "importErrors?order_by=nonsense"),
     get("import errors of a file", "importErrors?filename_pattern=broken_dag.py"),
     get("import errors of another file", "importErrors?filename_pattern=nope", {
       view: counts("import_errors")
@@ -166,9 +168,9 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("warnings", "dagWarnings"),
     put("reparse", fileOf("parseDagFile")),
     put("reparse, unknown", "parseDagFile/xyz"),
-    get("queued events, dag missing", `dags/none/${isThree ? "assets/queuedEvents" : "datasets/queuedEvent"}`),
+    get("queued events of a missing dag", `dags/none/${isThree ? "assets/queuedEvents" : "datasets/queuedEvent"}`),
     get("queued events", `dags/hello_world_dag/${isThree ? "assets/queuedEvents" : "datasets/queuedEvent"}`),
-    remove("queued events, deleted", `dags/hello_world_dag/${isThree ? "assets/queuedEvents" : "datasets/queuedEvent"}`)
+    del("queued events, deleted", `dags/hello_world_dag/${isThree ? "assets/queuedEvents" : "datasets/queuedEvent"}`)
   ]
 
   const long = "r".repeat(260)
@@ -180,11 +182,17 @@ export const script = (version: string): ReadonlyArray<Step> => {
   const triggers = [
     start("hello_world_dag"),
     get("queued run of a paused dag", run("hello_world_dag")),
-    get("its tasks", `${run("hello_world_dag")}/taskInstances`),
-    get("its tasks without a state", `${run("hello_world_dag")}/taskInstances?state=none`),
-    get("its task", task("hello_world_dag", "hello")),
-    get("its log, try 0", `${task("hello_world_dag", "hello")}/logs/0`, { ...accept("application/json"), view: log }),
-    get("its log, try 1", `${task("hello_world_dag", "hello")}/logs/1`, { ...accept("application/json"), view: log }),
+    get("tasks of the queued run", `${run("hello_world_dag")}/taskInstances`),
+    get("tasks of the queued run without a state", `${run("hello_world_dag")}/taskInstances?state=none`),
+    get("task of the queued run", task("hello_world_dag", "hello")),
+    get("log of the queued run, try 0", `${task("hello_world_dag", "hello")}/logs/0`, {
+      ...accept("application/json"),
+      view: log
+    }),
+    get("log of the queued run, try 1", `${task("hello_world_dag", "hello")}/logs/1`, {
+      ...accept("application/json"),
+      view: log
+    }),
     trigger("trigger again", "hello_world_dag", { dag_run_id: `${mark}-hello_world_dag` }),
     trigger("trigger without an id", "scheduled_dag", {}, {
       view: generated
@@ -195,18 +203,21 @@ export const script = (version: string): ReadonlyArray<Step> => {
     trigger("trigger with a note", "scheduled_dag", { dag_run_id: `${mark}-note`, note: "a note" }),
     trigger("trigger with an odd id", "scheduled_dag", { dag_run_id: `${mark}+00:00~.x` }),
     get("run with an odd id", run("scheduled_dag", `${mark}+00:00~.x`)),
-    trigger("trigger with a field too many", "scheduled_dag", { dag_run_id: `${mark}-extra`, bogus: 1 }),
+    trigger("trigger with an extra field", "scheduled_dag", { dag_run_id: `${mark}-extra`, bogus: 1 }),
     trigger("trigger in the future", "scheduled_dag", {
       dag_run_id: `${mark}-future`,
       run_after: "2099-01-01T00:00:00+00:00"
     }),
-    trigger("trigger with a bad id", "scheduled_dag", { dag_run_id: "a b/c" }),
-    trigger("trigger with an id that is no text", "scheduled_dag", { dag_run_id: 7 }),
+    trigger("trigger with an invalid id", "scheduled_dag", { dag_run_id: "a b/c" }),
+    trigger("trigger with an id that is not a string", "scheduled_dag", { dag_run_id: 7 }),
     trigger("trigger with a long id", "scheduled_dag", { dag_run_id: long }),
     trigger("trigger with conf null", "scheduled_dag", { dag_run_id: `${mark}-null`, conf: null }),
-    trigger("trigger with a conf that is no object", "scheduled_dag", { dag_run_id: `${mark}-list`, conf: [1] }),
-    trigger("trigger with a bad conf", "odd.id-dag_1", { dag_run_id: `${mark}-bad`, conf: { count: 0 } }),
-    trigger("trigger with a conf of a wrong type", "odd.id-dag_1", { dag_run_id: `${mark}-bad`, conf: { count: "x" } }),
+    trigger("trigger with a conf that is not an object", "scheduled_dag", { dag_run_id: `${mark}-list`, conf: [1] }),
+    trigger("trigger with an invalid conf", "odd.id-dag_1", { dag_run_id: `${mark}-bad`, conf: { count: 0 } }),
+    trigger("trigger with a conf of the wrong type", "odd.id-dag_1", {
+      dag_run_id: `${mark}-bad`,
+      conf: { count: "x" }
+    }),
     trigger("trigger with a date", "scheduled_dag", dated("dated", date)),
     trigger("trigger with a date and no id", "scheduled_dag", { logical_date: "2024-03-05T00:00:00+00:00" }),
     trigger("trigger with a date and an interval", "scheduled_dag", {
@@ -217,17 +228,17 @@ export const script = (version: string): ReadonlyArray<Step> => {
     trigger("trigger with the same date", "scheduled_dag", dated("dated2", date)),
     trigger("trigger with a date without a zone", "scheduled_dag", dated("naive", "2024-03-04T05:06:07")),
     trigger("trigger with a date null", "scheduled_dag", dated("nulled", null)),
-    trigger("trigger with a date that is none", "scheduled_dag", dated("nonsense", "soon")),
+    trigger("trigger with an invalid date", "scheduled_dag", dated("nonsense", "soon")),
     trigger("trigger with half an interval", "scheduled_dag", {
       dag_run_id: `${mark}-half`,
       data_interval_start: date
     }),
-    post("trigger with nothing", "dags/none/dagRuns", {}),
-    post("trigger with no json", "dags/scheduled_dag/dagRuns", "{nope"),
+    post("trigger with an empty body", "dags/none/dagRuns", {}),
+    post("trigger with invalid json", "dags/scheduled_dag/dagRuns", "{nope"),
     post("trigger with a list", "dags/scheduled_dag/dagRuns", [1]),
     post("trigger with plain text", "dags/scheduled_dag/dagRuns", "x", { headers: { "content-type": "text/plain" } }),
     trigger("trigger, unknown", "none", { dag_run_id: mark }),
-    trigger("trigger, broken", "broken_dag", { dag_run_id: mark }),
+    trigger("trigger with an import error", "broken_dag", { dag_run_id: mark }),
     patch("unpause", "dags/hello_world_dag", { is_paused: false }),
     patch("unpause failing_dag", "dags/failing_dag", { is_paused: false }),
     patch("unpause mapped_dag", "dags/mapped_dag", { is_paused: false }),
@@ -245,7 +256,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
   const dagIds = ["hello_world_dag", "failing_dag", "mapped_dag", "xcom_dag", "xcom_slash_dag", "odd.id-dag_1"]
   const runId = isThree ? "run_id" : "dag_run_id"
   const runIds = ids("dag_runs", "dag_run_id")
-  /** Other runs have names that the server gave them. */
+  /** Leaves out the runs whose ids the server has generated. */
   const marked = (all: ReadonlyArray<string> | undefined) => all?.filter((id) => id.startsWith(mark))
   const runs = [
     ...dagIds.map(ended),
@@ -254,28 +265,30 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("runs", "dags/hello_world_dag/dagRuns"),
     get("runs of every dag", "dags/~/dagRuns?order_by=dag_id&limit=3"),
     get("runs that failed", "dags/~/dagRuns?state=failed", { view: sorted("dag_runs", "dag_id") }),
-    get("runs of two states", "dags/~/dagRuns?state=failed&state=success&limit=1", {
+    get("runs in two states", "dags/~/dagRuns?state=failed&state=success&limit=1", {
       view: counts("dag_runs")
     }),
-    get("runs of a state that is none", "dags/~/dagRuns?state=nonsense"),
-    get("runs, a bad order", "dags/hello_world_dag/dagRuns?order_by=nonsense"),
+    get("runs in an invalid state", "dags/~/dagRuns?state=nonsense"),
+    get("runs, an invalid order", "dags/hello_world_dag/dagRuns?order_by=nonsense"),
     get(
       "runs since",
       `dags/scheduled_dag/dagRuns?${isThree ? "logical_date" : "execution_date"}_gte=${encoded(date)}`,
       {
-        view: (answer) => runIds(answer)?.includes(`${mark}-dated`)
+        view: (response) => runIds(response)?.includes(`${mark}-dated`)
       }
     ),
     get(
       "runs until",
       `dags/scheduled_dag/dagRuns?${isThree ? "logical_date" : "execution_date"}_lte=${encoded(date)}`,
       {
-        view: (answer) => [answer.json.total_entries, runIds(answer)]
+        view: (response) => [response.json.total_entries, runIds(response)]
       }
     ),
-    get("runs, by id", `dags/scheduled_dag/dagRuns?order_by=${runId}`, { view: (answer) => marked(runIds(answer)) }),
+    get("runs, by id", `dags/scheduled_dag/dagRuns?order_by=${runId}`, {
+      view: (response) => marked(runIds(response))
+    }),
     get("runs, by id, backwards", `dags/scheduled_dag/dagRuns?order_by=-${runId}`, {
-      view: (answer) => marked(runIds(answer))
+      view: (response) => marked(runIds(response))
     }),
     get("runs, a page", `dags/scheduled_dag/dagRuns?order_by=-${runId}&limit=1&offset=1`, {
       view: counts("dag_runs")
@@ -283,7 +296,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("runs, a limit of 0", "dags/scheduled_dag/dagRuns?limit=0", {
       view: counts("dag_runs")
     }),
-    get("runs of no dag", "dags/none/dagRuns"),
+    get("runs of a missing dag", "dags/none/dagRuns"),
     post("runs, batch", "dags/~/dagRuns/list", {
       dag_ids: ["hello_world_dag", "failing_dag"],
       order_by: "dag_id",
@@ -291,10 +304,10 @@ export const script = (version: string): ReadonlyArray<Step> => {
     }),
     post("runs, batch by state", "dags/~/dagRuns/list", { dag_ids: ["failing_dag"], states: ["success"] }),
     post("runs, batch of an unknown dag", "dags/~/dagRuns/list", { dag_ids: ["none"] }),
-    post("runs, batch of one", "dags/~/dagRuns/list", { page_limit: 1, page_offset: 1, order_by: "dag_id" }),
-    post("runs, batch with a field too many", "dags/~/dagRuns/list", { bogus: 1 }),
+    post("runs, batch with one item", "dags/~/dagRuns/list", { page_limit: 1, page_offset: 1, order_by: "dag_id" }),
+    post("runs, batch with an extra field", "dags/~/dagRuns/list", { bogus: 1 }),
     post("runs, batch below a dag", "dags/hello_world_dag/dagRuns/list", {}),
-    patch("run, a state that is none", run("hello_world_dag"), { state: "running" }),
+    patch("run, an invalid state", run("hello_world_dag"), { state: "running" }),
     patch("run, success", run("hello_world_dag"), { state: "success" }),
     patch("run, note", run("hello_world_dag"), { note: "x" }),
     patch("run, queued again", run("odd.id-dag_1"), { state: "queued" }),
@@ -311,11 +324,11 @@ export const script = (version: string): ReadonlyArray<Step> => {
 
   const taskCalls = [
     get("tasks", `${run("hello_world_dag")}/taskInstances`),
-    // not which try it is: a busy Airflow 2 may start a task twice
+    // without the number of the try, because a busy Airflow 2 may start a task twice
     get("tasks, mapped", `${run("mapped_dag")}/taskInstances`, { view: untried }),
     get("tasks, failed", `${run("failing_dag")}/taskInstances`, { view: tasks }),
-    get("tasks of a state", `${run("failing_dag")}/taskInstances?state=failed`),
-    get("tasks of a state that is none", `${run("failing_dag")}/taskInstances?state=nonsense`),
+    get("tasks in a state", `${run("failing_dag")}/taskInstances?state=failed`),
+    get("tasks in an invalid state", `${run("failing_dag")}/taskInstances?state=nonsense`),
     get("tasks by id", `${run("failing_dag")}/taskInstances?task_id=after`),
     get("tasks in order", `${run("failing_dag")}/taskInstances?order_by=-task_id`),
     get("tasks, a page", `${run("mapped_dag")}/taskInstances?limit=1&offset=1`, {
@@ -330,23 +343,23 @@ export const script = (version: string): ReadonlyArray<Step> => {
       state: ["upstream_failed"]
     }),
     post("tasks, batch of an unknown dag", "dags/~/dagRuns/~/taskInstances/list", { dag_ids: ["none"] }),
-    post("tasks, batch with a field too many", "dags/~/dagRuns/~/taskInstances/list", { bogus: 1 }),
-    get("tasks of no run", `${run("hello_world_dag", "none")}/taskInstances`),
+    post("tasks, batch with an extra field", "dags/~/dagRuns/~/taskInstances/list", { bogus: 1 }),
+    get("tasks of a missing run", `${run("hello_world_dag", "none")}/taskInstances`),
     get("tasks of a run of another dag", `${run("hello_world_dag", `${mark}-mapped_dag`)}/taskInstances`),
-    get("tasks of no dag", `${run("none", "none")}/taskInstances`),
+    get("tasks of a missing dag", `${run("none", "none")}/taskInstances`),
     get("task", task("hello_world_dag", "hello")),
     get("task with an odd id", task("odd.id-dag_1", "task.with-dots_1")),
     get("task that failed", task("failing_dag", "boom")),
-    get("task that could not run", task("failing_dag", "after")),
+    get("task with a failed upstream task", task("failing_dag", "after")),
     get("task, missing", task("hello_world_dag", "none")),
     get("task, mapped, without an index", task("mapped_dag", "double")),
     get("task, mapped", `${task("mapped_dag", "double")}/1`),
     get("task, an index too high", `${task("mapped_dag", "double")}/9`),
     get("mapped tasks", `${task("mapped_dag", "double")}/listMapped`, { view: tasks }),
-    get("mapped tasks of an unmapped", `${task("mapped_dag", "total")}/listMapped`),
-    get("mapped tasks of none", `${task("mapped_dag", "none")}/listMapped`),
+    get("mapped tasks of an unmapped task", `${task("mapped_dag", "total")}/listMapped`),
+    get("mapped tasks of a missing task", `${task("mapped_dag", "none")}/listMapped`),
     get("tries", `${task("failing_dag", "boom")}/tries`, { view: sorted("task_instances", "try_number") }),
-    get("tries of one that never ran", `${task("failing_dag", "after")}/tries`),
+    get("tries of a task that never ran", `${task("failing_dag", "after")}/tries`),
     get("tries, mapped", `${task("mapped_dag", "double")}/1/tries`),
     get("tries, missing", `${task("failing_dag", "none")}/tries`),
     ...([
@@ -362,7 +375,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
       .map(([name, type]) =>
         get(`log as ${name}`, `${task("hello_world_dag", "hello")}/logs/1`, { ...accept(type), view: log })
       ),
-    get("log, all of it", `${task("hello_world_dag", "hello")}/logs/1?full_content=true`, {
+    get("log, full content", `${task("hello_world_dag", "hello")}/logs/1?full_content=true`, {
       ...accept("application/json"),
       view: log
     }),
@@ -373,35 +386,43 @@ export const script = (version: string): ReadonlyArray<Step> => {
       })
     ),
     ...[0, 1].map((number) =>
-      get(`log of a task that could not run, try ${number}`, `${task("failing_dag", "after")}/logs/${number}`, {
-        ...accept("application/json"),
-        view: log
-      })
+      get(
+        `log of a task with a failed upstream task, try ${number}`,
+        `${task("failing_dag", "after")}/logs/${number}`,
+        {
+          ...accept("application/json"),
+          view: log
+        }
+      )
     ),
     get("log, mapped", `${task("mapped_dag", "double")}/logs/1?map_index=1`, {
       ...accept("application/json"),
       view: log
     }),
     get("log, mapped, without an index", `${task("mapped_dag", "double")}/logs/1`, accept("application/json")),
-    get("log of no task", `${task("hello_world_dag", "none")}/logs/1`, accept("application/json")),
-    get("log of no run", `${run("hello_world_dag", "none")}/taskInstances/hello/logs/1`, accept("application/json")),
-    get("log, a bad token", `${task("hello_world_dag", "hello")}/logs/1?token=x.y.z`, accept("application/json"))
+    get("log of a missing task", `${task("hello_world_dag", "none")}/logs/1`, accept("application/json")),
+    get(
+      "log of a missing run",
+      `${run("hello_world_dag", "none")}/taskInstances/hello/logs/1`,
+      accept("application/json")
+    ),
+    get("log, an invalid token", `${task("hello_world_dag", "hello")}/logs/1?token=x.y.z`, accept("application/json"))
   ]
 
   const pushed = `${task("xcom_dag", "push")}/xcomEntries`
   const xcoms = [
     get("xcoms", pushed, { view: sorted("xcom_entries", "key") }),
-    get("xcoms of a key", `${pushed}?xcom_key=plain`),
+    get("xcoms with a key", `${pushed}?xcom_key=plain`),
     get("xcoms, a page", `${pushed}?limit=1&offset=1`, {
       view: counts("xcom_entries")
     }),
-    get("xcoms of a task that pushed none", `${task("failing_dag", "boom")}/xcomEntries`),
-    get("xcoms of no task", `${task("xcom_dag", "none")}/xcomEntries`),
+    get("xcoms of a task without xcoms", `${task("failing_dag", "boom")}/xcomEntries`),
+    get("xcoms of a missing task", `${task("xcom_dag", "none")}/xcomEntries`),
     get("xcom", `${pushed}/return_value`),
     get("xcom, native", `${pushed}/return_value?stringify=false`),
     get("xcom, a list", `${pushed}/list?stringify=false`),
-    get("xcom, a text", `${pushed}/plain`),
-    get("xcom, as text", `${pushed}/return_value?stringify=true`),
+    get("xcom, a string", `${pushed}/plain`),
+    get("xcom, stringified", `${pushed}/return_value?stringify=true`),
     get("xcom, deserialized", `${pushed}/plain?deserialize=true`),
     get("xcom, missing", `${pushed}/none`),
     get("xcom, mapped", `${task("mapped_dag", "double")}/xcomEntries/return_value?map_index=1`),
@@ -409,12 +430,12 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("xcom with a slash", `${task("xcom_slash_dag", "push")}/xcomEntries/with%2Fslash`),
     post("xcom, new", pushed, { key: "made", value: { z: 1 } }),
     post("xcom, again", pushed, { key: "made", value: { z: 1 } }),
-    get("xcom, made", `${pushed}/made`),
+    get("xcom, created and read", `${pushed}/made`),
     patch("xcom, patched", `${pushed}/made`, { value: [2] }),
-    get("xcom, made and patched", `${pushed}/made`),
+    get("xcom, patched and read", `${pushed}/made`),
     patch("xcom, missing, patched", `${pushed}/none`, { value: 1 }),
-    remove("xcom, deleted", `${pushed}/made`),
-    remove("xcom, deleted again", `${pushed}/made`)
+    del("xcom, deleted", `${pushed}/made`),
+    del("xcom, deleted again", `${pushed}/made`)
   ]
 
   const key = `${mark} k/1`
@@ -453,16 +474,16 @@ export const script = (version: string): ReadonlyArray<Step> => {
     post("variable, empty", "variables", { key: `${mark}-empty`, value: "" }),
     post("variable, null", "variables", { key: `${mark}-null`, value: null }),
     get("variable, null, read", `variables/${mark}-null`),
-    post("variable with a field too many", "variables", { key: `${mark}-extra`, value: "1", bogus: 1 }),
+    post("variable with an extra field", "variables", { key: `${mark}-extra`, value: "1", bogus: 1 }),
     post("variable without a value", "variables", { key: `${mark}-none` }),
     post("variable without a key", "variables", { value: "1" }),
     get("variables", "variables"),
     get("variables, one", "variables?limit=1&offset=1"),
     get("variables, backwards", "variables?order_by=-key", { view: ids("variables", "key") }),
-    get("variables, a bad order", "variables?order_by=nonsense"),
-    remove("variable, deleted", `variables/${encoded(key)}`),
-    remove("variable, deleted again", `variables/${encoded(key)}`),
-    get("variable, gone", `variables/${encoded(key)}`),
+    get("variables, an invalid order", "variables?order_by=nonsense"),
+    del("variable, deleted", `variables/${encoded(key)}`),
+    del("variable, deleted again", `variables/${encoded(key)}`),
+    get("variable, deleted and read", `variables/${encoded(key)}`),
     patch("variables, bulk", "variables", {
       actions: [
         { action: "create", entities: [{ key: `${mark}-a`, value: "1" }, { key: `${mark}-b`, value: "2" }] },
@@ -501,7 +522,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
     post("connection, sparse", "connections", { connection_id: `${mark}-sparse`, conn_type: "http" }),
     get("connections", "connections"),
     get("connections, backwards", "connections?order_by=-connection_id", { view: ids("connections", "connection_id") }),
-    get("connections, a bad order", "connections?order_by=nonsense"),
+    get("connections, an invalid order", "connections?order_by=nonsense"),
     patch("connection, patched", `connections/${mark}-pg`, {
       connection_id: `${mark}-pg`,
       conn_type: "postgres",
@@ -512,7 +533,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
       conn_type: "postgres",
       port: 1
     }),
-    patch("connection, partly", `connections/${mark}-pg`, { host: "h3" }),
+    patch("connection, patched without the required fields", `connections/${mark}-pg`, { host: "h3" }),
     patch("connection with another id", `connections/${mark}-pg`, { connection_id: "x", conn_type: "http" }),
     patch("connection, missing, patched", "connections/none", { connection_id: "none", conn_type: "http" }),
     post("connection, extra an object", "connections", {
@@ -520,7 +541,7 @@ export const script = (version: string): ReadonlyArray<Step> => {
       conn_type: "http",
       extra: { a: 1 }
     }),
-    post("connection, extra no json", "connections", {
+    post("connection, extra not json", "connections", {
       connection_id: `${mark}-i`,
       conn_type: "http",
       extra: "not json"
@@ -531,18 +552,18 @@ export const script = (version: string): ReadonlyArray<Step> => {
       extra: "[1]"
     }),
     get("connection, extra a list, read", `connections/${mark}-l`),
-    post("connection with a bad id", "connections", { connection_id: "a b/c", conn_type: "http" }),
+    post("connection with an invalid id", "connections", { connection_id: "a b/c", conn_type: "http" }),
     post("connection without a type", "connections", { connection_id: `${mark}-t` }),
-    post("connection with a field too many", "connections", {
+    post("connection with an extra field", "connections", {
       connection_id: `${mark}-e`,
       conn_type: "http",
       bogus: 1
     }),
-    post("connection, port a word", "connections", { connection_id: `${mark}-p`, conn_type: "http", port: "x" }),
+    post("connection, port a string", "connections", { connection_id: `${mark}-p`, conn_type: "http", port: "x" }),
     post("connection, tested", "connections/test", { connection_id: `${mark}-t`, conn_type: "http" }),
-    remove("connection, deleted", `connections/${mark}-pg`),
-    remove("connection, deleted again", `connections/${mark}-pg`),
-    get("connection, gone", `connections/${mark}-pg`),
+    del("connection, deleted", `connections/${mark}-pg`),
+    del("connection, deleted again", `connections/${mark}-pg`),
+    get("connection, deleted and read", `connections/${mark}-pg`),
     patch("connections, bulk", "connections", {
       actions: [{ action: "create", entities: [{ connection_id: `${mark}-a`, conn_type: "http" }] }]
     }),
@@ -563,21 +584,21 @@ export const script = (version: string): ReadonlyArray<Step> => {
     post("pool, described", "pools", { name: `${mark} 2`, slots: 1, description: "d", include_deferred: true }),
     post("pool without slots", "pools", { name: `${mark}-none` }),
     post("pool without a name", "pools", { slots: 1 }),
-    post("pool with a field too many", "pools", { name: `${mark}-extra`, slots: 1, bogus: 1 }),
-    post("pool, slots a word", "pools", { name: `${mark}-word`, slots: "x" }),
+    post("pool with an extra field", "pools", { name: `${mark}-extra`, slots: 1, bogus: 1 }),
+    post("pool, slots a string", "pools", { name: `${mark}-word`, slots: "x" }),
     post("pool, negative", "pools", { name: `${mark}-negative`, slots: -2 }),
-    post("pool, endless", "pools", { name: `${mark}-endless`, slots: -1 }),
-    get("pools with an endless one", "pools?order_by=id"),
-    get("pool, endless, read", `pools/${mark}-endless`),
-    remove("pool, endless, deleted", `pools/${mark}-endless`),
+    post("pool, unlimited", "pools", { name: `${mark}-unlimited`, slots: -1 }),
+    get("pools with an unlimited one", "pools?order_by=id"),
+    get("pool, unlimited, read", `pools/${mark}-unlimited`),
+    del("pool, unlimited, deleted", `pools/${mark}-unlimited`),
     get("pool, read", `pools/${mark}-p`),
     get("pool, missing", "pools/none"),
     get("pools", "pools?order_by=id"),
     get("pools, backwards", "pools?order_by=-name", { view: ids("pools", "name") }),
-    get("pools, a bad order", "pools?order_by=nonsense"),
+    get("pools, an invalid order", "pools?order_by=nonsense"),
     patch("pool, masked", `pools/${mark}-p?update_mask=slots`, { slots: 5 }),
-    patch("pool, bare", `pools/${mark}-p`, { slots: 6 }),
-    patch("pool, whole", `pools/${mark}-p?update_mask=slots`, {
+    patch("pool, without a mask", `pools/${mark}-p`, { slots: 6 }),
+    patch("pool, masked with all fields", `pools/${mark}-p?update_mask=slots`, {
       [isThree ? "pool" : "name"]: `${mark}-p`,
       slots: 7,
       include_deferred: false
@@ -586,29 +607,29 @@ export const script = (version: string): ReadonlyArray<Step> => {
       [isThree ? "pool" : "name"]: "x",
       slots: 8
     }),
-    patch("pool, missing, patched and bare", "pools/none", { slots: 6 }),
+    patch("pool, missing, patched without a mask", "pools/none", { slots: 6 }),
     patch("pool, missing, patched", "pools/none?update_mask=slots", {
       [isThree ? "pool" : "name"]: "none",
       slots: 7,
       include_deferred: false
     }),
     patch("default pool, slots", "pools/default_pool?update_mask=slots", { slots: 64 }),
-    patch("default pool, slots back", "pools/default_pool?update_mask=slots", { slots: 128 }),
+    patch("default pool, slots restored", "pools/default_pool?update_mask=slots", { slots: 128 }),
     patch("default pool, renamed", "pools/default_pool", { name: "other", slots: 128 }),
-    // its own description again, since Airflow 2 takes any
+    // with its current description, because Airflow 2 accepts any
     patch("default pool, described", "pools/default_pool", {
       name: "default_pool",
       slots: 128,
       description: "Default pool"
     }),
-    remove("default pool, deleted", "pools/default_pool"),
+    del("default pool, deleted", "pools/default_pool"),
     get("pool with a slash", `pools/${encoded("a/b")}`),
-    remove("pool with a slash, deleted", `pools/${encoded("a/b")}`),
-    remove("pool, deleted with a content type", `pools/${mark}-p`, {
+    del("pool with a slash, deleted", `pools/${encoded("a/b")}`),
+    del("pool, deleted with a content type", `pools/${mark}-p`, {
       headers: { "content-type": "application/json" }
     }),
-    remove("pool, deleted", `pools/${encoded(`${mark} 2`)}`),
-    remove("pool, deleted again", `pools/${encoded(`${mark} 2`)}`),
+    del("pool, deleted", `pools/${encoded(`${mark} 2`)}`),
+    del("pool, deleted again", `pools/${encoded(`${mark} 2`)}`),
     patch("pools, bulk", "pools", { actions: [{ action: "create", entities: [{ name: `${mark}-a`, slots: 1 }] }] }),
     patch("pools, bulk again", "pools", {
       actions: [
@@ -631,8 +652,8 @@ export const script = (version: string): ReadonlyArray<Step> => {
   const users = [
     post("user", "users", user),
     post("user, again", "users", user),
-    post("user, the same address", "users", { ...user, username: `${mark}-v` }),
-    post("user, an unknown role", "users", {
+    post("user with a taken address", "users", { ...user, username: `${mark}-v` }),
+    post("user with an unknown role", "users", {
       ...user,
       username: `${mark}-v`,
       email: `${mark}-v@example.org`,
@@ -641,65 +662,65 @@ export const script = (version: string): ReadonlyArray<Step> => {
     get("user, read", `users/${mark}-u`),
     get("user, missing", "users/none"),
     get("users", "users", {
-      // a real server has users of its own
-      view: (answer) => ids("users", "username")(answer)?.includes(user.username)
+      // a real server has other users, too
+      view: (response) => ids("users", "username")(response)?.includes(user.username)
     }),
-    remove("user, deleted", `users/${mark}-u`),
-    remove("user, deleted again", `users/${mark}-u`)
+    del("user, deleted", `users/${mark}-u`),
+    del("user, deleted again", `users/${mark}-u`)
   ]
 
   const slow = task("slow_dag", "sleep")
-  const isRunning = ({ json }: Answer) => json?.state === "running"
-  /** Which it is a moment after it has started. */
-  const isRendered = ({ json }: Answer) => Object.keys(json?.rendered_fields ?? {}).length > 0
-  const ticks = (answer: Answer) => answer.text.includes("tick 0")
+  const isRunning = ({ json }: HttpResponse) => json?.state === "running"
+  /** A task instance gets its rendered fields shortly after it has started. */
+  const isRendered = ({ json }: HttpResponse) => Object.keys(json?.rendered_fields ?? {}).length > 0
+  const ticks = (response: HttpResponse) => response.text.includes("tick 0")
   const cleared = { dry_run: false, dag_run_id: `${mark}-failing_dag`, task_ids: ["boom"], include_downstream: true }
   const endings = [
-    // nothing but this may run now, since what is cleared is watched
+    // paused, so that cleared tasks do not start again before they are compared
     patch("pause failing_dag", "dags/failing_dag", { is_paused: true }),
     patch("pause hello_world_dag", "dags/hello_world_dag", { is_paused: true }),
     post("clear, dry", `${run("hello_world_dag")}/clear`, {}),
     post("clear, failed, dry", `${run("failing_dag")}/clear`, { dry_run: true, only_failed: true }),
-    post("clear with a field too many", `${run("failing_dag")}/clear`, { bogus: 1 }),
+    post("clear with an extra field", `${run("failing_dag")}/clear`, { bogus: 1 }),
     post("clear, missing", `${run("hello_world_dag", "none")}/clear`, { dry_run: false }),
     post("clear", `${run("hello_world_dag")}/clear`, { dry_run: false }),
-    get("clear, seen", run("hello_world_dag")),
-    get("clear, its task seen", task("hello_world_dag", "hello")),
+    get("run after clearing", run("hello_world_dag")),
+    get("task after clearing", task("hello_world_dag", "hello")),
     post("clear tasks, dry", "dags/failing_dag/clearTaskInstances", { ...cleared, dry_run: true }, { view: tasks }),
     post("clear tasks, all succeeded", "dags/mapped_dag/clearTaskInstances", {
       dry_run: true,
       dag_run_id: `${mark}-mapped_dag`
     }),
     post("clear tasks, missing", "dags/none/clearTaskInstances", { dry_run: true }),
-    post("clear tasks, run missing", "dags/failing_dag/clearTaskInstances", { dry_run: true, dag_run_id: "none" }),
-    post("clear tasks with a field too many", "dags/failing_dag/clearTaskInstances", { bogus: 1 }),
+    post("clear tasks of a missing run", "dags/failing_dag/clearTaskInstances", { dry_run: true, dag_run_id: "none" }),
+    post("clear tasks with an extra field", "dags/failing_dag/clearTaskInstances", { bogus: 1 }),
     post("clear tasks", "dags/failing_dag/clearTaskInstances", { ...cleared, reset_dag_runs: true }, { view: tasks }),
-    get("clear tasks, run seen", run("failing_dag")),
-    get("clear tasks, tasks seen", `${run("failing_dag")}/taskInstances`, { view: tasks }),
+    get("run after clearing tasks", run("failing_dag")),
+    get("tasks after clearing tasks", `${run("failing_dag")}/taskInstances`, { view: tasks }),
     start("slow_dag", { conf: { seconds: 600 } }),
-    get("slow task runs", slow, { until: (answer) => isRunning(answer) && isRendered(answer) }),
+    get("slow task runs", slow, { until: (response) => isRunning(response) && isRendered(response) }),
     get("slow run runs", run("slow_dag"), { until: isRunning }),
     get("log while it runs", `${slow}/logs/1`, { ...accept("application/json"), until: ticks, view: log }),
     get("log while it runs, as lines", `${slow}/logs/1`, {
       ...accept(isThree ? "application/x-ndjson" : "text/plain"),
       view: log
     }),
-    get("log while it runs, going on", (earlier) => {
+    get("log while it runs, continued at a token", (earlier) => {
       const token: unknown = earlier("log while it runs").json.continuation_token
       return `${slow}/logs/1?token=${encoded(String(token))}`
     }, { ...accept("application/json"), view: ({ json, status }) => status === 200 ? Object.keys(json).sort() : json }),
     get("default pool while it runs", "pools/default_pool"),
-    remove("dag, deleted while it runs", "dags/slow_dag"),
+    del("dag, deleted while it runs", "dags/slow_dag"),
     patch("run, failed while it runs", run("slow_dag"), { state: "failed" }),
     get("run, failed", run("slow_dag")),
-    get("run, failed, its task", slow),
-    remove("task, deleted", task("mapped_dag", "total")),
-    remove("task, missing, deleted", task("mapped_dag", "none")),
-    remove("run, deleted", run("mapped_dag")),
-    remove("run, deleted again", run("mapped_dag")),
-    get("run, gone", run("mapped_dag")),
-    get("its tasks, gone", `${run("mapped_dag")}/taskInstances`),
-    remove("dag, missing, deleted", "dags/none")
+    get("task of the failed run", slow),
+    del("task, deleted", task("mapped_dag", "total")),
+    del("task, missing, deleted", task("mapped_dag", "none")),
+    del("run, deleted", run("mapped_dag")),
+    del("run, deleted again", run("mapped_dag")),
+    get("run, deleted and read", run("mapped_dag")),
+    get("tasks of the deleted run", `${run("mapped_dag")}/taskInstances`),
+    del("dag, missing, deleted", "dags/none")
   ]
 
   return [

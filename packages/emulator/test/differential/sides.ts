@@ -1,7 +1,7 @@
-/** The two that are asked: an emulated Airflow, and the real one of the environment. */
+/** The two sides of the comparison: an emulated Airflow, and the real one that the environment names. */
 import { Emulator } from "@airflow-resource/emulator"
 import { Context, Effect, Layer } from "effect"
-import { type Answer, awake, type Call, send, Unanswered, until } from "../client.js"
+import { awake, type Call, type HttpResponse, NoResponse, send, until } from "../client.js"
 import { dags } from "./dags.js"
 import type { Step } from "./script.js"
 
@@ -10,41 +10,44 @@ const { AIRFLOW_AUTHORIZATION: authorization = "", AIRFLOW_URL: airflowUrl = "",
 export const version = AIRFLOW_VERSION
 
 export interface Side {
-  /** The answer to a step, asked once or until it is what the step waits for. */
-  readonly ask: (step: Step) => Effect.Effect<Answer, Unanswered>
-  /** The answer to an earlier step. */
-  readonly answered: (name: string) => Answer
+  /** Sends the request of a step, repeatedly if the step waits for something, and returns the last response. */
+  readonly run: (step: Step) => Effect.Effect<HttpResponse, NoResponse>
+  /** The response to an earlier step. */
+  readonly responseTo: (name: string) => HttpResponse
 }
 
 export class Sides extends Context.Tag("Sides")<Sides, { readonly emulator: Side; readonly airflow: Side }>() {}
 
-type Request = (method: string, url: string, call?: Call) => Effect.Effect<Answer, Unanswered>
+type Request = (method: string, url: string, call?: Call) => Effect.Effect<HttpResponse, NoResponse>
 
 const makeSide = (site: string, api: string, request: Request): Side => {
-  const answers = new Map<string, Answer>()
-  const answered = (name: string) => {
-    const answer = answers.get(name)
-    if (answer === undefined) throw new Error(`nobody has asked "${name}" yet`)
-    return answer
+  const responses = new Map<string, HttpResponse>()
+  const responseTo = (name: string) => {
+    const response = responses.get(name)
+    if (response === undefined) throw new Error(`the step "${name}" has not run yet`)
+    return response
   }
   return {
-    answered,
-    ask: ({ body, headers = {}, method, name, path, until: isRight }) =>
+    responseTo,
+    run: ({ body, headers = {}, method, name, path, until: isExpected }) =>
       Effect.suspend(() => {
-        const found = typeof path === "string" ? path : path(answered)
-        const url = found.startsWith("/") ? `${site}${found}` : `${site}${api}/${found}`
-        const asked = request(method, url, { body, headers })
-        return isRight === undefined ? asked : waitFor(asked, isRight)
-      }).pipe(Effect.tap((answer) => Effect.sync(() => answers.set(name, answer))))
+        const resolved = typeof path === "string" ? path : path(responseTo)
+        const url = resolved.startsWith("/") ? `${site}${resolved}` : `${site}${api}/${resolved}`
+        const once = request(method, url, { body, headers })
+        return isExpected === undefined ? once : poll(once, isExpected)
+      }).pipe(Effect.tap((response) => Effect.sync(() => responses.set(name, response))))
   }
 }
 
-/** A real server takes its time. */
-const waitFor = (asked: Effect.Effect<Answer, Unanswered>, isRight: (answer: Answer) => boolean) =>
-  asked.pipe(
-    Effect.tap((answer) => isRight(answer) ? Effect.void : Effect.sleep("200 millis")),
-    Effect.repeat({ until: isRight }),
-    Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Unanswered("it never came true") })
+/** Less often and for longer than `until`, since one side is a real server. */
+const poll = (once: Effect.Effect<HttpResponse, NoResponse>, isExpected: (response: HttpResponse) => boolean) =>
+  once.pipe(
+    Effect.tap((response) => isExpected(response) ? Effect.void : Effect.sleep("200 millis")),
+    Effect.repeat({ until: isExpected }),
+    Effect.timeoutFail({
+      duration: "1 minute",
+      onTimeout: () => new NoResponse("the response never became the expected one")
+    })
   )
 
 const isTwo = version.startsWith("2.")
@@ -62,29 +65,29 @@ const emulated = Effect.gen(function*() {
 })
 
 /**
- * Airflow 3 may lock itself out of SQLite for too long, and answers 500 then: nothing was written, so that it is asked
- * again. On Airflow 2 a 500 is an answer, whose effect may stay.
+ * Airflow 3 responds with 500 if it waits too long for a lock on SQLite. Nothing was written then, so that the request is
+ * retried. In Airflow 2 a 500 is a result to compare, and the request may have had an effect.
  */
-const patient: Request = (method, url, call = {}) =>
+const retried: Request = (method, url, call = {}) =>
   send(method, url, { ...call, headers: { authorization, ...call.headers } }).pipe(
     Effect.repeat({ until: ({ status }) => status !== 500 || isTwo, times: 3 })
   )
 
 const real = Effect.gen(function*() {
   yield* emptied
-  // what is left behind would be another suite's surprise, so that this one fails for it
+  // anything left behind would disturb another suite, so that a failed cleanup fails this one
   yield* Effect.addFinalizer(() => Effect.orDie(emptied))
-  return makeSide(airflowUrl, api, patient)
+  return makeSide(airflowUrl, api, retried)
 })
 
-/** As it is found and left: no run, no variable, no connection, one pool, and every DAG paused. */
+/** The state before and after the tests: no runs, variables or connections, one pool, and every DAG paused. */
 const emptied = Effect.gen(function*() {
   const call = (method: string, path: string, body?: unknown) =>
-    patient(method, `${airflowUrl}${api}/${path}`, body === undefined ? {} : { body })
+    retried(method, `${airflowUrl}${api}/${path}`, body === undefined ? {} : { body })
   const each = (
     list: string,
     path: string,
-    empty: (item: Record<string, string>) => Effect.Effect<unknown, Unanswered>
+    empty: (item: Record<string, string>) => Effect.Effect<unknown, NoResponse>
   ) =>
     Effect.flatMap(call("GET", path), ({ json }) => Effect.forEach(json[list] as Array<Record<string, string>>, empty))
   yield* call("PATCH", "dags?dag_id_pattern=~&limit=100", { is_paused: true })

@@ -1,13 +1,13 @@
-/** The DAGs as Airflow has parsed them by now: a function of the deploys, the deletions and the time. */
+/** The DAGs that Airflow has parsed so far: a function of the deploys, the deletions and the time. */
 import type { DagSpec } from "../../Dags.js"
-import type { Site } from "./Site.js"
+import type { Airflow } from "./Airflow.js"
 
 export interface Dag {
   readonly dagId: string
-  /** As of the last time its file could be imported. */
+  /** From the last time that its file could be imported. */
   readonly spec: DagSpec
   readonly file: string
-  /** The file is still there. */
+  /** Whether the file still exists. */
   readonly isPresent: boolean
   readonly hasImportErrors: boolean
   readonly parsedAt: number
@@ -30,31 +30,32 @@ export interface ImportError {
 interface Bag {
   readonly dags: Map<string, Dag>
   importErrors: ReadonlyArray<ImportError>
-  /** How many there have ever been. */
-  errors: number
+  /** How many import errors there have ever been. */
+  errorCount: number
 }
 
-type Event =
-  | { readonly _tag: "Parsed"; readonly at: number; readonly dags: ReadonlyArray<DagSpec> }
-  | { readonly _tag: "Deleted"; readonly at: number; readonly dagId: string }
+interface Parsed {
+  readonly _tag: "Parsed"
+  readonly at: number
+  readonly dags: ReadonlyArray<DagSpec>
+}
 
-/** A deleted DAG whose file is there comes back when the file is parsed the next time. */
-export const read = ({ deployment, now, world }: Site): Bag => {
-  const deploys = world.deploys.map(({ at, dags }): Event => ({ _tag: "Parsed", at: at + world.timings.parse, dags }))
-  const deployed = (at: number) =>
-    deploys.filter((deploy) => deploy.at <= at).flatMap((deploy) => deploy._tag === "Parsed" ? [deploy.dags] : []).at(
-      -1
-    )
-  const deletions = deployment.airflow.deletedDags.flatMap(({ at, dagId }): ReadonlyArray<Event> => [
-    { _tag: "Deleted", at, dagId },
-    {
-      _tag: "Parsed",
-      at: at + world.timings.reparse,
-      dags: deployed(at + world.timings.reparse) ?? []
-    }
-  ])
+interface Deleted {
+  readonly _tag: "Deleted"
+  readonly at: number
+  readonly dagId: string
+}
+
+/** A deleted DAG whose file still exists comes back when the file is parsed again. */
+export const read = ({ deployment, now, world }: Airflow): Bag => {
+  const deploys = world.deploys.map(({ at, dags }): Parsed => ({ _tag: "Parsed", at: at + world.timings.parse, dags }))
+  const deletions = deployment.metadata.deletedDags.flatMap(({ at, dagId }): ReadonlyArray<Parsed | Deleted> => {
+    const reparsedAt = at + world.timings.reparse
+    const dags = deploys.filter((deploy) => deploy.at <= reparsedAt).at(-1)?.dags ?? []
+    return [{ _tag: "Deleted", at, dagId }, { _tag: "Parsed", at: reparsedAt, dags }]
+  })
   const events = [...deploys, ...deletions].filter((event) => event.at <= now).sort((a, b) => a.at - b.at)
-  const bag: Bag = { dags: new Map(), importErrors: [], errors: 0 }
+  const bag: Bag = { dags: new Map(), importErrors: [], errorCount: 0 }
   for (const event of events) {
     if (event._tag === "Deleted") bag.dags.delete(event.dagId)
     else parse(bag, event.dags, event.at)
@@ -67,7 +68,7 @@ const parse = (bag: Bag, specs: ReadonlyArray<DagSpec>, at: number) => {
     specs.flatMap((spec) => spec.importError === undefined ? [] : [[fileOf(spec), spec.importError] as const])
   )
   bag.importErrors = [...broken].map(([file, stackTrace]) => ({
-    id: bag.importErrors.find((error) => error.file === file)?.id ?? ++bag.errors,
+    id: bag.importErrors.find((error) => error.file === file)?.id ?? ++bag.errorCount,
     file,
     stackTrace,
     at
@@ -77,7 +78,7 @@ const parse = (bag: Bag, specs: ReadonlyArray<DagSpec>, at: number) => {
     const file = fileOf(spec)
     const known = bag.dags.get(spec.dagId)
     if (broken.has(file)) {
-      // one that never could be imported is not known at all
+      // a DAG whose file has never been imported is not known at all
       if (known !== undefined) bag.dags.set(spec.dagId, { ...known, isPresent: true, hasImportErrors: true })
       continue
     }
@@ -100,51 +101,51 @@ const fileOf = (spec: DagSpec): string => spec.file ?? `${spec.dagId}.py`
 const fingerprint = (spec: DagSpec): string =>
   JSON.stringify(spec, (_, value: unknown) => typeof value === "bigint" ? String(value) : value)
 
-/** By name, as both versions list them. */
-export const all = (site: Site): ReadonlyArray<Dag> =>
-  [...read(site).dags.values()].sort((a, b) => a.dagId < b.dagId ? -1 : 1)
+/** Sorted by id, as both API versions return them. */
+export const list = (airflow: Airflow): ReadonlyArray<Dag> =>
+  [...read(airflow).dags.values()].sort((a, b) => a.dagId < b.dagId ? -1 : 1)
 
-export const find = (site: Site, dagId: string): Dag | undefined => read(site).dags.get(dagId)
+export const get = (airflow: Airflow, dagId: string): Dag | undefined => read(airflow).dags.get(dagId)
 
-/** When its file was parsed last: on request, and every so often. */
-export const lastParsed = ({ deployment, now, world }: Site, dag: Dag): number => {
-  const asked = (deployment.airflow.reparses.get(dag.file) ?? -Infinity) + world.timings.schedule
-  const every = world.timings.reparse
-  const regular = dag.isPresent && !dag.hasImportErrors && every > 0
-    ? dag.parsedAt + Math.floor((now - dag.parsedAt) / every) * every
+/** When the DAG's file was last parsed: on request, or at the regular interval. */
+export const lastParsed = ({ deployment, now, world }: Airflow, dag: Dag): number => {
+  const requested = (deployment.metadata.reparses.get(dag.file) ?? -Infinity) + world.timings.schedule
+  const interval = world.timings.reparse
+  const regular = dag.isPresent && !dag.hasImportErrors && interval > 0
+    ? dag.parsedAt + Math.floor((now - dag.parsedAt) / interval) * interval
     : dag.parsedAt
-  return asked <= now ? Math.max(asked, regular) : regular
+  return requested <= now ? Math.max(requested, regular) : regular
 }
 
-/** Asks for the file to be parsed soon; `false` where that is asked for already. */
-export const requestParse = ({ deployment, now, world }: Site, file: string): boolean => {
-  const { reparses } = deployment.airflow
-  const asked = reparses.get(file)
-  if (asked !== undefined && now < asked + world.timings.schedule) return false
+/** Requests that a file is parsed soon. Returns `false` if that was requested already and is still pending. */
+export const requestParse = ({ deployment, now, world }: Airflow, file: string): boolean => {
+  const { reparses } = deployment.metadata
+  const requested = reparses.get(file)
+  if (requested !== undefined && now < requested + world.timings.schedule) return false
   reparses.set(file, now)
   return true
 }
 
-const pausesOf = (site: Site, dagId: string) =>
-  site.deployment.airflow.pauses.get(dagId) ?? [{ at: 0, paused: find(site, dagId)?.spec.paused ?? true }]
+const pausesOf = (airflow: Airflow, dagId: string) =>
+  airflow.deployment.metadata.pauses.get(dagId) ?? [{ at: 0, paused: get(airflow, dagId)?.spec.paused ?? true }]
 
-export const isPaused = (site: Site, dagId: string): boolean => pausesOf(site, dagId).at(-1)?.paused ?? true
+export const isPaused = (airflow: Airflow, dagId: string): boolean => pausesOf(airflow, dagId).at(-1)?.paused ?? true
 
-export const setPaused = (site: Site, dagId: string, paused: boolean) => {
-  site.deployment.airflow.pauses.set(dagId, [...pausesOf(site, dagId), { at: site.now, paused }])
+export const setPaused = (airflow: Airflow, dagId: string, paused: boolean) => {
+  airflow.deployment.metadata.pauses.set(dagId, [...pausesOf(airflow, dagId), { at: airflow.now, paused }])
 }
 
-/** The earliest moment from `from` on at which the DAG is not paused. */
-export const unpausedFrom = (site: Site, dagId: string): (from: number) => number => {
-  const pauses = pausesOf(site, dagId)
+/** Maps a time to the earliest time, not before it, at which the DAG is not paused; `Infinity` if there is none. */
+export const unpausedFrom = (airflow: Airflow, dagId: string): (from: number) => number => {
+  const pauses = pausesOf(airflow, dagId)
   return (from) =>
     pauses.filter((pause) => pause.at <= from).at(-1)?.paused === false
       ? from
       : pauses.find((pause) => pause.at > from && !pause.paused)?.at ?? Infinity
 }
 
-/** The text of the file, written from the DAG that it is instead. */
-export const source = (spec: DagSpec, decorators: string): string => {
+/** A Python file that defines the DAG with the decorators of this module. */
+export const renderSource = (spec: DagSpec, decoratorModule: string): string => {
   const { dagId } = spec
   const name = dagId.replace(/\W/g, "_")
   const tasks = spec.tasks.flatMap((task) => {
@@ -159,7 +160,7 @@ export const source = (spec: DagSpec, decorators: string): string => {
   return [
     "from datetime import datetime",
     "",
-    `from ${decorators} import dag, task`,
+    `from ${decoratorModule} import dag, task`,
     "",
     "",
     `@dag(dag_id=${JSON.stringify(dagId)}, schedule=None, start_date=datetime(2024, 1, 1), tags=${

@@ -1,30 +1,31 @@
-/** What health says of Airflow's processes. */
-import type { Process } from "../World.js"
-import type { Site } from "./Site.js"
+/** The health that Airflow reports of its components. */
+import type { Component } from "../World.js"
+import type { Airflow } from "./Airflow.js"
 import * as Times from "./Times.js"
 
-const beat = 5000
+const heartbeatInterval = 5000
 
-/** Since when a process that does not beat any more counts as unhealthy. */
+/** A component whose last heartbeat is older than this is unhealthy. */
 const threshold = 30_000
 
-/** A process that beats every five seconds, unless it was made unhealthy. */
-export const of = ({ now, world }: Site, process: Process) => {
-  const since = world.unhealthy.get(process)
-  const at = since === undefined ? now - (now - world.startedAt) % beat : since - threshold
+export interface ComponentHealth {
+  readonly status: string | null
+  readonly heartbeat: string | null
+}
+
+/** The health of a component that runs, and sends heartbeats unless a test made it unhealthy. */
+export const component = ({ now, world }: Airflow, name: Component): ComponentHealth => {
+  const since = world.unhealthy.get(name)
+  const at = since === undefined ? now - (now - world.startedAt) % heartbeatInterval : since - threshold
   return { status: since === undefined ? "healthy" : "unhealthy", heartbeat: Times.offset(Times.micros(at)) }
 }
 
-/** One that there is none of, unless it was made unhealthy. */
-const ofAbsent = (site: Site, process: Process) =>
-  site.world.unhealthy.has(process) ? of(site, process) : { status: null, heartbeat: null }
+/** The health of a component that does not run. */
+export const absent: ComponentHealth = { status: null, heartbeat: null }
 
-export const report = (
-  site: Site,
-  dagProcessor: { readonly status: string | null; readonly heartbeat: string | null }
-) => {
-  const scheduler = of(site, "scheduler")
-  const triggerer = ofAbsent(site, "triggerer")
+export const report = (airflow: Airflow, dagProcessor: ComponentHealth) => {
+  const scheduler = component(airflow, "scheduler")
+  const triggerer = airflow.world.unhealthy.has("triggerer") ? component(airflow, "triggerer") : absent
   return {
     metadatabase: { status: "healthy" },
     scheduler: { status: scheduler.status, latest_scheduler_heartbeat: scheduler.heartbeat },

@@ -1,30 +1,50 @@
-/** The database of a deployment's Airflow: facts, which change in place and only by requests. */
+/** The metadata database of a deployment's Airflow: facts, which only requests change, in place. */
 import type { Json } from "../Http.js"
 import type { RunFacts } from "./Runs.js"
 import type { Entry } from "./TaskLog.js"
 
-/** What a deployment's Airflow remembers; it survives hibernation. */
+/** It survives hibernation. */
 export interface Metadata {
-  /** When a DAG was paused and unpaused, by DAG id. */
+  /** When each DAG was paused and unpaused, by DAG id. */
   readonly pauses: Map<string, Array<{ readonly at: number; readonly paused: boolean }>>
   runs: Array<RunFacts>
-  /** DAGs that were deleted, whether or not their files stayed. */
+  /** DAGs that were deleted, whether or not their files still exist. */
   readonly deletedDags: Array<{ readonly dagId: string; readonly at: number }>
-  /** When a file was asked to be parsed again, by file. */
+  /** When the parsing of each file was last requested. */
   readonly reparses: Map<string, number>
-  /** What was written through the API. */
+  /** XComs that were written or deleted through the API, oldest first. */
   xcoms: Array<XCom>
-  /** What runs that were deleted have left. */
+  /** What deleted runs have left in each log file. */
   readonly logFiles: Map<string, ReadonlyArray<Entry>>
-  readonly variables: Map<string, { readonly value: string; readonly description: string | null }>
+  readonly variables: Map<string, Variable>
   readonly connections: Map<string, Json>
-  readonly pools: Map<
-    string,
-    { readonly slots: number; readonly description: string | null; readonly includeDeferred: boolean }
-  >
+  readonly pools: Map<string, Pool>
   /** When there was no default pool. */
   readonly poolGaps: Array<{ readonly from: number; to: number }>
   readonly users: Map<string, Json>
+}
+
+export interface Variable {
+  readonly value: string
+  readonly description: string | null
+}
+
+export interface Pool {
+  readonly slots: number
+  readonly description: string | null
+  readonly includeDeferred: boolean
+}
+
+/** Pushed by a task, or written through the API. */
+export interface XCom {
+  readonly dagId: string
+  readonly runId: string
+  readonly taskId: string
+  readonly mapIndex: number
+  readonly key: string
+  readonly at: number
+  readonly value: unknown
+  readonly isDeleted: boolean
 }
 
 export const emptyMetadata = (): Metadata => ({
@@ -40,15 +60,3 @@ export const emptyMetadata = (): Metadata => ({
   poolGaps: [],
   users: new Map()
 })
-
-/** What was written through the API, or pushed by a task. */
-export interface XCom {
-  readonly dagId: string
-  readonly runId: string
-  readonly taskId: string
-  readonly mapIndex: number
-  readonly key: string
-  readonly at: number
-  readonly value: unknown
-  readonly isDeleted: boolean
-}

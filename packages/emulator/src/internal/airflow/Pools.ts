@@ -1,30 +1,25 @@
-/** Pools. Without the default one no task starts. */
+/** Pools. Without the default pool no task starts. */
+import type { Airflow } from "./Airflow.js"
+import type { Pool } from "./Metadata.js"
 import * as RunTable from "./RunTable.js"
-import type { Site } from "./Site.js"
 
 const defaultPool = "default_pool"
 
-export interface Pool {
-  readonly slots: number
-  readonly description: string | null
-  readonly includeDeferred: boolean
-}
-
-export const save = ({ deployment, now }: Site, name: string, pool: Pool): void => {
-  const { poolGaps, pools } = deployment.airflow
+export const save = ({ deployment, now }: Airflow, name: string, pool: Pool): void => {
+  const { poolGaps, pools } = deployment.metadata
   pools.set(name, pool)
   const gap = poolGaps.at(-1)
   if (name === defaultPool && gap?.to === Infinity) gap.to = now
 }
 
-export const remove = ({ deployment, now }: Site, name: string): void => {
-  const { poolGaps, pools } = deployment.airflow
+export const deletePool = ({ deployment, now }: Airflow, name: string): void => {
+  const { poolGaps, pools } = deployment.metadata
   if (pools.delete(name) && name === defaultPool) poolGaps.push({ from: now, to: Infinity })
 }
 
-/** What both dialects show. */
-export const shape = (site: Site, name: string, pool: Pool) => {
-  const running = RunTable.running(site, name)
+/** As both API versions return it. */
+export const toJson = (airflow: Airflow, name: string, pool: Pool) => {
+  const running = RunTable.countRunning(airflow, name)
   return {
     name,
     slots: pool.slots,

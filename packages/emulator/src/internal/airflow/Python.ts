@@ -25,7 +25,7 @@ export const typeOf = (value: unknown): string => {
 /** `str(value)` */
 export const str = (value: unknown): string => typeof value === "string" ? value : repr(value)
 
-/** `json.dumps(value)`: a space after each comma and colon. */
+/** `json.dumps(value)`, with a space after each comma and colon. */
 export const dumps = (value: unknown): string => {
   if (Array.isArray(value)) return `[${value.map(dumps).join(", ")}]`
   if (isObject(value)) {

@@ -1,4 +1,4 @@
-/** Which Airflow a deployment runs. */
+/** The version of Airflow that a deployment runs. */
 export interface Version {
   readonly major: number
   readonly minor: number

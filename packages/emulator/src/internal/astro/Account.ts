@@ -1,7 +1,7 @@
-/** The organization, its workspace, and what Astro offers it. */
-import { json, type Reply } from "../Http.js"
+/** The organization, its workspace, and what Astro offers them: runtimes, regions and machines. */
+import { json, type Response } from "../Http.js"
 import { isoTime } from "../World.js"
-import { type Call, failure, invalid, page, stamps } from "./Api.js"
+import { type Call, failure, invalid, page, timestamps } from "./Api.js"
 
 const owner = {
   id: "cowner0000000000000000000",
@@ -27,15 +27,15 @@ const organizationJson = (call: Call) => ({
   isScimEnabled: false,
   shouldEnforceDedicatedClusters: false,
   ...(call.isV1 ? {} : { supportPlan: "TEAM" }),
-  ...stamps(call),
+  ...timestamps(call),
   createdBy: owner,
   updatedBy: owner
 })
 
-export const listOrganizations = (call: Call): Reply =>
+export const listOrganizations = (call: Call): Response =>
   page(call, "organizations", call.world.organization === "INVISIBLE" ? [] : [organizationJson(call)])
 
-export const getOrganization = (call: Call): Reply => json(200, organizationJson(call))
+export const getOrganization = (call: Call): Response => json(200, organizationJson(call))
 
 const workspaceJson = (call: Call) => ({
   id: call.world.workspaceId,
@@ -44,29 +44,29 @@ const workspaceJson = (call: Call) => ({
   organizationId: call.world.organizationId,
   organizationName: "Emulated",
   cicdEnforcedDefault: false,
-  ...stamps(call),
+  ...timestamps(call),
   createdBy: owner,
   updatedBy: owner
 })
 
-export const listWorkspaces = (call: Call): Reply => page(call, "workspaces", [workspaceJson(call)])
+export const listWorkspaces = (call: Call): Response => page(call, "workspaces", [workspaceJson(call)])
 
-export const getWorkspace = (call: Call, _organization: string, workspaceId: string): Reply =>
+export const getWorkspace = (call: Call, _organization: string, workspaceId: string): Response =>
   workspaceId === call.world.workspaceId
     ? json(200, workspaceJson(call))
     : failure(call.world, 404, "Workspace not found")
 
-/** Tokens are nobody's: whoever asks is shown their owner. */
-export const self = (call: Call): Reply => {
+/** A token belongs to no user, so that every caller gets the owner of the organization. */
+export const getSelf = (call: Call): Response => {
   const { id, username } = owner
-  return json(200, { id, username, fullName: "Emulated", avatarUrl: "", status: "ACTIVE", ...stamps(call) })
+  return json(200, { id, username, fullName: "Emulated", avatarUrl: "", status: "ACTIVE", ...timestamps(call) })
 }
 
 const range = <A>(floor: A, standard: A, ceiling: A) => ({ floor, default: standard, ceiling })
 
 const schedulerSizes = ["SMALL", "MEDIUM", "LARGE", "EXTRA_LARGE"]
 
-export const deploymentOptions = ({ world }: Call): Reply =>
+export const getDeploymentOptions = ({ world }: Call): Response =>
   json(200, {
     executors: ["CELERY", "KUBERNETES", "ASTRO"],
     resourceQuotas: {
@@ -87,18 +87,18 @@ export const deploymentOptions = ({ world }: Call): Reply =>
     workloadIdentityOptions: []
   })
 
-export const clusterOptions = (call: Call): Reply => {
+export const listClusterOptions = (call: Call): Response => {
   const { isV1, request: { query }, world } = call
   const type = query.get("type") ?? ""
   if (isV1 && !["DEDICATED", "HYBRID"].includes(type)) {
     return invalid(call, "type", "type must be one of DEDICATED, HYBRID")
   }
   const machine = { name: "m6i.xlarge", cpu: 4, memory: "16Gi" }
-  const wanted = query.get("provider")?.toUpperCase()
+  const wantedProvider = query.get("provider")?.toUpperCase()
   const providers = [...new Set(world.regions.map((region) => region.provider))]
   return json(
     200,
-    providers.filter((provider) => wanted === undefined || provider === wanted).map((provider) => {
+    providers.filter((provider) => wantedProvider === undefined || provider === wantedProvider).map((provider) => {
       const regions = world.regions.filter((region) => region.provider === provider).map(({ name }) => ({ name }))
       return {
         provider,
@@ -117,7 +117,7 @@ export const clusterOptions = (call: Call): Reply => {
   )
 }
 
-/** Standard deployments have none of their own. */
-export const listClusters = (call: Call): Reply => page(call, "clusters", [])
+/** Standard deployments have no clusters of their own. */
+export const listClusters = (call: Call): Response => page(call, "clusters", [])
 
-export const getCluster = ({ world }: Call): Reply => failure(world, 404, "Cluster not found")
+export const getCluster = ({ world }: Call): Response => failure(world, 404, "Cluster not found")

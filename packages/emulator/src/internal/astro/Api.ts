@@ -1,5 +1,5 @@
-/** What all parts of Astro's API share: a call, who may do what, and the shape of answers. */
-import { Halt, isObject, type Json, json, parseJson, type Reply, type Request } from "../Http.js"
+/** What all parts of Astro's API share: calls, responses, request bodies and rights. */
+import { Halt, isObject, type Json, json, parseJson, type Request, type Response } from "../Http.js"
 import { type Deployment, isoTime, liveDeployments, type Subject, type Token, type World } from "../World.js"
 
 export interface Call {
@@ -7,22 +7,22 @@ export interface Call {
   readonly request: Request
   readonly now: number
   readonly caller: Token
-  /** Of version 1, or of those before it, which astro CLIs up to 1.42 ask. */
+  /** Whether it is a request to version 1, rather than to the APIs before it, which astro CLIs up to 1.42 use. */
   readonly isV1: boolean
 }
 
-/** Which of Astro's APIs a request is for. */
+/** Astro's APIs. */
 export type Api = "v1" | "platform" | "iam" | "v1alpha1"
 
 // ---------------------------------------------------------------------------------------------------------------------
-// answers
+// responses
 
 export const failure = (
   world: World,
   statusCode: number,
   message: string,
   fieldErrors?: ReadonlyArray<Json>
-): Reply =>
+): Response =>
   json(statusCode, {
     message,
     requestId: world.ids.id(),
@@ -30,10 +30,10 @@ export const failure = (
     ...(fieldErrors === undefined ? {} : { fieldErrors })
   })
 
-export const invalid = ({ world }: Call, field: string, message: string): Reply =>
+export const invalid = ({ world }: Call, field: string, message: string): Response =>
   failure(world, 400, `Invalid request: ${message}`, [{ field, code: "invalid", message }])
 
-export const page = (call: Call, name: string, all: ReadonlyArray<object>): Reply => {
+export const page = (call: Call, name: string, all: ReadonlyArray<object>): Response => {
   const { query } = call.request
   const limit = Number(query.get("limit") ?? 20)
   const offset = Number(query.get("offset") ?? 0)
@@ -51,13 +51,13 @@ export const page = (call: Call, name: string, all: ReadonlyArray<object>): Repl
   return json(200, { [name]: sorted.slice(offset, offset + limit), limit, offset, totalCount: all.length })
 }
 
-export const stamps = ({ world }: Call) => ({
+export const timestamps = ({ world }: Call) => ({
   createdAt: isoTime(world.startedAt),
   updatedAt: isoTime(world.startedAt)
 })
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what was sent
+// request bodies
 
 export const readBody = (call: Call): Json => {
   const body = parseJson(call.request.body)
@@ -78,7 +78,7 @@ export const pick = (body: Json, names: ReadonlyArray<string>): Json =>
 const isEmpty = (value: unknown) => value === undefined || value === null || value === ""
 
 // ---------------------------------------------------------------------------------------------------------------------
-// who asks
+// the caller
 
 export const subjectOf = (token: Token): Subject => ({
   id: token.id,
@@ -86,11 +86,12 @@ export const subjectOf = (token: Token): Subject => ({
   apiTokenName: token.name
 })
 
+/** From the highest to the lowest. */
 const ranks = ["ORGANIZATION_OWNER", "WORKSPACE_OWNER", "WORKSPACE_OPERATOR", "WORKSPACE_AUTHOR"]
 
-/** Whoever ranks higher may do it too, and with a deployment of its own a token of that deployment. */
-export const requireRights = (call: Call, least: "owner" | "operator" | "author", deployment?: Deployment) => {
-  const allowed = ranks.slice(0, ranks.indexOf(`WORKSPACE_${least.toUpperCase()}`) + 1)
+/** A role with a higher rank may do it too, and so may any role on `deployment` itself. */
+export const requireRights = (call: Call, minimum: "owner" | "operator" | "author", deployment?: Deployment) => {
+  const allowed = ranks.slice(0, ranks.indexOf(`WORKSPACE_${minimum.toUpperCase()}`) + 1)
   const isAllowed = call.caller.roles.some(({ entityId, role }) =>
     allowed.includes(role) || entityId === deployment?.id
   )
@@ -100,24 +101,26 @@ export const requireRights = (call: Call, least: "owner" | "operator" | "author"
 const isVisible = ({ caller }: Call, deployment: Deployment): boolean =>
   caller.scope !== "DEPLOYMENT" || caller.entityId === deployment.id
 
-/** What takes up a name and a place: one that was deleted a moment ago may still do. */
-export const presentDeployments = ({ now, world }: Call): ReadonlyArray<Deployment> =>
+/**
+ * The deployments that take up a name and a place in the quota. With the quirk `slowDelete` a deleted one may still do.
+ */
+export const listedDeployments = ({ now, world }: Call): ReadonlyArray<Deployment> =>
   world.deployments.filter(({ deletedAt }) => deletedAt === null || now < deletedAt + world.quirks.slowDelete)
 
-/** What reads show. */
-export const shownDeployments = (call: Call): ReadonlyArray<Deployment> =>
-  presentDeployments(call).filter((deployment) => isVisible(call, deployment))
+/** The deployments that the caller can read. */
+export const visibleDeployments = (call: Call): ReadonlyArray<Deployment> =>
+  listedDeployments(call).filter((deployment) => isVisible(call, deployment))
 
-/** A few operations know no 404. */
-export const showDeployment = (call: Call, id: string, otherwise = 404): Deployment =>
-  oneOf(call, shownDeployments(call), id, otherwise)
+/** The deployment of a read. A few operations respond with another status than 404 if it is missing. */
+export const requireVisibleDeployment = (call: Call, id: string, missingStatus = 404): Deployment =>
+  requireOne(call, visibleDeployments(call), id, missingStatus)
 
-/** The deployment of a request that is more than a look. */
-export const getDeployment = (call: Call, id: string, otherwise = 404): Deployment =>
-  oneOf(call, liveDeployments(call.world).filter((deployment) => isVisible(call, deployment)), id, otherwise)
+/** The deployment of a change. */
+export const requireLiveDeployment = (call: Call, id: string, missingStatus = 404): Deployment =>
+  requireOne(call, liveDeployments(call.world).filter((deployment) => isVisible(call, deployment)), id, missingStatus)
 
-const oneOf = (call: Call, all: ReadonlyArray<Deployment>, id: string, otherwise: number): Deployment => {
-  const one = all.find((deployment) => deployment.id === id)
-  if (one !== undefined) return one
-  throw new Halt(failure(call.world, otherwise, "Deployment not found"))
+const requireOne = (call: Call, all: ReadonlyArray<Deployment>, id: string, missingStatus: number): Deployment => {
+  const deployment = all.find((candidate) => candidate.id === id)
+  if (deployment !== undefined) return deployment
+  throw new Halt(failure(call.world, missingStatus, "Deployment not found"))
 }

@@ -1,14 +1,14 @@
-/** Deployments: what a request may set, what Astro shows of it, and hibernation. */
+/** Deployments: reading, creating, changing and deleting them, and hibernation. */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
-import * as Power from "../../Power.js"
+import * as Lifecycle from "../../Lifecycle.js"
 import { emptyMetadata } from "../airflow/Metadata.js"
-import { Halt, isObject, type Json, json, noContent, type Reply } from "../Http.js"
+import { Halt, isObject, type Json, json, noContent, type Response } from "../Http.js"
 import {
   type Deployment,
   type EnvironmentVariable,
+  ingressPath,
   isoTime,
-  pathOf,
   phasesOf,
   type Token,
   type World
@@ -16,27 +16,27 @@ import {
 import {
   type Call,
   failure,
-  getDeployment,
   invalid,
+  listedDeployments,
   page,
   pick,
-  presentDeployments,
   readBody,
   requireFields,
+  requireLiveDeployment,
   requireRights,
-  showDeployment,
-  shownDeployments,
-  subjectOf
+  requireVisibleDeployment,
+  subjectOf,
+  visibleDeployments
 } from "./Api.js"
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what is shown
+// reading
 
 const deploymentJson = (call: Call, deployment: Deployment) => {
   const { isV1, now, world } = call
   const { config: { workloadIdentity, ...config }, facts, runtime } = deployment
-  const status = shownStatus(call, deployment)
-  const override = Power.overrideAt(facts, now)
+  const status = reportedStatus(call, deployment)
+  const override = Lifecycle.overrideAt(facts, now)
   return {
     clusterName: "",
     ...config,
@@ -86,23 +86,24 @@ const deploymentJson = (call: Call, deployment: Deployment) => {
   }
 }
 
-const shownStatus = ({ now, world }: Call, deployment: Deployment): Power.Status => {
+/** The status as it was `statusLag` ago. */
+const reportedStatus = ({ now, world }: Call, deployment: Deployment): Lifecycle.Status => {
   const { deletedAt, facts } = deployment
-  const seenAt = Math.min(now, deletedAt ?? now) - world.quirks.statusLag
-  return Power.phaseAt(phasesOf(world, deployment), Math.max(facts.createdAt, seenAt)).status
+  const at = Math.min(now, deletedAt ?? now) - world.quirks.statusLag
+  return Lifecycle.phaseAt(phasesOf(world, deployment), Math.max(facts.createdAt, at)).status
 }
 
-/** What is wanted, and what is there: the same once it has been rolled out. */
+/** The desired and the current DAG version, which are the same once the latest deploy has been rolled out. */
 const dagVersions = ({ now, world }: Call, { dagVersions, facts }: Deployment) => {
-  const wanted = dagVersions.at(-1)
-  const there = dagVersions.filter((_, index) => (facts.deploys[index] ?? now) + world.timings.deploy <= now).at(-1)
+  const desired = dagVersions.at(-1)
+  const current = dagVersions.filter((_, index) => (facts.deploys[index] ?? now) + world.timings.deploy <= now).at(-1)
   return {
-    ...(wanted === undefined ? {} : { desiredDagTarballVersion: wanted }),
-    ...(there === undefined ? {} : { dagTarballVersion: there })
+    ...(desired === undefined ? {} : { desiredDagTarballVersion: desired }),
+    ...(current === undefined ? {} : { dagTarballVersion: current })
   }
 }
 
-const reasons: Record<Power.Status, string> = {
+const reasons: Record<Lifecycle.Status, string> = {
   CREATING: "Deployment is being created",
   DEPLOYING: "Deployment is rolling out",
   HEALTHY: "Successfully Deployed",
@@ -111,12 +112,15 @@ const reasons: Record<Power.Status, string> = {
   HIBERNATING: "Deployment is hibernating"
 }
 
-/** All with a scheme, for a client would add https to what has none; flipped, they are as Astro's. */
+/**
+ * All URLs have a scheme, because clients add `https` to those without one. When the host is flipped, they are as Astro
+ * returns them.
+ */
 const urls = ({ quirks, url }: World, deployment: Deployment) => {
   const isFlipped = quirks.hostFlips > 0 && Math.floor(deployment.reads / quirks.hostFlips) % 2 === 1
   deployment.reads += 1
   const host = url.replace("http://", "").replace("127.0.0.1", isFlipped ? "localhost" : "127.0.0.1")
-  const site = `${host}/${pathOf(deployment)}`
+  const site = `${host}/${ingressPath(deployment)}`
   const api = `${site}/api/${deployment.runtime.airflowVersion.startsWith("2.") ? "v1" : "v2"}`
   const scheme = isFlipped ? "" : "http://"
   return {
@@ -136,31 +140,31 @@ const noUrls = {
   uiUrl: ""
 }
 
-const overrideJson = ({ isHibernating, until }: Power.Override, now: number) => ({
+const overrideJson = ({ isHibernating, until }: Lifecycle.Override, now: number) => ({
   isActive: isHibernating !== null && (until === null || until > now),
   ...(isHibernating === null ? {} : { isHibernating }),
   ...(until === null ? {} : { overrideUntil: isoTime(until) })
 })
 
-export const readDeployment = (call: Call, _organization: string, id: string): Reply =>
-  json(200, deploymentJson(call, showDeployment(call, id)))
+export const getDeployment = (call: Call, _organization: string, id: string): Response =>
+  json(200, deploymentJson(call, requireVisibleDeployment(call, id)))
 
-export const listDeployments = (call: Call): Reply => {
+export const listDeployments = (call: Call): Response => {
   const { query } = call.request
-  const only = (name: string, value: string) => !query.has(name) || query.getAll(name).includes(value)
-  const found = shownDeployments(call).filter((deployment) =>
-    only("deploymentIds", deployment.id) && only("names", deployment.name) &&
-    only("workspaceIds", call.world.workspaceId)
+  const matches = (name: string, value: string) => !query.has(name) || query.getAll(name).includes(value)
+  const found = visibleDeployments(call).filter((deployment) =>
+    matches("deploymentIds", deployment.id) && matches("names", deployment.name) &&
+    matches("workspaceIds", call.world.workspaceId)
   )
   return page(call, "deployments", found.map((deployment) => deploymentJson(call, deployment)))
 }
 
-/** Airflow's parts write none here. */
-export const logs = (call: Call, _organization: string, id: string): Reply => {
-  showDeployment(call, id, 400)
+/** Always empty: the emulated Airflow has no component logs. */
+export const listLogs = (call: Call, _organization: string, id: string): Response => {
+  requireVisibleDeployment(call, id, 400)
   const { query } = call.request
   if (!query.has("sources")) return invalid(call, "sources", "sources is required")
-  const number = (name: string, otherwise: number) => Number(query.get(name) ?? otherwise)
+  const number = (name: string, preset: number) => Number(query.get(name) ?? preset)
   return json(200, {
     limit: number("limit", 100),
     maxNumResults: number("maxNumResults", 100),
@@ -172,7 +176,7 @@ export const logs = (call: Call, _organization: string, id: string): Reply => {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// what is changed
+// creating, changing and deleting
 
 const defaults = {
   type: "STANDARD",
@@ -189,10 +193,10 @@ const defaults = {
   contactEmails: []
 }
 
-/** What a request sets is kept as sent; everything else of a deployment is derived. */
+/** The fields that are stored as they were sent. All other fields of a deployment are derived. */
 const configurable = [...Object.keys(defaults), "workloadIdentity"]
 
-/** Before version 1 everything had to be said; the CLIs of that time send an empty size of the scheduler. */
+/** The APIs before version 1 require all of these. Not `schedulerSize`, which the CLIs of that time send empty. */
 const requiredBefore = [
   "type",
   "astroRuntimeVersion",
@@ -206,7 +210,7 @@ const requiredBefore = [
   "resourceQuotaMemory"
 ]
 
-export const createDeployment = (call: Call): Reply => {
+export const createDeployment = (call: Call): Response => {
   const { caller, now, world } = call
   requireRights(call, "operator")
   const body = readBody(call)
@@ -215,8 +219,8 @@ export const createDeployment = (call: Call): Reply => {
   if (body.workspaceId !== world.workspaceId) return failure(world, 400, "Workspace not found")
   if (world.organization !== "ACTIVE") {
     const state = world.organization.toLowerCase()
-    const words = `Organization is ${state}. Please contact Astronomer support.`
-    return failure(world, 400, `Error occurred while creating deployment: ${words}`)
+    const reason = `Organization is ${state}. Please contact Astronomer support.`
+    return failure(world, 400, `Error occurred while creating deployment: ${reason}`)
   }
   checkName(call, name)
   const type = body.type ?? defaults.type
@@ -243,7 +247,7 @@ export const createDeployment = (call: Call): Reply => {
     )
   }
   checkConfig(call, body, body.isDevelopmentMode === true)
-  if (presentDeployments(call).length >= world.maxDeployments) {
+  if (listedDeployments(call).length >= world.maxDeployments) {
     return failure(
       world,
       400,
@@ -275,15 +279,15 @@ export const createDeployment = (call: Call): Reply => {
     deletedAt: null,
     reads: 0,
     dagVersions: [],
-    airflow: emptyMetadata()
+    metadata: emptyMetadata()
   }
   world.deployments.push(deployment)
   return json(200, deploymentJson(call, deployment))
 }
 
-export const updateDeployment = (call: Call, _organization: string, id: string): Reply => {
+export const updateDeployment = (call: Call, _organization: string, id: string): Response => {
   const { caller, now } = call
-  const deployment = getDeployment(call, id)
+  const deployment = requireLiveDeployment(call, id)
   requireRights(call, "operator", deployment)
   const body = readBody(call)
   requireFields(call, body, ["type", "name", "workspaceId", "executor", "schedulerSize", "environmentVariables"])
@@ -299,10 +303,10 @@ export const updateDeployment = (call: Call, _organization: string, id: string):
   const scaling = readScaling(call, body)
   const settings: Json = { ...deployment.config, ...pick(body, configurable), type: "STANDARD" }
   const config = { ...settings, workerQueues: readQueues(call, body, settings.executor, queuesOf(deployment)) }
-  const restarts = ["executor", "schedulerSize", "workerQueues"]
+  const restarting = ["executor", "schedulerSize", "workerQueues"]
   if (
     JSON.stringify(variables) !== JSON.stringify(deployment.environmentVariables) ||
-    JSON.stringify(pick(config, restarts)) !== JSON.stringify(pick(deployment.config, restarts))
+    JSON.stringify(pick(config, restarting)) !== JSON.stringify(pick(deployment.config, restarting))
   ) {
     deployment.facts.updates = [...deployment.facts.updates, now]
   }
@@ -314,12 +318,12 @@ export const updateDeployment = (call: Call, _organization: string, id: string):
   if (typeof body.description === "string") deployment.description = body.description
   deployment.config = config
   deployment.environmentVariables = variables
-  touch(deployment, caller, now)
+  recordChange(deployment, caller, now)
   return json(200, deploymentJson(call, deployment))
 }
 
-export const deleteDeployment = (call: Call, _organization: string, id: string): Reply => {
-  const deployment = getDeployment(call, id)
+export const deleteDeployment = (call: Call, _organization: string, id: string): Response => {
+  const deployment = requireLiveDeployment(call, id)
   requireRights(call, "operator", deployment)
   deployment.deletedAt = call.now
   for (const token of call.world.tokens.values()) {
@@ -328,20 +332,20 @@ export const deleteDeployment = (call: Call, _organization: string, id: string):
   return noContent()
 }
 
-const touch = (deployment: Deployment, caller: Token, now: number) => {
+const recordChange = (deployment: Deployment, caller: Token, now: number) => {
   deployment.updatedAt = now
   deployment.updatedBy = subjectOf(caller)
 }
 
 const checkName = (call: Call, name: string) => {
-  if (!presentDeployments(call).some((deployment) => deployment.name === name)) return
-  const words = `Deployment name '${name}' already exists in this workspace`
-  throw new Halt(failure(call.world, 400, `Invalid request: ${words}`))
+  if (!listedDeployments(call).some((deployment) => deployment.name === name)) return
+  const reason = `Deployment name '${name}' already exists in this workspace`
+  throw new Halt(failure(call.world, 400, `Invalid request: ${reason}`))
 }
 
 const checkConfig = (call: Call, body: Json, isDevelopmentMode: boolean) => {
-  const hibernation = isObject(body.scalingSpec) && isObject(body.scalingSpec.hibernationSpec)
-  if (hibernation && !isDevelopmentMode) {
+  const hasHibernation = isObject(body.scalingSpec) && isObject(body.scalingSpec.hibernationSpec)
+  if (hasHibernation && !isDevelopmentMode) {
     throw new Halt(
       invalid(call, "scalingSpec", "Hibernation is only available for Deployments in development mode")
     )
@@ -355,7 +359,7 @@ const checkConfig = (call: Call, body: Json, isDevelopmentMode: boolean) => {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// parts of what was sent
+// parts of request bodies
 
 const newQueue = {
   name: "default",
@@ -372,7 +376,10 @@ const newQueue = {
 const queuesOf = ({ config: { workerQueues } }: Deployment): ReadonlyArray<Json> =>
   Array.isArray(workerQueues) ? workerQueues.filter(isObject) : []
 
-/** The complete new list, known by their ids, or the old one. There is at least one, but none for Kubernetes. */
+/**
+ * The complete new list of worker queues, which are identified by their ids. A request without queues keeps the old
+ * list. There is at least one queue, but none with the Kubernetes executor.
+ */
 const readQueues = (call: Call, body: Json, executor: unknown, known: ReadonlyArray<Json>): ReadonlyArray<Json> => {
   if (executor === "KUBERNETES") return []
   if (!Array.isArray(body.workerQueues) || body.workerQueues.length === 0) {
@@ -392,7 +399,7 @@ const readQueues = (call: Call, body: Json, executor: unknown, known: ReadonlyAr
   })
 }
 
-/** The complete new list; a secret that comes without a value keeps the one it has. */
+/** The complete new list of variables. A secret that is sent without a value keeps its value. */
 const readVariables = (
   call: Call,
   body: Json,
@@ -403,18 +410,21 @@ const readVariables = (
       throw new Halt(invalid(call, "environmentVariables", "An environment variable needs key and isSecret"))
     }
     const before = known.find((variable) => variable.key === item.key)
-    const keeps = before !== undefined && item.isSecret && (item.value === undefined || item.value === "")
-    const value = keeps ? before.value : typeof item.value === "string" ? item.value : ""
+    const keepsValue = before !== undefined && item.isSecret && (item.value === undefined || item.value === "")
+    const value = keepsValue ? before.value : typeof item.value === "string" ? item.value : ""
     return before !== undefined && before.value === value && before.isSecret === item.isSecret
       ? before
       : { key: item.key, value, isSecret: item.isSecret, updatedAt: call.now }
   })
 
-/** What a `scalingSpec` says; `undefined` where none was sent, which keeps the old one. One that is empty removes it. */
+/**
+ * The schedules and the override in a `scalingSpec`. `undefined` without one, which changes nothing; an empty one
+ * deletes both.
+ */
 const readScaling = (
   call: Call,
   body: Json
-): { readonly schedules: ReadonlyArray<Json>; readonly override: Power.Override } | undefined => {
+): { readonly schedules: ReadonlyArray<Json>; readonly override: Lifecycle.Override } | undefined => {
   if (!isObject(body.scalingSpec)) return undefined
   const { hibernationSpec } = body.scalingSpec
   const { override, schedules } = isObject(hibernationSpec) ? hibernationSpec : {}
@@ -428,7 +438,7 @@ const readScaling = (
   }
 }
 
-const readOverride = (call: Call, body: Json): Power.Override => {
+const readOverride = (call: Call, body: Json): Lifecycle.Override => {
   const { isHibernating, overrideUntil } = body
   if (typeof isHibernating !== "boolean" && isHibernating !== null) {
     throw new Halt(invalid(call, "isHibernating", "isHibernating is required"))
@@ -442,29 +452,29 @@ const readOverride = (call: Call, body: Json): Power.Override => {
 // ---------------------------------------------------------------------------------------------------------------------
 // hibernation
 
-export const overrideHibernation = (call: Call, _organization: string, id: string): Reply =>
+export const overrideHibernation = (call: Call, _organization: string, id: string): Response =>
   json(200, overrideJson(setOverride(call, id, readBody(call)), call.now))
 
-export const removeOverride = (call: Call, _organization: string, id: string): Reply => {
+export const deleteOverride = (call: Call, _organization: string, id: string): Response => {
   setOverride(call, id, { isHibernating: null })
   return noContent()
 }
 
-const setOverride = (call: Call, id: string, body: Json): Power.Override => {
+const setOverride = (call: Call, id: string, body: Json): Lifecycle.Override => {
   const { now, world } = call
-  const deployment = getDeployment(call, id)
+  const deployment = requireLiveDeployment(call, id)
   requireRights(call, "operator", deployment)
   if (deployment.config.isDevelopmentMode !== true) {
-    const words = "Hibernation is only available for Deployments in development mode"
-    throw new Halt(failure(world, 400, `Invalid request: ${words}`))
+    const reason = "Hibernation is only available for Deployments in development mode"
+    throw new Halt(failure(world, 400, `Invalid request: ${reason}`))
   }
   const override = readOverride(call, body)
-  const isAsleep = Power.phaseAt(phasesOf(world, deployment), now).status === "HIBERNATING" &&
-    Power.overrideAt(deployment.facts, now)?.isHibernating === true
-  if (world.quirks.refusesToHibernateAgain && override.isHibernating === true && isAsleep) {
+  const isHibernating = Lifecycle.phaseAt(phasesOf(world, deployment), now).status === "HIBERNATING" &&
+    Lifecycle.overrideAt(deployment.facts, now)?.isHibernating === true
+  if (world.quirks.refusesToHibernateAgain && override.isHibernating === true && isHibernating) {
     throw new Halt(failure(world, 400, "Invalid request: Deployment is already hibernating"))
   }
   deployment.facts.overrides = [...deployment.facts.overrides, override]
-  touch(deployment, call.caller, now)
+  recordChange(deployment, call.caller, now)
   return override
 }

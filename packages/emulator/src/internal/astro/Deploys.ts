@@ -1,16 +1,16 @@
-/** Deploys of DAGs: what is uploaded is counted and thrown away; a deployment's DAGs are the ones that were given as data. */
-import * as Power from "../../Power.js"
-import { Halt, isObject, json, type Reply, reply, type Request } from "../Http.js"
+/** Deploys of DAGs. What is uploaded is thrown away: a deployment's DAGs are the ones that were given as data. */
+import * as Lifecycle from "../../Lifecycle.js"
+import { Halt, isObject, json, type Request, type Response, response } from "../Http.js"
 import { type Deployment, isoTime, phasesOf, type Subject, type World } from "../World.js"
 import {
   type Call,
   failure,
-  getDeployment,
   invalid,
   page,
   readBody,
+  requireLiveDeployment,
   requireRights,
-  showDeployment,
+  requireVisibleDeployment,
   subjectOf
 } from "./Api.js"
 
@@ -22,9 +22,9 @@ interface Deploy {
   readonly signature: string
   readonly createdAt: number
   readonly createdBy: Subject
-  /** Of the last whole upload. */
+  /** The version of the last complete upload. */
   uploaded: string | null
-  /** What is in force, once it is finalized. */
+  /** The version that was deployed, once the deploy is finalized. */
   version: string | null
 }
 
@@ -57,19 +57,19 @@ const deployJson = ({ world }: Call, deployment: Deployment, deploy: Deploy) => 
   }
 }
 
-export const listDeploys = (call: Call, _organization: string, id: string): Reply => {
-  const deployment = showDeployment(call, id)
+export const listDeploys = (call: Call, _organization: string, id: string): Response => {
+  const deployment = requireVisibleDeployment(call, id)
   const found = deploysOf(call.world).filter(({ deploymentId }) => deploymentId === id).reverse()
   return page(call, "deploys", found.map((deploy) => deployJson(call, deployment, deploy)))
 }
 
-export const createDeploy = (call: Call, _organization: string, id: string): Reply => {
+export const createDeploy = (call: Call, _organization: string, id: string): Response => {
   const { caller, now, world } = call
-  const deployment = getDeployment(call, id)
+  const deployment = requireLiveDeployment(call, id)
   requireRights(call, "author", deployment)
   const { description, git, type } = readBody(call)
   if (type !== "DAG_ONLY") return invalid(call, "type", `Deploy type '${String(type)}' is not offered`)
-  if (Power.phaseAt(phasesOf(world, deployment), now).status === "HIBERNATING") {
+  if (Lifecycle.phaseAt(phasesOf(world, deployment), now).status === "HIBERNATING") {
     return failure(world, 400, "Deploy is blocked because Deployment is in HIBERNATING state")
   }
   const deploy: Deploy = {
@@ -87,19 +87,21 @@ export const createDeploy = (call: Call, _organization: string, id: string): Rep
   return json(200, deployJson(call, deployment, deploy))
 }
 
-const findDeploy = (call: Call, deploymentId: string, id: string, otherwise = 404): Deploy => {
-  const deploy = deploysOf(call.world).find((one) => one.id === id && one.deploymentId === deploymentId)
-  if (deploy === undefined) throw new Halt(failure(call.world, otherwise, "Deploy not found"))
+const requireDeploy = (call: Call, deploymentId: string, id: string, missingStatus = 404): Deploy => {
+  const deploy = deploysOf(call.world).find((candidate) =>
+    candidate.id === id && candidate.deploymentId === deploymentId
+  )
+  if (deploy === undefined) throw new Halt(failure(call.world, missingStatus, "Deploy not found"))
   return deploy
 }
 
-export const getDeploy = (call: Call, _organization: string, deploymentId: string, id: string): Reply =>
-  json(200, deployJson(call, showDeployment(call, deploymentId), findDeploy(call, deploymentId, id)))
+export const getDeploy = (call: Call, _organization: string, deploymentId: string, id: string): Response =>
+  json(200, deployJson(call, requireVisibleDeployment(call, deploymentId), requireDeploy(call, deploymentId, id)))
 
-export const finalizeDeploy = (call: Call, _organization: string, deploymentId: string, id: string): Reply => {
-  const deployment = getDeployment(call, deploymentId, 400)
+export const finalizeDeploy = (call: Call, _organization: string, deploymentId: string, id: string): Response => {
+  const deployment = requireLiveDeployment(call, deploymentId, 400)
   requireRights(call, "author", deployment)
-  const deploy = findDeploy(call, deploymentId, id, 400)
+  const deploy = requireDeploy(call, deploymentId, id, 400)
   const { dagTarballVersion } = readBody(call)
   if (deploy.uploaded === null || dagTarballVersion !== deploy.uploaded) {
     return invalid(call, "dagTarballVersion", "There is no upload of this version")
@@ -110,18 +112,18 @@ export const finalizeDeploy = (call: Call, _organization: string, deploymentId: 
   return json(200, deployJson(call, deployment, deploy))
 }
 
-/** Azure's storage, as far as a deploy needs it: one PUT, or blocks and their list. */
-export const upload = (world: World, { method, query, segments }: Request, now: number): Reply => {
+/** The part of Azure's storage API that a deploy needs: one PUT, or several blocks followed by their list. */
+export const upload = (world: World, { method, query, segments }: Request, now: number): Response => {
   const deploy = deploysOf(world).find(({ id }) => id === segments[1])
   if (method !== "PUT") return failure(world, 405, "Method not allowed")
   if (deploy === undefined || query.get("sig") !== deploy.signature) {
     return failure(world, 403, "Signature did not match")
   }
   const headers = { "x-ms-request-id": world.ids.id(), etag: `"0x${world.ids.digits(8)}"` }
-  if (query.get("comp") === "block") return reply(201, "application/xml", "", headers)
-  // 100 ns each, as Azure counts
+  if (query.get("comp") === "block") return response(201, "application/xml", "", headers)
+  // Azure's versions have a precision of 100 ns
   deploy.uploaded = isoTime(now).replace("Z", `${world.ids.digits(4)}Z`)
-  return reply(201, "application/xml", "", {
+  return response(201, "application/xml", "", {
     ...headers,
     "x-ms-version-id": deploy.uploaded,
     "last-modified": new Date(now).toUTCString()

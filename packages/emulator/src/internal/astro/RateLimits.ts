@@ -1,11 +1,11 @@
-/** Astro's rate limits: a bucket for each token and method, filled up again by the time that passes. */
+/** Astro's rate limits: one bucket for each token and method, which refills over time. */
 import type { Method } from "../../Quirks.js"
-import { gatewayPage, type Reply } from "../Http.js"
+import { gatewayPage, type Response } from "../Http.js"
 import type { Token, World } from "../World.js"
 import { failure } from "./Api.js"
 
-/** The answer to a request that comes too soon. */
-export const refuse = (world: World, caller: Token, method: string, now: number): Reply | undefined => {
+/** The response to a request over the limit; `undefined` if the request is allowed. */
+export const refusal = (world: World, caller: Token, method: string, now: number): Response | undefined => {
   const { rateLimits } = world.quirks
   if (rateLimits === null || !(method in rateLimits.perSecond)) return undefined
   const perSecond = rateLimits.perSecond[method as Method]
@@ -17,9 +17,9 @@ export const refuse = (world: World, caller: Token, method: string, now: number)
     world.buckets.set(key, { at: now, level: level - 1 })
     return undefined
   }
-  if (rateLimits.answer === "gateway") return gatewayPage(429)
-  const reply = failure(world, 429, "Too many requests")
-  if (rateLimits.answer === "json") return reply
+  if (rateLimits.response === "gateway") return gatewayPage(429)
+  const limited = failure(world, 429, "Too many requests")
+  if (rateLimits.response === "json") return limited
   const seconds = Math.ceil((1 - level) / perSecond)
-  return { ...reply, headers: { ...reply.headers, "retry-after": String(seconds) } }
+  return { ...limited, headers: { ...limited.headers, "retry-after": String(seconds) } }
 }

@@ -1,8 +1,8 @@
 /**
- * Astro's public API as tables of routes: version 1 (`/v1`), and what astro CLIs up to 1.42 ask of those before it, over the
- * same deployments and tokens.
+ * Astro's public API: version 1 (`/v1`), and the parts of the APIs before it that astro CLIs up to 1.42 use. All of
+ * them have the same deployments and tokens.
  */
-import { below, Halt, match, type Reply, type Request, type Route, route } from "../Http.js"
+import { catchHalt, match, type Request, type Response, type Route, route, withoutPrefix } from "../Http.js"
 import type { Token, World } from "../World.js"
 import * as Account from "./Account.js"
 import { type Api, type Call, failure } from "./Api.js"
@@ -18,10 +18,10 @@ const bases: ReadonlyArray<readonly [Api, ReadonlyArray<string>]> = [
   ["v1alpha1", ["v1alpha1"]]
 ]
 
-/** Which of Astro's APIs a request is for, and the request as that one sees it. */
+/** The API that a request is for, and the request with a path relative to that API. `undefined` if it is for none. */
 export const locate = (request: Request): readonly [Api, Request] | undefined => {
   const found = bases.find(([, base]) => base.every((segment, index) => request.segments[index] === segment))
-  return found === undefined ? undefined : [found[0], below(request, found[1].length)]
+  return found === undefined ? undefined : [found[0], withoutPrefix(request, found[1].length)]
 }
 
 export const handle = (
@@ -29,29 +29,27 @@ export const handle = (
   [api, request]: readonly [Api, Request],
   now: number,
   caller: Token | undefined
-): Reply => {
-  // its signature is all that an upload shows
+): Response => {
+  // an upload has no token, only a signature
   if (request.segments[0] === "blobs") return Deploys.upload(world, request, now)
   if (caller === undefined) return failure(world, 401, "Invalid authorization token: missing, unknown or expired")
-  const limited = RateLimits.refuse(world, caller, request.method, now)
+  const limited = RateLimits.refusal(world, caller, request.method, now)
   if (limited !== undefined) return limited
   const found = match(routes[api], request.method, request.segments)
   if (found._tag === "NotFound") return failure(world, 404, "Not found")
   if (found._tag === "MethodNotAllowed") return failure(world, 405, "Method not allowed")
-  const [asked] = found.parameters
-  if (asked !== undefined && (asked !== world.organizationId || world.organization === "INVISIBLE")) {
-    return failure(world, 403, `organization with id ${asked} not found`)
+  const [organizationId] = found.parameters
+  if (
+    organizationId !== undefined && (organizationId !== world.organizationId || world.organization === "INVISIBLE")
+  ) {
+    return failure(world, 403, `organization with id ${organizationId} not found`)
   }
-  try {
-    return found.route.handle({ world, request, now, caller, isV1: api === "v1" }, ...found.parameters)
-  } catch (error) {
-    if (error instanceof Halt) return error.reply
-    throw error
-  }
+  const call = { world, request, now, caller, isV1: api === "v1" }
+  return catchHalt(() => found.route.handle(call, ...found.parameters))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// the tables
+// routes
 
 const organizations = "organizations"
 const organization = "organizations/:o"
@@ -65,17 +63,17 @@ const platform: ReadonlyArray<Route<Call>> = [
   route<Call>(`GET ${organization}`, Account.getOrganization),
   route<Call>(`GET ${organization}/workspaces`, Account.listWorkspaces),
   route<Call>(`GET ${organization}/workspaces/:w`, Account.getWorkspace),
-  route<Call>(`GET ${organization}/deployment-options`, Account.deploymentOptions),
-  route<Call>(`GET ${organization}/cluster-options`, Account.clusterOptions),
+  route<Call>(`GET ${organization}/deployment-options`, Account.getDeploymentOptions),
+  route<Call>(`GET ${organization}/cluster-options`, Account.listClusterOptions),
   route<Call>(`GET ${organization}/clusters`, Account.listClusters),
   route<Call>(`GET ${organization}/clusters/:c`, Account.getCluster),
   route<Call>(`GET ${deployments}`, Deployments.listDeployments),
   route<Call>(`POST ${deployments}`, Deployments.createDeployment),
-  route<Call>(`GET ${deployment}`, Deployments.readDeployment),
+  route<Call>(`GET ${deployment}`, Deployments.getDeployment),
   route<Call>(`POST ${deployment}`, Deployments.updateDeployment),
   route<Call>(`DELETE ${deployment}`, Deployments.deleteDeployment),
   route<Call>(`POST ${deployment}/hibernation-override`, Deployments.overrideHibernation),
-  route<Call>(`DELETE ${deployment}/hibernation-override`, Deployments.removeOverride),
+  route<Call>(`DELETE ${deployment}/hibernation-override`, Deployments.deleteOverride),
   route<Call>(`GET ${deployment}/deploys`, Deploys.listDeploys),
   route<Call>(`POST ${deployment}/deploys`, Deploys.createDeploy),
   route<Call>(`GET ${deployment}/deploys/:y`, Deploys.getDeploy),
@@ -92,20 +90,20 @@ const iam: ReadonlyArray<Route<Call>> = [
   route<Call>(`POST ${token}/rotate`, (call, _, id) => Tokens.rotateToken(call, id))
 ]
 
-const beside: ReadonlyArray<Route<Call>> = [
-  route<Call>("GET users/self", Account.self),
-  route<Call>(`GET ${deployment}/logs`, Deployments.logs)
+const usersAndLogs: ReadonlyArray<Route<Call>> = [
+  route<Call>("GET users/self", Account.getSelf),
+  route<Call>(`GET ${deployment}/logs`, Deployments.listLogs)
 ]
 
 export const routes: Readonly<Record<Api, ReadonlyArray<Route<Call>>>> = {
-  v1: [...platform, ...iam, ...beside],
+  v1: [...platform, ...iam, ...usersAndLogs],
   platform,
   iam,
   v1alpha1: [
-    ...beside,
-    route<Call>("GET options/cluster", Account.clusterOptions),
+    ...usersAndLogs,
+    route<Call>("GET options/cluster", Account.listClusterOptions),
     route<Call>(`GET ${organization}/workspaces`, Account.listWorkspaces),
-    route<Call>(`GET ${organization}/deployment-options`, Account.deploymentOptions),
+    route<Call>(`GET ${organization}/deployment-options`, Account.getDeploymentOptions),
     route<Call>(`GET ${deployment}/api-tokens`, Tokens.listDeploymentTokens),
     route<Call>(`POST ${deployment}/api-tokens`, Tokens.createDeploymentToken),
     route<Call>(`DELETE ${deployment}/api-tokens/:t`, (call, _, __, id) => Tokens.deleteToken(call, id)),

@@ -1,16 +1,16 @@
 /** API tokens of the organization, the workspace and the deployments. */
-import { Halt, isObject, type Json, json, noContent, type Reply } from "../Http.js"
-import { isoTime, mint, renew, type Role, type Scope, type Token } from "../World.js"
+import { Halt, isObject, type Json, json, noContent, type Response } from "../Http.js"
+import { isoTime, mintToken, renewToken, type Role, type Scope, type Token } from "../World.js"
 import {
   type Call,
   failure,
-  getDeployment,
   invalid,
   page,
   readBody,
   requireFields,
+  requireLiveDeployment,
   requireRights,
-  showDeployment,
+  requireVisibleDeployment,
   subjectOf
 } from "./Api.js"
 
@@ -54,13 +54,13 @@ const visibleTokens = (call: Call): ReadonlyArray<Token> =>
 
 const hasRoleOn = (token: Token, entityId: string) => token.roles.some((role) => role.entityId === entityId)
 
-/** Every token with a role there, wherever it belongs to. */
-export const listTokens = (call: Call): Reply => {
+/** A filter by deployment or workspace selects the tokens with a role there, whatever they belong to. */
+export const listTokens = (call: Call): Response => {
   const { query } = call.request
   const deploymentId = query.get("deploymentId")
   const workspaceId = query.get("workspaceId")
   const isOnlyOrganization = query.get("includeOnlyOrganizationTokens") === "true"
-  if (deploymentId !== null) showDeployment(call, deploymentId)
+  if (deploymentId !== null) requireVisibleDeployment(call, deploymentId)
   const found = visibleTokens(call).filter((token) =>
     (deploymentId === null || hasRoleOn(token, deploymentId)) &&
     (workspaceId === null || hasRoleOn(token, workspaceId)) &&
@@ -69,28 +69,29 @@ export const listTokens = (call: Call): Reply => {
   return page(call, "tokens", found.map((token) => tokenJson(call, token)))
 }
 
-export const listDeploymentTokens = (call: Call, _organization: string, deploymentId: string): Reply => {
-  showDeployment(call, deploymentId)
+export const listDeploymentTokens = (call: Call, _organization: string, deploymentId: string): Response => {
+  requireVisibleDeployment(call, deploymentId)
   const found = visibleTokens(call).filter((token) => hasRoleOn(token, deploymentId))
   return page(call, "apiTokens", found.map((token) => tokenJson(call, token)))
 }
 
-export const createToken = (call: Call): Reply => {
+export const createToken = (call: Call): Response => {
   requireRights(call, "owner")
   const body = readBody(call)
   const field = scopeField(call.isV1)
   requireFields(call, body, ["name", "role", field])
-  return makeToken(call, String(body[field]), body)
+  return checkAndMint(call, String(body[field]), body)
 }
 
-export const createDeploymentToken = (call: Call, _organization: string, deploymentId: string): Reply => {
+export const createDeploymentToken = (call: Call, _organization: string, deploymentId: string): Response => {
   requireRights(call, "owner")
   const body = readBody(call)
   requireFields(call, body, ["name", "role"])
-  return makeToken(call, "DEPLOYMENT", { ...body, entityId: deploymentId })
+  return checkAndMint(call, "DEPLOYMENT", { ...body, entityId: deploymentId })
 }
 
-const makeToken = (call: Call, scope: string, body: Json): Reply => {
+/** Mints a token after checking its role, lifetime and entity. */
+const checkAndMint = (call: Call, scope: string, body: Json): Response => {
   const { caller, now, world } = call
   if (rolesOf[scope]?.includes(String(body.role)) !== true) {
     return invalid(call, "role", `Role '${String(body.role)}' does not exist for scope '${scope}'`)
@@ -102,7 +103,7 @@ const makeToken = (call: Call, scope: string, body: Json): Reply => {
   if (scope !== "ORGANIZATION") requireFields(call, body, ["entityId"])
   const entityId = scope === "ORGANIZATION" ? world.organizationId : String(body.entityId)
   checkEntity(call, scope, entityId)
-  const token = mint(world, now, {
+  const token = mintToken(world, now, {
     name: String(body.name),
     description: typeof body.description === "string" ? body.description : "",
     scope: scope as Scope,
@@ -115,24 +116,24 @@ const makeToken = (call: Call, scope: string, body: Json): Reply => {
 }
 
 const checkEntity = (call: Call, entityType: string, entityId: string) => {
-  if (entityType === "DEPLOYMENT") getDeployment(call, entityId)
+  if (entityType === "DEPLOYMENT") requireLiveDeployment(call, entityId)
   if (entityType === "WORKSPACE" && entityId !== call.world.workspaceId) {
     throw new Halt(failure(call.world, 404, "Workspace not found"))
   }
 }
 
-const findToken = (call: Call, id: string): Token => {
+const requireToken = (call: Call, id: string): Token => {
   const token = call.world.tokens.get(id)
   if (token !== undefined && isTokenVisible(call, token)) return token
   throw new Halt(failure(call.world, 404, "API token not found"))
 }
 
-export const getToken = (call: Call, _organization: string, id: string): Reply =>
-  json(200, tokenJson(call, findToken(call, id)))
+export const getToken = (call: Call, _organization: string, id: string): Response =>
+  json(200, tokenJson(call, requireToken(call, id)))
 
-export const updateToken = (call: Call, _organization: string, id: string): Reply => {
+export const updateToken = (call: Call, _organization: string, id: string): Response => {
   requireRights(call, "owner")
-  const token = findToken(call, id)
+  const token = requireToken(call, id)
   const body = readBody(call)
   requireFields(call, body, ["name"])
   token.name = String(body.name)
@@ -141,10 +142,10 @@ export const updateToken = (call: Call, _organization: string, id: string): Repl
   return json(200, tokenJson(call, token))
 }
 
-/** The complete new list. */
-export const updateRoles = (call: Call, _organization: string, id: string): Reply => {
+/** The request contains the complete new list of roles. */
+export const updateRoles = (call: Call, _organization: string, id: string): Response => {
   requireRights(call, "owner")
-  const token = findToken(call, id)
+  const token = requireToken(call, id)
   const { roles } = readBody(call)
   if (!Array.isArray(roles) || roles.length === 0) return invalid(call, "roles", "roles must have at least one item")
   token.roles = roles.map((item) => readRole(call, item))
@@ -167,16 +168,16 @@ const readRole = (call: Call, item: unknown): Role => {
   return { entityId: String(entityId), entityType: entityType as Scope, role: String(role) }
 }
 
-export const rotateToken = (call: Call, id: string): Reply => {
+export const rotateToken = (call: Call, id: string): Response => {
   requireRights(call, "owner")
-  const token = findToken(call, id)
-  renew(call.world, call.now, token)
+  const token = requireToken(call, id)
+  renewToken(call.world, call.now, token)
   token.updatedAt = call.now
   return json(200, tokenJson(call, token, token.value))
 }
 
-export const deleteToken = (call: Call, id: string): Reply => {
+export const deleteToken = (call: Call, id: string): Response => {
   requireRights(call, "owner")
-  findToken(call, id).deletedAt = call.now
+  requireToken(call, id).deletedAt = call.now
   return noContent()
 }

@@ -1,17 +1,17 @@
 /** DAGs and their files in Airflow 2. */
-import { Halt, noContent, type Reply, reply } from "../../Http.js"
+import { Halt, noContent, type Response, response } from "../../Http.js"
+import { type Call, like } from "../Airflow.js"
 import * as DagBag from "../DagBag.js"
 import * as Params from "../Params.js"
 import * as Python from "../Python.js"
 import * as RunTable from "../RunTable.js"
-import { type Call, like } from "../Site.js"
 import * as Times from "../Times.js"
 import * as Tokens from "../Tokens.js"
-import { badRequest, checkOrder, crashPage, html, objectBody, ok, page, picked, problem, slice } from "./Answers.js"
+import { objectBody } from "./Body.js"
+import { checkOrder, page, selectFields, slice } from "./Lists.js"
+import { badRequest, crashPage, html, ok, problem } from "./Responses.js"
 
-const folder = "/usr/local/airflow/dags"
-
-const pathOf = (file: string) => `${folder}/${file}`
+const pathOf = (file: string) => `/usr/local/airflow/dags/${file}`
 
 const toJson = (call: Call, dag: DagBag.Dag) => ({
   dag_display_name: dag.dagId,
@@ -46,17 +46,18 @@ const toJson = (call: Call, dag: DagBag.Dag) => ({
 
 const parsedAt = (call: Call, dag: DagBag.Dag) => Times.offset(Times.micros(DagBag.lastParsed(call, dag)))
 
-const find = (call: Call, dagId: string): DagBag.Dag => {
-  const dag = DagBag.find(call, dagId)
+const requireDag = (call: Call, dagId: string): DagBag.Dag => {
+  const dag = DagBag.get(call, dagId)
   if (dag !== undefined) return dag
   throw new Halt(problem(call, 404, "DAG not found", `The DAG with dag_id: ${dagId} was not found`))
 }
 
+/** The DAGs that match the filters in the query. */
 const filtered = (call: Call): ReadonlyArray<DagBag.Dag> => {
   const { query } = call.request
   const tags = query.getAll("tags").flatMap((tag) => tag.split(","))
   const pattern = like(query.get("dag_id_pattern"))
-  return DagBag.all(call).filter((dag) =>
+  return DagBag.list(call).filter((dag) =>
     (query.get("only_active") === "false" || dag.isPresent) &&
     pattern.test(dag.dagId) &&
     (tags.length === 0 || tags.some((tag) => dag.spec.tags?.includes(tag))) &&
@@ -64,19 +65,25 @@ const filtered = (call: Call): ReadonlyArray<DagBag.Dag> => {
   )
 }
 
-export const list = (call: Call): Reply => {
-  const order = call.request.query.get("order_by")
-  checkOrder(call, order, ["dag_id"])
+export const list = (call: Call): Response => {
+  const orderBy = call.request.query.get("order_by")
+  checkOrder(call, orderBy, ["dag_id"])
   const dags = filtered(call)
-  return page(call, "dags", order === "-dag_id" ? [...dags].reverse() : dags, (dag) => picked(call, toJson(call, dag)))
+  return page(
+    call,
+    "dags",
+    orderBy === "-dag_id" ? [...dags].reverse() : dags,
+    (dag) => selectFields(call, toJson(call, dag))
+  )
 }
 
-export const get = (call: Call, dagId: string): Reply => ok(picked(call, toJson(call, find(call, dagId))))
+export const get = (call: Call, dagId: string): Response =>
+  ok(selectFields(call, toJson(call, requireDag(call, dagId))))
 
-export const details = (call: Call, dagId: string): Reply => {
-  const dag = find(call, dagId)
+export const getDetails = (call: Call, dagId: string): Response => {
+  const dag = requireDag(call, dagId)
   if (!dag.isPresent) return problem(call, 404, "DAG not found", `The DAG with dag_id: ${dagId} was not found`)
-  return ok(picked(call, {
+  return ok(selectFields(call, {
     ...toJson(call, dag),
     catchup: false,
     concurrency: 16,
@@ -103,7 +110,7 @@ export const details = (call: Call, dagId: string): Reply => {
   }))
 }
 
-const askedPaused = (call: Call): boolean => {
+const readIsPaused = (call: Call): boolean => {
   const body = objectBody(call)
   const mask = call.request.query.get("update_mask")
   if (mask !== null && mask !== "is_paused") {
@@ -118,24 +125,27 @@ const askedPaused = (call: Call): boolean => {
   return body.is_paused
 }
 
-export const patchMany = (call: Call): Reply => {
+export const patchList = (call: Call): Response => {
   if (!call.request.query.has("dag_id_pattern")) return badRequest(call, "Missing query parameter 'dag_id_pattern'")
-  const paused = askedPaused(call)
+  const paused = readIsPaused(call)
   const dags = filtered(call)
   for (const dag of slice(call, dags)) DagBag.setPaused(call, dag.dagId, paused)
   return page(call, "dags", dags, (dag) => toJson(call, dag))
 }
 
-export const patch = (call: Call, dagId: string): Reply => {
-  const dag = DagBag.find(call, dagId)
-  if (dag === undefined) return problem(call, 404, `Dag with id: '${dagId}' not found`, null)
-  DagBag.setPaused(call, dagId, askedPaused(call))
+/** The 404 of requests that change a DAG, with the message in the title. */
+const noDag = (call: Call, dagId: string): Response => problem(call, 404, `Dag with id: '${dagId}' not found`, null)
+
+export const patch = (call: Call, dagId: string): Response => {
+  const dag = DagBag.get(call, dagId)
+  if (dag === undefined) return noDag(call, dagId)
+  DagBag.setPaused(call, dagId, readIsPaused(call))
   return ok(toJson(call, dag))
 }
 
-export const remove = (call: Call, dagId: string): Reply => {
-  if (DagBag.find(call, dagId) === undefined) return problem(call, 404, `Dag with id: '${dagId}' not found`, null)
-  return RunTable.removeDag(call, dagId)
+export const deleteDag = (call: Call, dagId: string): Response => {
+  if (DagBag.get(call, dagId) === undefined) return noDag(call, dagId)
+  return RunTable.deleteDag(call, dagId)
     ? noContent({ "content-type": "application/json" })
     : problem(call, 409, "Conflict", `Task instances of dag with id: '${dagId}' are still running`)
 }
@@ -147,39 +157,39 @@ const importErrorJson = (error: DagBag.ImportError) => ({
   timestamp: Times.offset(Times.micros(error.at))
 })
 
-export const importErrors = (call: Call): Reply => {
+export const listImportErrors = (call: Call): Response => {
   checkOrder(call, call.request.query.get("order_by"), ["import_error_id", "timestamp", "filename"])
   return page(call, "import_errors", DagBag.read(call).importErrors, importErrorJson)
 }
 
-export const importError = (call: Call, id: string): Reply => {
-  const found = DagBag.read(call).importErrors.find((error) => String(error.id) === id)
-  return found === undefined
+export const getImportError = (call: Call, id: string): Response => {
+  const error = DagBag.read(call).importErrors.find((candidate) => String(candidate.id) === id)
+  return error === undefined
     ? problem(call, 404, "Import error not found", `The ImportError with import_error_id: \`${id}\` was not found`)
-    : ok(importErrorJson(found))
+    : ok(importErrorJson(error))
 }
 
-const ofToken = (call: Call, token: string): DagBag.Dag | undefined => {
-  const path = Tokens.open(token)
-  return DagBag.all(call).find((dag) => pathOf(dag.file) === path)
+const findByToken = (call: Call, token: string): DagBag.Dag | undefined => {
+  const path = Tokens.verify(token)
+  return DagBag.list(call).find((dag) => pathOf(dag.file) === path)
 }
 
-export const source = (call: Call, token: string): Reply => {
-  const dag = ofToken(call, token)
+export const getSource = (call: Call, token: string): Response => {
+  const dag = findByToken(call, token)
   if (dag === undefined) return problem(call, 404, "Dag source not found", null)
-  const content = DagBag.source(dag.spec, "airflow.decorators")
+  const content = DagBag.renderSource(dag.spec, "airflow.decorators")
   const { accept } = call.request.headers
   if (accept?.includes("text/plain") === true || accept?.includes("*/*") === true) {
-    return reply(200, "text/plain", content)
+    return response(200, "text/plain", content)
   }
   if (accept?.includes("application/json") === true) {
-    return reply(200, "application/json", Python.dumps({ content }))
+    return response(200, "application/json", Python.dumps({ content }))
   }
-  return reply(406, html, "Not Allowed Accept Header")
+  return response(406, html, "Not Allowed Accept Header")
 }
 
-export const parse = (call: Call, token: string): Reply => {
-  const dag = ofToken(call, token)
+export const requestParse = (call: Call, token: string): Response => {
+  const dag = findByToken(call, token)
   if (dag === undefined) return problem(call, 404, "File not found", null)
-  return reply(201, html, DagBag.requestParse(call, dag.file) ? "" : "Duplicate request")
+  return response(201, html, DagBag.requestParse(call, dag.file) ? "" : "Duplicate request")
 }

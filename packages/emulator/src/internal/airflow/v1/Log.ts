@@ -1,43 +1,43 @@
-/** The log of a task, as Airflow 2 writes and serves it: plain text, or a Python list of tuples inside JSON. */
-import { type Reply, reply } from "../../Http.js"
+/** Task logs in Airflow 2: plain text, or a Python list of tuples in a JSON string. */
+import { type Response, response } from "../../Http.js"
 import { isoTime } from "../../World.js"
+import type { Call } from "../Airflow.js"
 import * as Python from "../Python.js"
 import * as RunTable from "../RunTable.js"
-import type { Call } from "../Site.js"
 import * as TaskLog from "../TaskLog.js"
 import * as Tokens from "../Tokens.js"
 import { isAtLeast } from "../Version.js"
-import { ok, problem } from "./Answers.js"
+import { ok, problem } from "./Responses.js"
 
 const host = "airflow-host"
 
-export const get = (call: Call, instance: RunTable.Instance, attempt: number): Reply => {
+export const get = (call: Call, instance: RunTable.TaskInstance, attempt: number): Response => {
   const { headers, query } = call.request
   const token = query.get("token")
   const from = token === null ? 0 : positionOf(token)
   if (from === undefined) {
     return problem(call, 400, "Bad Signature. Please use only the tokens provided by the API.", null)
   }
-  const found = render(call, instance, attempt)
-  const rest = found.text.slice(from)
+  const log = render(call, instance, attempt)
+  const text = log.text.slice(from)
   const accept = headers.accept ?? "*/*"
-  if (accept.includes("text/plain") || accept === "*/*") return reply(200, "text/plain", `${found.host}\n${rest}\n`)
+  if (accept.includes("text/plain") || accept === "*/*") return response(200, "text/plain", `${log.host}\n${text}\n`)
   const isEnd = (instance.task.attempts.find(({ number }) => number === attempt)?.endedAt ?? 0) <= call.now
   return ok({
-    content: `[(${Python.repr(found.host)}, ${Python.repr(rest)})]`,
-    continuation_token: Tokens.sign({ end_of_log: isEnd, log_pos: found.text.length })
+    content: `[(${Python.repr(log.host)}, ${Python.repr(text)})]`,
+    continuation_token: Tokens.sign({ end_of_log: isEnd, log_pos: log.text.length })
   })
 }
 
 const positionOf = (token: string): number | undefined => {
-  const opened = Tokens.open(token) as { readonly log_pos?: number } | undefined
-  return opened?.log_pos
+  const payload = Tokens.verify(token) as { readonly log_pos?: number } | undefined
+  return payload?.log_pos
 }
 
-const render = (call: Call, instance: RunTable.Instance, attempt: number): { host: string; text: string } => {
+const render = (call: Call, instance: RunTable.TaskInstance, attempt: number): { host: string; text: string } => {
   const { run, task } = instance
-  const header = (...words: ReadonlyArray<string>) =>
-    [" INFO - ::group::Log message source details", ...words, " INFO - ::endgroup::", ""].join("\n")
+  const header = (...sources: ReadonlyArray<string>) =>
+    [" INFO - ::group::Log message source details", ...sources, " INFO - ::endgroup::", ""].join("\n")
   if (attempt === 0) return { host: "default_host", text: "Error fetching the logs. Try number 0 is invalid." }
   const file = TaskLog.fileOf(run, task, attempt)
   const entries = RunTable.logOf(call, instance, attempt)
@@ -45,16 +45,16 @@ const render = (call: Call, instance: RunTable.Instance, attempt: number): { hos
     const text = entries.flatMap((entry) => print(instance, entry)).join("\n")
     return { host, text: `${header(`*** Found local files:\n***   * /usr/local/airflow/logs/${file}`)}${text}\n` }
   }
-  // the worker is asked once the task has ended
+  // without a local file Airflow requests the log from the worker, once the task has ended
   if (task.state === null || task.state === "scheduled") return { host: "", text: header() }
   if (task.tryNumber === 0) {
-    const words = `*** Could not read served logs: Invalid URL 'http://:8793/log/${file}': No host supplied`
-    return { host: "", text: header(words) }
+    const source = `*** Could not read served logs: Invalid URL 'http://:8793/log/${file}': No host supplied`
+    return { host: "", text: header(source) }
   }
   if (!isAtLeast(call.version, "2.11")) {
     const url = `http://${host}:8793/log/${file}`
-    const words = `*** Could not read served logs: 404 Client Error: NOT FOUND for url: ${url}`
-    return { host, text: header(words) }
+    const source = `*** Could not read served logs: 404 Client Error: NOT FOUND for url: ${url}`
+    return { host, text: header(source) }
   }
   return {
     host,
@@ -64,10 +64,13 @@ const render = (call: Call, instance: RunTable.Instance, attempt: number): { hos
   }
 }
 
-const print = ({ run, task: { mapIndex, task } }: RunTable.Instance, entry: TaskLog.Entry): ReadonlyArray<string> => {
-  const line = (place: string, text: string) => `[${isoTime(entry.at).replace("Z", "+0000")}] {${place}} ${text}`
+const print = (
+  { run, task: { mapIndex, spec } }: RunTable.TaskInstance,
+  entry: TaskLog.Entry
+): ReadonlyArray<string> => {
+  const line = (source: string, text: string) => `[${isoTime(entry.at).replace("Z", "+0000")}] {${source}} ${text}`
   const index = mapIndex < 0 ? "" : `, map_index=${mapIndex}`
-  const verdict = `dag_id=${run.dagId}, task_id=${task.taskId}, run_id=${run.runId}${index}`
+  const identity = `dag_id=${run.dagId}, task_id=${spec.taskId}, run_id=${run.runId}${index}`
   switch (entry._tag) {
     case "Started":
       return [
@@ -83,14 +86,14 @@ const print = ({ run, task: { mapIndex, task } }: RunTable.Instance, entry: Task
       return [
         line("taskinstance.py:3313", "ERROR - Task failed with exception"),
         "Traceback (most recent call last):",
-        `  File "/usr/local/airflow/dags/${run.spec.file ?? `${run.dagId}.py`}", line 1, in ${task.taskId}`,
+        `  File "/usr/local/airflow/dags/${run.spec.file ?? `${run.dagId}.py`}", line 1, in ${spec.taskId}`,
         `${entry.error.type}: ${entry.error.value}`
       ]
     case "Ended":
       switch (entry.state) {
         case "success":
           return [
-            line("taskinstance.py:361", `INFO - Marking task as SUCCESS. ${verdict}`),
+            line("taskinstance.py:361", `INFO - Marking task as SUCCESS. ${identity}`),
             line("local_task_job_runner.py:266", "INFO - Task exited with return code 0")
           ]
         case "killed":
@@ -100,7 +103,7 @@ const print = ({ run, task: { mapIndex, task } }: RunTable.Instance, entry: Task
           ]
         default:
           return [
-            line("taskinstance.py:1226", `INFO - Marking task as ${entry.state.toUpperCase()}. ${verdict}`),
+            line("taskinstance.py:1226", `INFO - Marking task as ${entry.state.toUpperCase()}. ${identity}`),
             line("local_task_job_runner.py:266", "INFO - Task exited with return code 1")
           ]
       }

@@ -1,23 +1,26 @@
 /** DAG runs in Airflow 2. */
-import { Halt, isObject, noContent, type Reply } from "../../Http.js"
+import { Halt, isObject, noContent, type Response } from "../../Http.js"
+import type { Call } from "../Airflow.js"
 import * as DagBag from "../DagBag.js"
 import * as Params from "../Params.js"
 import * as Python from "../Python.js"
 import type { RunFacts } from "../Runs.js"
 import * as RunTable from "../RunTable.js"
-import type { Call } from "../Site.js"
 import * as Times from "../Times.js"
-import { badRequest, checkFields, checkOrder, crashPage, objectBody, ok, page, picked, problem } from "./Answers.js"
+import { checkFields, objectBody } from "./Body.js"
+import { checkOrder, page, selectFields } from "./Lists.js"
+import { badRequest, crashPage, ok, problem } from "./Responses.js"
 
 const time = (millis: number | null) => millis === null ? null : Times.offset(Times.micros(millis))
 
-/** In Airflow 2 every run has one. */
+/** In Airflow 2 every run has a logical date. */
 const logicalDateOf = (run: RunFacts) => Times.offset(run.logicalDate ?? run.runAfter)
 
+/** With `state`, as Airflow returns the run right after a request has set that state. */
 const toJson = (call: Call, run: RunFacts, state?: string) => {
-  const course = RunTable.evaluate(call, run)
-  // whatever queues a run empties its times
-  const { endedAt, startedAt } = state === "queued" ? { endedAt: null, startedAt: null } : course
+  const current = RunTable.evaluate(call, run)
+  // the times of a run are cleared when it is queued
+  const { endedAt, startedAt } = state === "queued" ? { endedAt: null, startedAt: null } : current
   return {
     conf: run.conf,
     dag_id: run.dagId,
@@ -27,27 +30,27 @@ const toJson = (call: Call, run: RunFacts, state?: string) => {
     end_date: time(endedAt),
     execution_date: logicalDateOf(run),
     external_trigger: true,
-    last_scheduling_decision: time(course.endedAt ?? course.startedAt),
+    last_scheduling_decision: time(current.endedAt ?? current.startedAt),
     logical_date: logicalDateOf(run),
     note: run.note,
     run_type: "manual",
     start_date: time(startedAt),
-    state: state ?? course.state
+    state: state ?? current.state
   }
 }
 
-export const find = (call: Call, dagId: string, runId: string, title = "DAGRun not found"): RunFacts => {
-  const run = RunTable.find(call, dagId, runId)
+export const requireRun = (call: Call, dagId: string, runId: string, title = "DAGRun not found"): RunFacts => {
+  const run = RunTable.get(call, dagId, runId)
   if (run !== undefined) return run
   throw new Halt(problem(call, 404, title, `DAGRun with DAG ID: '${dagId}' and DagRun ID: '${runId}' not found`))
 }
 
-const askedDate = (call: Call, value: unknown, field: string): number | undefined => {
+const readDate = (call: Call, value: unknown, field: string): number | undefined => {
   if (value === undefined) return undefined
   if (value === null) throw new Halt(badRequest(call, `{'${field}': ['Field may not be null.']}`))
-  const found = Times.read(value)
-  if (found === undefined) throw new Halt(badRequest(call, `${Python.repr(value)} is not a 'date-time' - '${field}'`))
-  return found
+  const micros = Times.parse(value)
+  if (micros === undefined) throw new Halt(badRequest(call, `${Python.repr(value)} is not a 'date-time' - '${field}'`))
+  return micros
 }
 
 const triggerFields = [
@@ -60,41 +63,41 @@ const triggerFields = [
   "data_interval_end"
 ]
 
-export const trigger = (call: Call, dagId: string): Reply => {
+export const trigger = (call: Call, dagId: string): Response => {
   const body = objectBody(call)
   if ("conf" in body && !isObject(body.conf)) {
     return badRequest(call, `${Python.repr(body.conf)} is not of type 'object' - 'conf'`)
   }
   checkFields(call, body, triggerFields)
-  const dag = DagBag.find(call, dagId)
+  const dag = DagBag.get(call, dagId)
   if (dag === undefined || !dag.isPresent) {
     return problem(call, 404, "DAG not found", `DAG with dag_id: '${dagId}' not found`)
   }
   if (dag.hasImportErrors) {
     return problem(call, 400, "DAG cannot be triggered", `DAG with dag_id: '${dagId}' has import errors`)
   }
-  const named = "logical_date" in body ? body.logical_date : body.execution_date
-  const logicalDate = askedDate(call, named, "logical_date") ?? call.world.ids.micros(call.now)
-  const start = askedDate(call, body.data_interval_start, "data_interval_start")
-  const end = askedDate(call, body.data_interval_end, "data_interval_end")
+  const date = "logical_date" in body ? body.logical_date : body.execution_date
+  const logicalDate = readDate(call, date, "logical_date") ?? call.world.ids.uniqueMicros(call.now)
+  const start = readDate(call, body.data_interval_start, "data_interval_start")
+  const end = readDate(call, body.data_interval_end, "data_interval_end")
   if ((start === undefined) !== (end === undefined)) {
-    const words = "Both 'data_interval_start' and 'data_interval_end' must be specified together"
-    return badRequest(call, `{'_schema': [${Python.repr(words)}]}`)
+    const message = "Both 'data_interval_start' and 'data_interval_end' must be specified together"
+    return badRequest(call, `{'_schema': [${Python.repr(message)}]}`)
   }
-  const asked = body.dag_run_id ?? ""
-  if (typeof asked !== "string") return badRequest(call, `${Python.repr(asked)} is not of type 'string' - 'dag_run_id'`)
-  const runId = asked === "" ? `manual__${Times.offset(logicalDate)}` : asked
+  const given = body.dag_run_id ?? ""
+  if (typeof given !== "string") return badRequest(call, `${Python.repr(given)} is not of type 'string' - 'dag_run_id'`)
+  const runId = given === "" ? `manual__${Times.offset(logicalDate)}` : given
   if (!/^[A-Za-z0-9_.~:+-]+$/.test(runId)) return crashPage()
   if (runId.length > 250) return badRequest(call, "{'dag_run_id': ['Longer than maximum length 250.']}")
   const conflict = RunTable.conflict(call, dagId, runId, logicalDate)
   if (conflict !== undefined) {
-    const words = conflict === "runId"
+    const field = conflict === "runId"
       ? `DAGRun ID: '${runId}'`
       : `DAGRun logical date: '${Times.offset(logicalDate).replace("T", " ")}'`
-    return problem(call, 409, "Conflict", `DAGRun with DAG ID: '${dagId}' and ${words} already exists`)
+    return problem(call, 409, "Conflict", `DAGRun with DAG ID: '${dagId}' and ${field} already exists`)
   }
-  const wrong = Params.check(dag.spec, body.conf)
-  if (wrong !== undefined) return badRequest(call, wrong)
+  const invalid = Params.check(dag.spec, body.conf)
+  if (invalid !== undefined) return badRequest(call, invalid)
   const run = RunTable.trigger(call, dag, {
     runId,
     queuedAt: Times.micros(call.now),
@@ -104,7 +107,7 @@ export const trigger = (call: Call, dagId: string): Reply => {
     conf: body.conf ?? {},
     note: typeof body.note === "string" ? body.note : null
   })
-  // a trigger is answered before the scheduler looks at it
+  // the response is sent before the scheduler sees the run
   return ok(toJson(call, run, "queued"))
 }
 
@@ -122,35 +125,36 @@ const orderFields: Record<string, keyof RunJson> = {
   conf: "conf"
 }
 
-const ordered = (call: Call, runs: Array<RunJson>, order: string | null): ReadonlyArray<RunJson> => {
-  checkOrder(call, order, ["id", ...Object.keys(orderFields)])
-  const field = orderFields[order?.replace(/^-/, "") ?? ""] ?? "execution_date"
+const ordered = (call: Call, runs: Array<RunJson>, orderBy: string | null): ReadonlyArray<RunJson> => {
+  checkOrder(call, orderBy, ["id", ...Object.keys(orderFields)])
+  const field = orderFields[orderBy?.replace(/^-/, "") ?? ""] ?? "execution_date"
   runs.sort((a, b) => String(a[field]) < String(b[field]) ? -1 : 1)
-  return order?.startsWith("-") === true ? runs.reverse() : runs
+  return orderBy?.startsWith("-") === true ? runs.reverse() : runs
 }
 
-const isWithin = (run: RunJson, given: (name: string) => unknown): boolean =>
+/** Whether the run matches the filters by time. `filter` returns the value of a filter such as `start_date_gte`. */
+const isWithin = (run: RunJson, filter: (name: string) => unknown): boolean =>
   (["execution_date", "start_date", "end_date"] as const).every((field) => {
-    const value = Times.read(run[field])
-    const from = Times.read(given(`${field}_gte`))
-    const to = Times.read(given(`${field}_lte`))
+    const value = Times.parse(run[field])
+    const from = Times.parse(filter(`${field}_gte`))
+    const to = Times.parse(filter(`${field}_lte`))
     return (from === undefined || (value ?? -Infinity) >= from) && (to === undefined || (value ?? Infinity) <= to)
   })
 
-export const list = (call: Call, dagId: string): Reply => {
+export const list = (call: Call, dagId: string): Response => {
   const { query } = call.request
   const states = query.getAll("state").flatMap((state) => state.split(","))
   const runs = RunTable.list(call, dagId)
     .map((run) => toJson(call, run))
     .filter((run) => (states.length === 0 || states.includes(run.state)) && isWithin(run, (name) => query.get(name)))
-  return page(call, "dag_runs", ordered(call, runs, query.get("order_by")), (run) => picked(call, run))
+  return page(call, "dag_runs", ordered(call, runs, query.get("order_by")), (run) => selectFields(call, run))
 }
 
 const batchFields = ["dag_ids", "states", "order_by", "page_limit", "page_offset"].concat(
   ["execution_date", "start_date", "end_date"].flatMap((field) => [`${field}_gte`, `${field}_lte`])
 )
 
-export const batch = (call: Call): Reply => {
+export const listBatch = (call: Call): Response => {
   const body = objectBody(call)
   checkFields(call, body, batchFields)
   const dagIds = Array.isArray(body.dag_ids) ? body.dag_ids : undefined
@@ -166,18 +170,18 @@ export const batch = (call: Call): Reply => {
   return ok({ dag_runs: all.slice(offset, offset + Number(body.page_limit ?? 100)), total_entries: all.length })
 }
 
-export const get = (call: Call, dagId: string, runId: string): Reply =>
-  ok(picked(call, toJson(call, find(call, dagId, runId))))
+export const get = (call: Call, dagId: string, runId: string): Response =>
+  ok(selectFields(call, toJson(call, requireRun(call, dagId, runId))))
 
-/** What changes a run names it in the title. */
-const toChange = (call: Call, dagId: string, runId: string, space = " "): RunFacts => {
-  const run = RunTable.find(call, dagId, runId)
+/** Requests that change a run get its 404 with the message in the title. */
+const requireRunToChange = (call: Call, dagId: string, runId: string, space = " "): RunFacts => {
+  const run = RunTable.get(call, dagId, runId)
   if (run !== undefined) return run
   throw new Halt(problem(call, 404, `Dag Run id ${runId} not found in dag${space}${dagId}`, null))
 }
 
-export const patch = (call: Call, dagId: string, runId: string): Reply => {
-  const run = toChange(call, dagId, runId)
+export const patch = (call: Call, dagId: string, runId: string): Response => {
+  const run = requireRunToChange(call, dagId, runId)
   const body = objectBody(call)
   checkFields(call, body, ["state"])
   const { state } = body
@@ -188,24 +192,25 @@ export const patch = (call: Call, dagId: string, runId: string): Reply => {
   return ok(toJson(call, run, state))
 }
 
-export const remove = (call: Call, dagId: string, runId: string): Reply => {
-  RunTable.remove(call, find(call, dagId, runId, "Not Found"))
+export const deleteRun = (call: Call, dagId: string, runId: string): Response => {
+  RunTable.deleteRun(call, requireRun(call, dagId, runId, "Not Found"))
   return noContent({ "content-type": "application/json" })
 }
 
-const references = (instances: ReadonlyArray<RunTable.Instance>) => ({
+/** What a dry run, and the clearing of single tasks, return. */
+const references = (instances: ReadonlyArray<RunTable.TaskInstance>) => ({
   task_instances: instances.map(({ run, task }) => ({
     dag_id: run.dagId,
     dag_run_id: run.runId,
     execution_date: logicalDateOf(run),
-    task_id: task.task.taskId
+    task_id: task.spec.taskId
   }))
 })
 
-export const clear = (call: Call, dagId: string, runId: string): Reply => {
+export const clear = (call: Call, dagId: string, runId: string): Response => {
   const body = objectBody(call)
   checkFields(call, body, ["dry_run"])
-  const run = toChange(call, dagId, runId, "   ")
+  const run = requireRunToChange(call, dagId, runId, "   ")
   if (body.dry_run !== false) return ok(references(RunTable.instances(call, run)))
   RunTable.clear(call, run, null)
   return ok(toJson(call, run, "queued"))
@@ -222,23 +227,23 @@ const clearFields = [
   "include_downstream"
 ]
 
-/** Of one run, or of all. */
-export const clearTasks = (call: Call, dagId: string): Reply => {
+/** In one run, or in all runs of the DAG. */
+export const clearTasks = (call: Call, dagId: string): Response => {
   const body = objectBody(call)
   checkFields(call, body, clearFields)
-  if (DagBag.find(call, dagId) === undefined) return problem(call, 404, `Dag id ${dagId} not found`, null)
+  if (DagBag.get(call, dagId) === undefined) return problem(call, 404, `Dag id ${dagId} not found`, null)
   const runs = typeof body.dag_run_id === "string"
-    ? [toChange(call, dagId, body.dag_run_id)]
+    ? [requireRunToChange(call, dagId, body.dag_run_id)]
     : RunTable.list(call, dagId)
   const cleared = runs.flatMap((run) => {
-    const named = Array.isArray(body.task_ids) ? body.task_ids.map(String) : null
-    const ids = named === null ? null : RunTable.closure(run, named, {
+    const taskIds = Array.isArray(body.task_ids) ? body.task_ids.map(String) : null
+    const ids = taskIds === null ? null : RunTable.closure(run, taskIds, {
       downstream: body.include_downstream === true,
       upstream: body.include_upstream === true
     })
     const found = RunTable.clearable(call, run, ids, body.only_failed !== false)
-    const isMeant = found.length > 0 && body.dry_run === false
-    if (isMeant) RunTable.clear(call, run, found.map(({ task }) => task.task.taskId), body.reset_dag_runs === true)
+    const isCarriedOut = found.length > 0 && body.dry_run === false
+    if (isCarriedOut) RunTable.clear(call, run, found.map(({ task }) => task.spec.taskId), body.reset_dag_runs === true)
     return found
   })
   return ok(references(cleared))
@@ -246,10 +251,10 @@ export const clearTasks = (call: Call, dagId: string): Reply => {
 
 const states = ["queued", "running", "success", "failed"]
 
-export const stats = (call: Call): Reply => {
-  const asked = call.request.query.get("dag_ids")?.split(",")
-  if (asked === undefined) return badRequest(call, "Missing query parameter 'dag_ids'")
-  const dags = asked.map((dagId) => {
+export const getStats = (call: Call): Response => {
+  const dagIds = call.request.query.get("dag_ids")?.split(",")
+  if (dagIds === undefined) return badRequest(call, "Missing query parameter 'dag_ids'")
+  const dags = dagIds.map((dagId) => {
     const runs = RunTable.list(call, dagId).map((run) => RunTable.evaluate(call, run).state)
     const stats = states.map((state) => ({ state, count: runs.filter((other) => other === state).length }))
     return { dag_id: dagId, runs: runs.length, stats }

@@ -1,47 +1,51 @@
 /** Task instances, their logs and XComs in Airflow 2. */
-import { Halt, type Reply } from "../../Http.js"
+import { Halt, type Response } from "../../Http.js"
+import type { Call } from "../Airflow.js"
 import type { XCom } from "../Metadata.js"
 import * as Python from "../Python.js"
 import * as Runs from "../Runs.js"
 import * as RunTable from "../RunTable.js"
-import type { Call } from "../Site.js"
 import * as Times from "../Times.js"
 import * as XComs from "../XComs.js"
-import { badRequest, checkFields, crashPage, objectBody, ok, page, problem } from "./Answers.js"
+import { checkFields, objectBody } from "./Body.js"
+import { page } from "./Lists.js"
 import * as Log from "./Log.js"
+import { badRequest, crashPage, ok, problem } from "./Responses.js"
 
 const time = (millis: number | null) => millis === null ? null : Times.offset(Times.micros(millis))
 
-/** What an instance and one of its tries have in common. */
+/** The fields that a task instance and each of its tries have. */
 const tryJson = (
-  { run, task }: RunTable.Instance,
-  seen: Pick<Runs.TaskRun, "startedAt" | "endedAt" | "state" | "tryNumber">
+  { run, task }: RunTable.TaskInstance,
+  attempt: Pick<Runs.TaskRun, "startedAt" | "endedAt" | "state" | "tryNumber">
 ) => ({
   dag_id: run.dagId,
   dag_run_id: run.runId,
-  duration: seen.startedAt === null || seen.endedAt === null ? null : (seen.endedAt - seen.startedAt) / 1000,
-  end_date: time(seen.endedAt),
+  duration: attempt.startedAt === null || attempt.endedAt === null
+    ? null
+    : (attempt.endedAt - attempt.startedAt) / 1000,
+  end_date: time(attempt.endedAt),
   executor: null,
   executor_config: "{}",
-  hostname: seen.tryNumber === 0 ? "" : "airflow-host",
+  hostname: attempt.tryNumber === 0 ? "" : "airflow-host",
   map_index: task.mapIndex,
   max_tries: task.maxTries,
   operator: "_PythonDecoratedOperator",
-  pid: seen.tryNumber === 0 ? null : 4242,
+  pid: attempt.tryNumber === 0 ? null : 4242,
   pool: "default_pool",
   pool_slots: 1,
-  priority_weight: RunTable.weight(run, task),
+  priority_weight: RunTable.priorityWeight(run, task),
   queue: "default",
-  queued_when: seen.tryNumber === 0 ? null : time(seen.startedAt),
-  start_date: time(seen.startedAt),
-  state: seen.state,
-  task_display_name: task.task.taskId,
-  task_id: task.task.taskId,
-  try_number: seen.tryNumber,
+  queued_when: attempt.tryNumber === 0 ? null : time(attempt.startedAt),
+  start_date: time(attempt.startedAt),
+  state: attempt.state,
+  task_display_name: task.spec.taskId,
+  task_id: task.spec.taskId,
+  try_number: attempt.tryNumber,
   unixname: "astro"
 })
 
-const toJson = (instance: RunTable.Instance) => ({
+const toJson = (instance: RunTable.TaskInstance) => ({
   ...tryJson(instance, instance.task),
   execution_date: Times.offset(instance.run.logicalDate ?? instance.run.runAfter),
   note: null,
@@ -52,18 +56,18 @@ const toJson = (instance: RunTable.Instance) => ({
   triggerer_job: null
 })
 
-/** None where there is no such run; `~` is every run. */
-const instancesOf = (call: Call, dagId: string, runId: string): ReadonlyArray<RunTable.Instance> =>
+/** No instances if the run does not exist. `~` means all runs. */
+const instancesOf = (call: Call, dagId: string, runId: string): ReadonlyArray<RunTable.TaskInstance> =>
   RunTable.list(call, dagId).filter((run) => runId === "~" || run.runId === runId)
     .flatMap((run) => RunTable.instances(call, run))
 
 const ofTask = (call: Call, dagId: string, runId: string, taskId: string) =>
-  instancesOf(call, dagId, runId).filter(({ task }) => task.task.taskId === taskId)
+  instancesOf(call, dagId, runId).filter(({ task }) => task.spec.taskId === taskId)
 
-const withIndex = (instances: ReadonlyArray<RunTable.Instance>, mapIndex: string) =>
+const withIndex = (instances: ReadonlyArray<RunTable.TaskInstance>, mapIndex: string) =>
   instances.find(({ task }) => String(task.mapIndex) === mapIndex)
 
-export const list = (call: Call, dagId: string, runId: string): Reply => {
+export const list = (call: Call, dagId: string, runId: string): Response => {
   const states = call.request.query.getAll("state").flatMap((state) => state.split(","))
   if (states.some((state) => state !== "none" && !Runs.taskStates.includes(state))) return crashPage()
   const tasks = instancesOf(call, dagId, runId).filter(({ task }) =>
@@ -72,12 +76,12 @@ export const list = (call: Call, dagId: string, runId: string): Reply => {
   return page(call, "task_instances", tasks, toJson, Infinity)
 }
 
-/** Its filters by time, duration, pool and queue are not emulated, and refused. */
-export const batch = (call: Call): Reply => {
+/** The filters by time, duration, pool and queue are not emulated: they are refused as unknown fields. */
+export const listBatch = (call: Call): Response => {
   const body = objectBody(call)
   checkFields(call, body, ["dag_ids", "dag_run_ids", "task_ids", "state", "page_limit", "page_offset"])
   const { dag_ids: dagIds, dag_run_ids: runIds, state: states, task_ids: taskIds } = body
-  const found = RunTable.batch(call, { dagIds, runIds, taskIds, states })
+  const found = RunTable.listBatch(call, { dagIds, runIds, taskIds, states })
   const offset = Number(body.page_offset ?? 0)
   return ok({
     task_instances: found.slice(offset, offset + Number(body.page_limit ?? 100)).map(toJson),
@@ -85,7 +89,7 @@ export const batch = (call: Call): Reply => {
   })
 }
 
-export const get = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Reply => {
+export const get = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Response => {
   const instances = ofTask(call, dagId, runId, taskId)
   const found = withIndex(instances, mapIndex)
   if (found !== undefined) return ok(toJson(found))
@@ -94,7 +98,7 @@ export const get = (call: Call, dagId: string, runId: string, taskId: string, ma
   return problem(call, 404, "Task instance not found", detail)
 }
 
-export const listMapped = (call: Call, dagId: string, runId: string, taskId: string): Reply => {
+export const listMapped = (call: Call, dagId: string, runId: string, taskId: string): Response => {
   const instances = ofTask(call, dagId, runId, taskId)
   if (instances.length === 0) return problem(call, 404, `Task id ${taskId} not found`, null)
   if (instances.some(({ task }) => task.mapIndex === -1)) {
@@ -103,7 +107,7 @@ export const listMapped = (call: Call, dagId: string, runId: string, taskId: str
   return page(call, "task_instances", instances, toJson, Infinity)
 }
 
-export const tries = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Reply => {
+export const listTries = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Response => {
   const found = withIndex(ofTask(call, dagId, runId, taskId), mapIndex)
   const all = found === undefined ? [] : [
     ...found.task.attempts.filter((attempt) => attempt.number < found.task.tryNumber).map((attempt) =>
@@ -114,7 +118,7 @@ export const tries = (call: Call, dagId: string, runId: string, taskId: string, 
   return ok({ task_instances: all, total_entries: all.length })
 }
 
-export const log = (call: Call, dagId: string, runId: string, taskId: string, attempt: string): Reply => {
+export const getLog = (call: Call, dagId: string, runId: string, taskId: string, attempt: string): Response => {
   const mapIndex = call.request.query.get("map_index") ?? "-1"
   const found = withIndex(ofTask(call, dagId, runId, taskId), mapIndex)
   return !/^\d+$/.test(attempt) || found === undefined
@@ -122,7 +126,7 @@ export const log = (call: Call, dagId: string, runId: string, taskId: string, at
     : Log.get(call, found, Number(attempt))
 }
 
-const xcomJson = ({ run }: RunTable.Instance, xcom: XCom) => ({
+const xcomJson = ({ run }: RunTable.TaskInstance, xcom: XCom) => ({
   dag_id: xcom.dagId,
   execution_date: Times.offset(run.logicalDate ?? run.runAfter),
   key: xcom.key,
@@ -131,7 +135,7 @@ const xcomJson = ({ run }: RunTable.Instance, xcom: XCom) => ({
   timestamp: Times.offset(Times.micros(xcom.at))
 })
 
-export const listXComs = (call: Call, dagId: string, runId: string, taskId: string): Reply => {
+export const listXComs = (call: Call, dagId: string, runId: string, taskId: string): Response => {
   const mapIndex = call.request.query.get("map_index")
   const key = call.request.query.get("xcom_key")
   const found = ofTask(call, dagId, runId, taskId)
@@ -141,13 +145,13 @@ export const listXComs = (call: Call, dagId: string, runId: string, taskId: stri
   return page(call, "xcom_entries", found, ({ instance, xcom }) => xcomJson(instance, xcom))
 }
 
-export const getXCom = (call: Call, dagId: string, runId: string, taskId: string, key: string): Reply => {
+export const getXCom = (call: Call, dagId: string, runId: string, taskId: string, key: string): Response => {
   const { query } = call.request
   if (query.get("deserialize") === "true") {
     throw new Halt(badRequest(call, "XCom deserialization is disabled in configuration."))
   }
   const instance = withIndex(ofTask(call, dagId, runId, taskId), query.get("map_index") ?? "-1")
-  const xcom = instance === undefined ? undefined : XComs.find(call, instance, key)
+  const xcom = instance === undefined ? undefined : XComs.get(call, instance, key)
   if (instance === undefined || xcom === undefined) return problem(call, 404, "XCom entry not found", null)
   const value = query.get("stringify") === "false" ? xcom.value : Python.str(xcom.value)
   return ok({ ...xcomJson(instance, xcom), value })

@@ -1,17 +1,18 @@
-/** Many creations, changes and deletions in one request: answered with 200 even where parts have failed. */
-import { isObject, type Json, type Reply } from "../../Http.js"
+/** Many creations, changes and deletions in one request. The response is 200 even if parts of it failed. */
+import { isObject, type Json, type Response } from "../../Http.js"
+import type { Call } from "../Airflow.js"
 import * as Python from "../Python.js"
-import type { Call } from "../Site.js"
-import * as Answers from "./Answers.js"
+import * as Body from "./Body.js"
+import * as Responses from "./Responses.js"
 
 export interface Kind {
   /** As in "The variables with these keys". */
-  readonly words: string
+  readonly noun: string
   readonly idOf: (entity: Json) => string
   readonly has: (id: string) => boolean
-  /** Writes it, over what is there or in its place. */
+  /** Writes an entity. With `replaces`, nothing of an existing one is kept; otherwise only the given fields change. */
   readonly put: (id: string, entity: Json, replaces: boolean) => void
-  readonly remove: (id: string) => void
+  readonly delete: (id: string) => void
 }
 
 interface Result {
@@ -19,19 +20,19 @@ interface Result {
   readonly errors: Array<{ readonly error: string; readonly status_code: number }>
 }
 
-export const run = (call: Call, kind: Kind): Reply => {
-  const { actions } = Answers.fields(call, { actions: Answers.required(Answers.texts) })
+export const run = (call: Call, kind: Kind): Response => {
+  const { actions } = Body.read(call, { actions: Body.required(Body.list) })
   const results: Record<string, Result | null> = { create: null, update: null, delete: null }
   for (const action of Array.isArray(actions) ? actions : []) {
     const name = isObject(action) ? String(action.action) : ""
     if (!isObject(action) || !(name in results) || !Array.isArray(action.entities)) {
-      return Answers.crash()
+      return Responses.crash()
     }
     const result = results[name] ?? { success: [], errors: [] }
     results[name] = result
     apply(kind, name, action, action.entities, result)
   }
-  return Answers.ok(results)
+  return Responses.ok(results)
 }
 
 const apply = (kind: Kind, name: string, action: Json, entities: ReadonlyArray<unknown>, result: Result) => {
@@ -40,13 +41,13 @@ const apply = (kind: Kind, name: string, action: Json, entities: ReadonlyArray<u
     entity: isObject(entity) ? entity : {}
   }))
   const creates = name === "create"
-  const isOdd = (id: string) => kind.has(id) === creates
+  const isConflict = (id: string) => kind.has(id) === creates
   const rule = creates ? action.action_on_existence : action.action_on_non_existence
-  const odd = named.filter(({ id }) => isOdd(id)).map(({ id }) => id)
-  // one that is not as it should be stops the whole action, unless told otherwise
-  if (odd.length > 0 && rule !== "skip" && rule !== "overwrite") {
+  const conflicts = named.filter(({ id }) => isConflict(id)).map(({ id }) => id)
+  // one conflict stops the whole action, unless the rule says otherwise
+  if (conflicts.length > 0 && rule !== "skip" && rule !== "overwrite") {
     result.errors.push({
-      error: `The ${kind.words}: {${odd.map(Python.repr).join(", ")}} ${
+      error: `The ${kind.noun}: {${conflicts.map(Python.repr).join(", ")}} ${
         creates ? "already exist." : "were not found."
       }`,
       status_code: creates ? 409 : 404
@@ -54,8 +55,8 @@ const apply = (kind: Kind, name: string, action: Json, entities: ReadonlyArray<u
     return
   }
   for (const { entity, id } of named) {
-    if (isOdd(id) && rule !== "overwrite") continue
-    if (name === "delete") kind.remove(id)
+    if (isConflict(id) && rule !== "overwrite") continue
+    if (name === "delete") kind.delete(id)
     else kind.put(id, entity, creates)
     result.success.push(id)
   }

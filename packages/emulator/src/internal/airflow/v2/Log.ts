@@ -1,52 +1,53 @@
-/** The log of a task in Airflow 3: objects, one a line, between the markers of groups. */
-import { isObject, type Json, type Reply, reply } from "../../Http.js"
+/** Task logs in Airflow 3: one object per line, with lines that mark groups. */
+import { isObject, type Json, type Response, response } from "../../Http.js"
+import type { Call } from "../Airflow.js"
 import * as Python from "../Python.js"
 import * as RunTable from "../RunTable.js"
-import type { Call } from "../Site.js"
 import type * as TaskLog from "../TaskLog.js"
 import { fileOf } from "../TaskLog.js"
 import * as Times from "../Times.js"
 import * as Tokens from "../Tokens.js"
 import { isAtLeast } from "../Version.js"
-import * as Answers from "./Answers.js"
 import { pathOf } from "./Dags.js"
+import * as Responses from "./Responses.js"
 
 const ndjson = "application/x-ndjson"
 
-export const get = (call: Call, instance: RunTable.Instance, attempt: number): Reply => {
+export const get = (call: Call, instance: RunTable.TaskInstance, attempt: number): Response => {
   const accept = call.request.headers.accept ?? "*/*"
   const isLines = accept.includes(ndjson)
   if (!isLines && !accept.includes("application/json") && !accept.includes("*/*")) {
-    return Answers.failure(406, "Only application/json or application/x-ndjson is supported")
+    return Responses.failure(406, "Only application/json or application/x-ndjson is supported")
   }
   const token = call.request.query.get("token")
-  const opened = token === null ? undefined : Tokens.open(token)
-  if (token !== null && !isObject(opened)) {
-    return Answers.failure(400, "Bad Signature. Please use only the tokens provided by the API.")
+  const position = token === null ? undefined : Tokens.verify(token)
+  if (token !== null && !isObject(position)) {
+    return Responses.failure(400, "Bad Signature. Please use only the tokens provided by the API.")
   }
-  const isNever = attempt === 0
-  const items = isNever ?
-    neverRan(call, instance) :
-    RunTable.logOf(call, instance, attempt).flatMap((entry) => print(call, instance, attempt, entry))
-  const header = isNever ? [] : heading(call, instance, attempt)
+  const hasRun = attempt > 0
+  const items = hasRun
+    ? RunTable.logOf(call, instance, attempt).flatMap((entry) => print(call, instance, attempt, entry))
+    : neverRan(call, instance)
+  const header = hasRun ? heading(call, instance, attempt) : []
   const ended = instance.task.attempts.find(({ number }) => number === attempt)?.endedAt ?? 0
   const next = ended > call.now ? Tokens.sign({ end_of_log: false, log_pos: items.length }) : null
-  if (!isObject(opened)) return answer([...header, ...items], next, isLines)
-  // every version goes on in its own way
-  if (isAtLeast(call.version, "3.3")) return answer(items.slice(Number(opened.log_pos)), next, isLines)
-  return isAtLeast(call.version, "3.2") ? Answers.crash() : answer(items, next, isLines)
+  if (!isObject(position)) return logResponse([...header, ...items], next, isLines)
+  // only 3.3 continues at the position: 3.2 crashes, and earlier versions start again
+  if (isAtLeast(call.version, "3.3")) return logResponse(items.slice(Number(position.log_pos)), next, isLines)
+  return isAtLeast(call.version, "3.2") ? Responses.crash() : logResponse(items, next, isLines)
 }
 
-const answer = (items: ReadonlyArray<Json>, token: string | null, isLines: boolean): Reply => {
-  if (!isLines) return Answers.ok({ content: items, continuation_token: token })
+const logResponse = (items: ReadonlyArray<Json>, token: string | null, isLines: boolean): Response => {
+  if (!isLines) return Responses.ok({ content: items, continuation_token: token })
   const lines = items.map((item) => `${JSON.stringify({ timestamp: null, ...item })}\n`).join("")
-  // there is one at the end, too
-  return reply(200, ndjson, lines, {
+  // the header is present even at the end of the log
+  return response(200, ndjson, lines, {
     "airflow-continuation-token": token ?? Tokens.sign({ end_of_log: true, log_pos: items.length })
   })
 }
 
-const heading = (call: Call, { run, task }: RunTable.Instance, attempt: number): ReadonlyArray<Json> => {
+/** Where the log comes from. */
+const heading = (call: Call, { run, task }: RunTable.TaskInstance, attempt: number): ReadonlyArray<Json> => {
   const file = fileOf(run, task, attempt)
   const isRunning = task.state === "running" && attempt === task.tryNumber
   const sources = [`/usr/local/airflow/logs/${file}`, ...isRunning ? [`http://airflow-host:8793/log/${file}`] : []]
@@ -56,15 +57,16 @@ const heading = (call: Call, { run, task }: RunTable.Instance, attempt: number):
     : [{ event: group, sources }, { event: "::endgroup::" }]
 }
 
-const neverRan = (call: Call, { task }: RunTable.Instance): ReadonlyArray<Json> => {
+/** The log of try 0, which a task that has never run has. */
+const neverRan = (call: Call, { task }: RunTable.TaskInstance): ReadonlyArray<Json> => {
   if (!isAtLeast(call.version, "3.1")) {
     return [{ event: "Error fetching the logs. Try number 0 is invalid.", level: "error" }]
   }
-  const why: Record<string, string> = {
+  const reasons: Record<string, string> = {
     upstream_failed: "Task did not run because upstream task(s) failed.",
     skipped: "Task was skipped, no logs available."
   }
-  const event = why[task.state ?? ""]
+  const event = reasons[task.state ?? ""]
   return [
     { timestamp: null, event: "::group::Log message source details" },
     { timestamp: null, event: "::endgroup::" },
@@ -72,24 +74,24 @@ const neverRan = (call: Call, { task }: RunTable.Instance): ReadonlyArray<Json> 
   ]
 }
 
-/** An id that a task instance has for each of its tries. */
-export const instanceId = (call: Call, { run, task }: RunTable.Instance, attempt: number): string =>
-  Tokens.uuid(call.deployment.id, run.dagId, run.runId, run.queuedAt, task.task.taskId, task.mapIndex, attempt)
+/** The id of one try of a task instance. */
+export const instanceId = (call: Call, { run, task }: RunTable.TaskInstance, attempt: number): string =>
+  Tokens.uuid(call.deployment.id, run.dagId, run.runId, run.queuedAt, task.spec.taskId, task.mapIndex, attempt)
 
 const print = (
   call: Call,
-  instance: RunTable.Instance,
+  instance: RunTable.TaskInstance,
   attempt: number,
   entry: TaskLog.Entry
 ): ReadonlyArray<Json> => {
   const { run, task } = instance
   const timestamp = Times.zulu(Times.micros(entry.at))
-  const context = Answers.from(call, "3.2", {
+  const context = Responses.since(call, "3.2", {
     ti_id: instanceId(call, instance, attempt),
     map_index: task.mapIndex,
     dag_id: run.dagId,
     run_id: run.runId,
-    task_id: task.task.taskId,
+    task_id: task.spec.taskId,
     try_number: attempt
   })
   const line = (event: string, logger: string, filename: string, lineno: number, level = "info"): Json => ({
@@ -98,9 +100,9 @@ const print = (
     level,
     ...context,
     logger,
-    ...Answers.from(call, "3.1", { filename, lineno })
+    ...Responses.since(call, "3.1", { filename, lineno })
   })
-  /** Only there from 3.2 on. */
+  /** These lines exist since 3.2. */
   const marker = (event: string) => isAtLeast(call.version, "3.2") ? [line(event, "task", "task_runner.py", 1727)] : []
   const file = pathOf(run.spec.file ?? `${run.dagId}.py`)
   switch (entry._tag) {
@@ -136,7 +138,7 @@ const print = (
           exc_notes: [],
           syntax_error: null,
           is_cause: false,
-          frames: [{ filename: file, lineno: 1, name: task.task.taskId }],
+          frames: [{ filename: file, lineno: 1, name: task.spec.taskId }],
           is_group: false,
           exceptions: []
         }]

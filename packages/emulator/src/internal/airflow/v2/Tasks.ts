@@ -1,63 +1,68 @@
 /** Task instances and XComs in Airflow 3. */
-import type { Json, Reply } from "../../Http.js"
-import { noContent } from "../../Http.js"
+import type { Json, Response } from "../../Http.js"
+import type { Call } from "../Airflow.js"
 import * as DagBag from "../DagBag.js"
 import type { XCom } from "../Metadata.js"
 import * as Python from "../Python.js"
 import * as Runs from "../Runs.js"
 import * as RunTable from "../RunTable.js"
-import type { Call } from "../Site.js"
 import * as Times from "../Times.js"
 import { isAtLeast } from "../Version.js"
 import * as XComs from "../XComs.js"
-import * as Answers from "./Answers.js"
+import * as Body from "./Body.js"
 import * as Dags from "./Dags.js"
+import * as Lists from "./Lists.js"
 import * as Log from "./Log.js"
+import * as Responses from "./Responses.js"
 import * as V2Runs from "./Runs.js"
 
-type Seen = Pick<Runs.TaskRun, "startedAt" | "endedAt" | "state" | "tryNumber">
+/** A task instance or one of its tries. */
+type Try = Pick<Runs.TaskRun, "startedAt" | "endedAt" | "state" | "tryNumber">
 
 const time = (millis: number | null) => millis === null ? null : Times.zulu(Times.micros(millis))
 
-const state = (call: Call, { run, task }: RunTable.Instance, seen: Seen): Json => ({
-  start_date: time(seen.startedAt),
-  end_date: time(seen.endedAt),
-  duration: seen.startedAt === null || seen.endedAt === null ? null : (seen.endedAt - seen.startedAt) / 1000,
-  state: seen.state,
-  try_number: seen.tryNumber,
+/** The fields that a task instance and each of its tries have. */
+const tryFields = (call: Call, { run, task }: RunTable.TaskInstance, attempt: Try): Json => ({
+  start_date: time(attempt.startedAt),
+  end_date: time(attempt.endedAt),
+  duration: attempt.startedAt === null || attempt.endedAt === null
+    ? null
+    : (attempt.endedAt - attempt.startedAt) / 1000,
+  state: attempt.state,
+  try_number: attempt.tryNumber,
   max_tries: task.maxTries,
-  task_display_name: task.task.taskId,
-  ...Answers.from(call, "3.1", { dag_display_name: run.dagId }),
-  hostname: seen.tryNumber === 0 ? "" : "airflow-host",
+  task_display_name: task.spec.taskId,
+  ...Responses.since(call, "3.1", { dag_display_name: run.dagId }),
+  hostname: attempt.tryNumber === 0 ? "" : "airflow-host",
   unixname: "astro",
   pool: "default_pool",
   pool_slots: 1,
   queue: "default",
-  priority_weight: RunTable.weight(run, task),
+  priority_weight: RunTable.priorityWeight(run, task),
   operator: "_PythonDecoratedOperator",
-  ...Answers.from(call, "3.1", { operator_name: "@task" }),
-  queued_when: seen.tryNumber === 0 ? null : time(seen.startedAt),
-  scheduled_when: seen.tryNumber === 0 ? null : time(seen.startedAt),
-  pid: seen.tryNumber === 0 ? null : 4242,
+  ...Responses.since(call, "3.1", { operator_name: "@task" }),
+  queued_when: attempt.tryNumber === 0 ? null : time(attempt.startedAt),
+  scheduled_when: attempt.tryNumber === 0 ? null : time(attempt.startedAt),
+  pid: attempt.tryNumber === 0 ? null : 4242,
   executor: null,
   executor_config: "{}"
 })
 
-/** Lists leave out what was rendered, up to 3.2. */
-const listed = (call: Call, instance: RunTable.Instance): Json =>
+/** Before 3.3, lists leave out the rendered fields. */
+const listed = (call: Call, instance: RunTable.TaskInstance): Json =>
   isAtLeast(call.version, "3.3") ? toJson(call, instance) : { ...toJson(call, instance), rendered_fields: {} }
 
-const toJson = (call: Call, instance: RunTable.Instance): Json => {
+const toJson = (call: Call, instance: RunTable.TaskInstance): Json => {
   const { run, task } = instance
   return {
     id: Log.instanceId(call, instance, task.tryNumber),
-    task_id: task.task.taskId,
+    task_id: task.spec.taskId,
     dag_id: run.dagId,
     dag_run_id: run.runId,
     map_index: task.mapIndex,
     logical_date: run.logicalDate === null ? null : Times.zulu(run.logicalDate),
     run_after: Times.zulu(run.runAfter),
-    ...state(call, instance, task),
+    ...tryFields(call, instance, task),
     note: null,
     rendered_map_index: task.mapIndex < 0 ? null : String(task.mapIndex),
     rendered_fields: task.tryNumber === 0 ? {} : { templates_dict: null, op_args: [], op_kwargs: {} },
@@ -67,17 +72,17 @@ const toJson = (call: Call, instance: RunTable.Instance): Json => {
   }
 }
 
-const tryJson = (call: Call, instance: RunTable.Instance, seen: Seen): Json => ({
-  task_id: instance.task.task.taskId,
+const tryJson = (call: Call, instance: RunTable.TaskInstance, attempt: Try): Json => ({
+  task_id: instance.task.spec.taskId,
   dag_id: instance.run.dagId,
   dag_run_id: instance.run.runId,
   map_index: instance.task.mapIndex,
-  ...state(call, instance, seen),
+  ...tryFields(call, instance, attempt),
   dag_version: V2Runs.versionOf(call, instance.run)
 })
 
-/** All of them, without paging. */
-export const collection = (call: Call, instances: ReadonlyArray<RunTable.Instance>): Json => ({
+/** All of these instances, without paging. */
+export const collection = (call: Call, instances: ReadonlyArray<RunTable.TaskInstance>): Json => ({
   task_instances: instances.map((instance) => listed(call, instance)),
   total_entries: instances.length
 })
@@ -98,76 +103,82 @@ const orderFields = {
   operator: "operator"
 }
 
-/** A task without a state has two names. */
-const askedStates = (call: Call): ReadonlyArray<string> => {
-  const asked = call.request.query.getAll("state").map((name) => name === "no_status" ? "none" : name)
-  if (asked.every((name) => name === "none" || Runs.taskStates.includes(name))) return asked
+/** The states in the query. A task without a state matches both `none` and `no_status`. */
+const wantedStates = (call: Call): ReadonlyArray<string> => {
+  const states = call.request.query.getAll("state").map((name) => name === "no_status" ? "none" : name)
+  if (states.every((name) => name === "none" || Runs.taskStates.includes(name))) return states
   const known = isAtLeast(call.version, "3.3") ? [...Runs.taskStates, "awaiting_input"] : Runs.taskStates
-  return Answers.stop(422, `Invalid value for state. Valid values are ${known.join(", ")}`)
+  return Responses.halt(422, `Invalid value for state. Valid values are ${known.join(", ")}`)
 }
 
-const paged = (call: Call, instances: ReadonlyArray<RunTable.Instance>): Reply => {
+const paged = (call: Call, instances: ReadonlyArray<RunTable.TaskInstance>): Response => {
   const { query } = call.request
-  const isAny = (name: string, value: unknown) => !query.has(name) || query.getAll(name).includes(String(value))
-  const asked = askedStates(call)
+  const matches = (name: string, value: unknown) => !query.has(name) || query.getAll(name).includes(String(value))
+  const states = wantedStates(call)
   const found = instances
     .map((instance) => listed(call, instance))
     .filter((task) =>
-      (asked.length === 0 || asked.includes(String(task.state ?? "none"))) && isAny("task_id", task.task_id) &&
-      isAny("map_index", task.map_index) &&
-      isAny("try_number", task.try_number) && isAny("pool", task.pool)
+      (states.length === 0 || states.includes(String(task.state ?? "none"))) && matches("task_id", task.task_id) &&
+      matches("map_index", task.map_index) &&
+      matches("try_number", task.try_number) && matches("pool", task.pool)
     )
-  const order = query.getAll("order_by")
-  const sorted = Answers.ordered(found, order.length === 0 ? ["map_index"] : order, orderFields)
-  return Answers.ok({
-    task_instances: Answers.slice(call, sorted),
+  const orderBy = query.getAll("order_by")
+  const sorted = Lists.ordered(found, orderBy.length === 0 ? ["map_index"] : orderBy, orderFields)
+  return Responses.ok({
+    task_instances: Lists.slice(call, sorted),
     total_entries: found.length,
-    ...Answers.cursors(call)
+    ...Lists.cursors(call)
   })
 }
 
-export const list = (call: Call, dagId: string, runId: string): Reply =>
-  paged(call, V2Runs.named(call, dagId, runId).flatMap((run) => RunTable.instances(call, run)))
+export const list = (call: Call, dagId: string, runId: string): Response =>
+  paged(call, V2Runs.selectRuns(call, dagId, runId).flatMap((run) => RunTable.instances(call, run)))
 
 const batchFields = {
-  dag_ids: Answers.orNull(Answers.texts),
-  dag_run_ids: Answers.orNull(Answers.texts),
-  task_ids: Answers.orNull(Answers.texts),
-  state: Answers.orNull(Answers.texts),
-  page_limit: Answers.integer,
-  page_offset: Answers.integer
+  dag_ids: Body.orNull(Body.list),
+  dag_run_ids: Body.orNull(Body.list),
+  task_ids: Body.orNull(Body.list),
+  state: Body.orNull(Body.list),
+  page_limit: Body.integer,
+  page_offset: Body.integer
 }
 
-/** Its order and its filters by time, duration, pool and queue are not emulated, and refused. */
-export const batch = (call: Call): Reply => {
-  const body = Answers.fields(call, batchFields)
+/** The order and the filters by time, duration, pool and queue are not emulated: they are refused as unknown fields. */
+export const listBatch = (call: Call): Response => {
+  const body = Body.read(call, batchFields)
   const { dag_ids: dagIds, dag_run_ids: runIds, state: states, task_ids: taskIds } = body
-  const found = RunTable.batch(call, { dagIds, runIds, taskIds, states })
+  const found = RunTable.listBatch(call, { dagIds, runIds, taskIds, states })
   const offset = Number(body.page_offset ?? 0)
-  return Answers.ok({
+  return Responses.ok({
     task_instances: found.slice(offset, offset + Number(body.page_limit ?? 100)).map((one) => listed(call, one)),
     total_entries: found.length,
-    ...Answers.cursors(call)
+    ...Lists.cursors(call)
   })
 }
 
-const ofTask = (call: Call, dagId: string, runId: string, taskId: string): ReadonlyArray<RunTable.Instance> => {
-  const run = RunTable.find(call, dagId, runId)
-  return run === undefined ? [] : RunTable.instances(call, run).filter(({ task }) => task.task.taskId === taskId)
+const ofTask = (call: Call, dagId: string, runId: string, taskId: string): ReadonlyArray<RunTable.TaskInstance> => {
+  const run = RunTable.get(call, dagId, runId)
+  return run === undefined ? [] : RunTable.instances(call, run).filter(({ task }) => task.spec.taskId === taskId)
 }
 
-const withIndex = (instances: ReadonlyArray<RunTable.Instance>, mapIndex: string) =>
+const withIndex = (instances: ReadonlyArray<RunTable.TaskInstance>, mapIndex: string) =>
   instances.find(({ task }) => String(task.mapIndex) === mapIndex)
 
-const find = (call: Call, dagId: string, runId: string, taskId: string, mapIndex: string): RunTable.Instance => {
+const requireInstance = (
+  call: Call,
+  dagId: string,
+  runId: string,
+  taskId: string,
+  mapIndex: string
+): RunTable.TaskInstance => {
   const instances = ofTask(call, dagId, runId, taskId)
   const found = withIndex(instances, mapIndex)
   if (found !== undefined) return found
   if (mapIndex !== "-1") {
     const where = `dag_id: \`${dagId}\`, run_id: \`${runId}\`, task_id: \`${taskId}\`, and map_index: \`${mapIndex}\``
-    return Answers.stop(404, `The Mapped Task Instance with ${where} was not found`)
+    return Responses.halt(404, `The Mapped Task Instance with ${where} was not found`)
   }
-  return Answers.stop(
+  return Responses.halt(
     404,
     instances.length > 0
       ? "Task instance is mapped, add the map_index value to the URL"
@@ -175,23 +186,23 @@ const find = (call: Call, dagId: string, runId: string, taskId: string, mapIndex
   )
 }
 
-export const get = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Reply =>
-  Answers.ok(toJson(call, find(call, dagId, runId, taskId, mapIndex)))
+export const get = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Response =>
+  Responses.ok(toJson(call, requireInstance(call, dagId, runId, taskId, mapIndex)))
 
-export const listMapped = (call: Call, dagId: string, runId: string, taskId: string): Reply => {
+export const listMapped = (call: Call, dagId: string, runId: string, taskId: string): Response => {
   const instances = ofTask(call, dagId, runId, taskId)
-  if (instances.length === 0) return Answers.failure(404, `Task id ${taskId} not found`)
+  if (instances.length === 0) return Responses.failure(404, `Task id ${taskId} not found`)
   return instances.some(({ task }) => task.mapIndex === -1)
-    ? Answers.failure(404, `Task id ${taskId} is not mapped`)
+    ? Responses.failure(404, `Task id ${taskId} is not mapped`)
     : paged(call, instances)
 }
 
-const noInstance = (where: string): never => Answers.stop(404, `The Task Instance with ${where} was not found`)
+const haltNotFound = (where: string): never => Responses.halt(404, `The Task Instance with ${where} was not found`)
 
-export const tries = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Reply => {
+export const listTries = (call: Call, dagId: string, runId: string, taskId: string, mapIndex = "-1"): Response => {
   const found = withIndex(ofTask(call, dagId, runId, taskId), mapIndex)
   if (found === undefined) {
-    return noInstance(
+    return haltNotFound(
       `dag_id: \`${dagId}\`, run_id: \`${runId}\`, task_id: \`${taskId}\` and map_index: \`${mapIndex}\``
     )
   }
@@ -200,53 +211,53 @@ export const tries = (call: Call, dagId: string, runId: string, taskId: string, 
     ...earlier.map((attempt) => tryJson(call, found, { ...attempt, tryNumber: attempt.number })),
     tryJson(call, found, found.task)
   ]
-  return Answers.ok({ task_instances: all, total_entries: all.length })
+  return Responses.ok({ task_instances: all, total_entries: all.length })
 }
 
-export const remove = (call: Call, dagId: string, runId: string, taskId: string): Reply => {
+export const deleteInstance = (call: Call, dagId: string, runId: string, taskId: string): Response => {
   const mapIndex = call.request.query.get("map_index") ?? "-1"
-  const { run, task } = withIndex(ofTask(call, dagId, runId, taskId), mapIndex) ?? noInstance(
+  const { run, task } = withIndex(ofTask(call, dagId, runId, taskId), mapIndex) ?? haltNotFound(
     `dag_id: \`${dagId}\`, run_id: \`${runId}\`, task_id: \`${taskId}\` and map_index: \`${mapIndex}\``
   )
-  run.removed.add(Runs.instanceKey(taskId, task.mapIndex))
-  return Answers.ok(null)
+  run.deletedInstances.add(Runs.instanceKey(taskId, task.mapIndex))
+  return Responses.ok(null)
 }
 
-export const log = (call: Call, dagId: string, runId: string, taskId: string, attempt: string): Reply => {
+export const getLog = (call: Call, dagId: string, runId: string, taskId: string, attempt: string): Response => {
   const found = withIndex(ofTask(call, dagId, runId, taskId), call.request.query.get("map_index") ?? "-1")
   const number = Number(attempt)
   const isTry = found !== undefined &&
     (found.task.tryNumber === number || found.task.attempts.some((other) => other.number === number))
-  return isTry ? Log.get(call, found, number) : Answers.failure(404, "TaskInstance not found")
+  return isTry ? Log.get(call, found, number) : Responses.failure(404, "TaskInstance not found")
 }
 
 const clearFields = (call: Call) => ({
-  dry_run: Answers.flag,
-  start_date: Answers.orNull(Answers.date),
-  end_date: Answers.orNull(Answers.date),
-  only_failed: Answers.flag,
-  only_running: Answers.flag,
-  reset_dag_runs: Answers.flag,
-  task_ids: Answers.orNull(Answers.texts),
-  dag_run_id: Answers.orNull(Answers.text),
-  include_upstream: Answers.flag,
-  include_downstream: Answers.flag,
-  include_future: Answers.flag,
-  include_past: Answers.flag,
-  ...isAtLeast(call.version, "3.1") ? { run_on_latest_version: Answers.flag } : {}
+  dry_run: Body.boolean,
+  start_date: Body.orNull(Body.date),
+  end_date: Body.orNull(Body.date),
+  only_failed: Body.boolean,
+  only_running: Body.boolean,
+  reset_dag_runs: Body.boolean,
+  task_ids: Body.orNull(Body.list),
+  dag_run_id: Body.orNull(Body.text),
+  include_upstream: Body.boolean,
+  include_downstream: Body.boolean,
+  include_future: Body.boolean,
+  include_past: Body.boolean,
+  ...isAtLeast(call.version, "3.1") ? { run_on_latest_version: Body.boolean } : {}
 })
 
-/** Of one run, or of all. */
-export const clear = (call: Call, dagId: string): Reply => {
-  const body = Answers.fields(call, clearFields(call))
-  if (isAtLeast(call.version, "3.1")) Dags.require(call, dagId)
-  else if (DagBag.find(call, dagId) === undefined) Answers.stop(404, `DAG ${dagId} not found`)
-  const asked = body.dag_run_id
-  const runs = RunTable.list(call, dagId).filter(({ runId }) => typeof asked !== "string" || runId === asked)
-  if (typeof asked === "string" && runs.length === 0) {
-    return Answers.failure(404, `Dag Run id ${asked} not found in dag ${dagId}`)
+/** In one run, or in all runs of the DAG. */
+export const clear = (call: Call, dagId: string): Response => {
+  const body = Body.read(call, clearFields(call))
+  if (isAtLeast(call.version, "3.1")) Dags.requireParentDag(call, dagId)
+  else if (DagBag.get(call, dagId) === undefined) Responses.halt(404, `DAG ${dagId} not found`)
+  const wantedId = body.dag_run_id
+  const runs = RunTable.list(call, dagId).filter(({ runId }) => typeof wantedId !== "string" || runId === wantedId)
+  if (typeof wantedId === "string" && runs.length === 0) {
+    return Responses.failure(404, `Dag Run id ${wantedId} not found in dag ${dagId}`)
   }
-  // a task may be named with an index; its other instances are cleared with it here
+  // a task may be named with a map index; the emulator clears all its instances nevertheless
   const names = Array.isArray(body.task_ids)
     ? body.task_ids.map((name) => String(Array.isArray(name) ? name[0] : name))
     : null
@@ -257,11 +268,11 @@ export const clear = (call: Call, dagId: string): Reply => {
     })
     const found = RunTable.clearable(call, run, ids, body.only_failed !== false)
     if (found.length === 0 || body.dry_run !== false) return found
-    const taskIds = found.map(({ task }) => task.task.taskId)
+    const taskIds = found.map(({ task }) => task.spec.taskId)
     RunTable.clear(call, run, taskIds, body.reset_dag_runs !== false)
-    return RunTable.instances(call, run).filter(({ task }) => taskIds.includes(task.task.taskId))
+    return RunTable.instances(call, run).filter(({ task }) => taskIds.includes(task.spec.taskId))
   })
-  return Answers.ok({ ...collection(call, cleared), ...Answers.cursors(call) })
+  return Responses.ok({ ...collection(call, cleared), ...Lists.cursors(call) })
 }
 
 const xcomJson = (call: Call, run: Runs.RunFacts, xcom: XCom): Json => ({
@@ -272,83 +283,85 @@ const xcomJson = (call: Call, run: Runs.RunFacts, xcom: XCom): Json => ({
   task_id: xcom.taskId,
   dag_id: xcom.dagId,
   run_id: xcom.runId,
-  ...Answers.from(call, "3.1", {
+  ...Responses.since(call, "3.1", {
     dag_display_name: xcom.dagId,
     task_display_name: xcom.taskId,
     run_after: Times.zulu(run.runAfter)
   })
 })
 
-export const listXComs = (call: Call, dagId: string, runId: string, taskId: string): Reply => {
+export const listXComs = (call: Call, dagId: string, runId: string, taskId: string): Response => {
   const mapIndex = call.request.query.get("map_index")
   const key = call.request.query.get("xcom_key")
   const found = ofTask(call, dagId, runId, taskId)
     .filter(({ task }) => mapIndex === null || String(task.mapIndex) === mapIndex)
     .flatMap((instance) => XComs.list(call, instance).map((xcom) => xcomJson(call, instance.run, xcom)))
     .filter((xcom) => key === null || xcom.key === key)
-  return Answers.page(call, "xcom_entries", found, (xcom) => xcom)
+  return Lists.page(call, "xcom_entries", found, (xcom) => xcom)
 }
 
-type OneXCom = (call: Call, dagId: string, runId: string, taskId: string, key: string) => Reply
+type XComHandler = (call: Call, dagId: string, runId: string, taskId: string, key: string) => Response
 
 /** 3.0 has no route to a key with a slash. */
-export const withoutSlash = (found: OneXCom): OneXCom => (call, dagId, runId, taskId, key) =>
-  key.includes("/") && !isAtLeast(call.version, "3.1") ? Answers.noRoute() : found(call, dagId, runId, taskId, key)
+export const withoutSlash = (handle: XComHandler): XComHandler => (call, dagId, runId, taskId, key) =>
+  key.includes("/") && !isAtLeast(call.version, "3.1") ? Responses.noRoute() : handle(call, dagId, runId, taskId, key)
 
-export const getXCom: OneXCom = (call, dagId, runId, taskId, key) => {
+export const getXCom: XComHandler = (call, dagId, runId, taskId, key) => {
   const { query } = call.request
   if (query.get("deserialize") === "true" && !isAtLeast(call.version, "3.1")) {
-    return Answers.failure(400, "XCom deserialization is disabled in configuration.")
+    return Responses.failure(400, "XCom deserialization is disabled in configuration.")
   }
   const instance = withIndex(ofTask(call, dagId, runId, taskId), query.get("map_index") ?? "-1")
-  const xcom = instance === undefined ? undefined : XComs.find(call, instance, key)
+  const xcom = instance === undefined ? undefined : XComs.get(call, instance, key)
   if (instance === undefined || xcom === undefined) {
-    return Answers.failure(404, `XCom entry with key: \`${key}\` not found`)
+    return Responses.failure(404, `XCom entry with key: \`${key}\` not found`)
   }
   const value = query.get("stringify") === "true" ? Python.str(xcom.value) : xcom.value
-  return Answers.ok({ ...xcomJson(call, instance.run, xcom), value })
+  return Responses.ok({ ...xcomJson(call, instance.run, xcom), value })
 }
 
-export const postXCom = (call: Call, dagId: string, runId: string, taskId: string): Reply => {
-  const body = Answers.fields(call, {
-    key: Answers.required(Answers.text),
-    value: Answers.required(Answers.anything),
-    map_index: Answers.integer
+export const postXCom = (call: Call, dagId: string, runId: string, taskId: string): Response => {
+  const body = Body.read(call, {
+    key: Body.required(Body.text),
+    value: Body.required(Body.anything),
+    map_index: Body.integer
   })
-  const dag = DagBag.find(call, dagId) ?? Answers.stop(404, `Dag with ID: \`${dagId}\` was not found`)
+  const dag = DagBag.get(call, dagId) ?? Responses.halt(404, `Dag with ID: \`${dagId}\` was not found`)
   const instance = withIndex(ofTask(call, dag.dagId, runId, taskId), String(body.map_index ?? -1)) ??
-    Answers.stop(404, `Task with ID: \`${taskId}\` not found in dag: \`${dagId}\``)
+    Responses.halt(404, `Task with ID: \`${taskId}\` not found in dag: \`${dagId}\``)
   const key = String(body.key)
-  if (XComs.find(call, instance, key) !== undefined) {
-    return Answers.failure(409, `The XCom with key: \`${key}\` with mentioned task instance already exists.`)
+  if (XComs.get(call, instance, key) !== undefined) {
+    return Responses.failure(409, `The XCom with key: \`${key}\` with mentioned task instance already exists.`)
   }
-  // up to 3.1 it becomes a text on the way
+  // before 3.2 the value is stored as a JSON string
   const value = isAtLeast(call.version, "3.2") ? body.value : Python.dumps(body.value)
-  return Answers.json(201, written(call, instance, key, value))
+  return Responses.json(201, writeXCom(call, instance, key, value))
 }
 
-const written = (call: Call, instance: RunTable.Instance, key: string, value: unknown): Json => {
+/** Writes an XCom and returns it. */
+const writeXCom = (call: Call, instance: RunTable.TaskInstance, key: string, value: unknown): Json => {
   XComs.write(call, instance, key, { json: value })
-  const xcom = XComs.find(call, instance, key)
+  const xcom = XComs.get(call, instance, key)
   return xcom === undefined ? {} : { ...xcomJson(call, instance.run, xcom), value }
 }
 
-const existing = (call: Call, dagId: string, runId: string, taskId: string, key: string, mapIndex: string) => {
+/** The task instance that has this XCom. */
+const requireXCom = (call: Call, dagId: string, runId: string, taskId: string, key: string, mapIndex: string) => {
   const instance = withIndex(ofTask(call, dagId, runId, taskId), mapIndex)
-  return instance !== undefined && XComs.find(call, instance, key) !== undefined
+  return instance !== undefined && XComs.get(call, instance, key) !== undefined
     ? instance
-    : Answers.stop(404, `The XCom with key: \`${key}\` with mentioned task instance doesn't exist.`)
+    : Responses.halt(404, `The XCom with key: \`${key}\` with mentioned task instance doesn't exist.`)
 }
 
-export const patchXCom: OneXCom = (call, dagId, runId, taskId, key) => {
-  const body = Answers.fields(call, { value: Answers.required(Answers.anything), map_index: Answers.integer })
-  const instance = existing(call, dagId, runId, taskId, key, String(body.map_index ?? -1))
-  // up to 3.1 even twice
+export const patchXCom: XComHandler = (call, dagId, runId, taskId, key) => {
+  const body = Body.read(call, { value: Body.required(Body.anything), map_index: Body.integer })
+  const instance = requireXCom(call, dagId, runId, taskId, key, String(body.map_index ?? -1))
+  // before 3.2 the value is encoded twice
   const value = isAtLeast(call.version, "3.2") ? body.value : JSON.stringify(Python.dumps(body.value))
-  return Answers.ok(written(call, instance, key, value))
+  return Responses.ok(writeXCom(call, instance, key, value))
 }
 
-export const removeXCom: OneXCom = (call, dagId, runId, taskId, key) => {
-  XComs.write(call, existing(call, dagId, runId, taskId, key, call.request.query.get("map_index") ?? "-1"), key)
-  return noContent({ "content-type": "application/json" })
+export const deleteXCom: XComHandler = (call, dagId, runId, taskId, key) => {
+  XComs.write(call, requireXCom(call, dagId, runId, taskId, key, call.request.query.get("map_index") ?? "-1"), key)
+  return Responses.deleted()
 }

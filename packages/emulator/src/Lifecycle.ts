@@ -1,21 +1,23 @@
 /**
- * The life of a deployment as a pure function of what was asked for and of the time: there is no timer anywhere.
+ * The lifecycle of a deployment as a pure function of requests and time; there are no timers.
  *
- * Whoever asks for a status gets the phase that `now` falls into. A step that has begun is finished before the
- * deployment turns round, and the last wish wins, as on Astro.
+ * The status of a deployment is the phase that contains `now`. As on Astro, a step that has begun is finished before
+ * the next one starts, and the latest request wins.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 
 /**
+ * As Astro spells it.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Status = "CREATING" | "DEPLOYING" | "HEALTHY" | "UNHEALTHY" | "UNKNOWN" | "HIBERNATING"
 
 /**
- * How long things take on Astro; the emulator divides all of it by its speed.
+ * How long things take on Astro. The emulator divides all of them by its speed.
  *
  * @since 0.1.0
  * @category models
@@ -23,17 +25,17 @@ export type Status = "CREATING" | "DEPLOYING" | "HEALTHY" | "UNHEALTHY" | "UNKNO
 export interface Durations {
   /** From the request to `HEALTHY`. */
   readonly create: Duration.DurationInput
-  /** From `HEALTHY` until Airflow itself answers. */
+  /** From `HEALTHY` until Airflow responds. */
   readonly readyAfterHealthy: Duration.DurationInput
   /** From the request to `HIBERNATING`; the deployment is `HEALTHY` until then. */
   readonly hibernate: Duration.DurationInput
   /** From the request to `HEALTHY`. */
   readonly wake: Duration.DurationInput
-  /** The part of `wake` at its start that still reads `HIBERNATING`; the rest reads `DEPLOYING`. */
+  /** The first part of `wake`, which is still `HIBERNATING`. The rest is `DEPLOYING`. */
   readonly wakeHibernating: Duration.DurationInput
-  /** A change of the configuration that restarts Airflow: `DEPLOYING` for this long. */
+  /** How long the deployment is `DEPLOYING` after a change of its configuration that restarts Airflow. */
   readonly update: Duration.DurationInput
-  /** A deploy of DAGs: `DEPLOYING` for this long, while Airflow goes on. */
+  /** How long the deployment is `DEPLOYING` after a deploy of DAGs, while Airflow keeps running. */
   readonly deploy: Duration.DurationInput
   /** How long a deleted token is still accepted. */
   readonly tokenRevocation: Duration.DurationInput
@@ -41,7 +43,7 @@ export interface Durations {
   readonly schedule: Duration.DurationInput
   /** From a deploy until Airflow knows the new DAGs. */
   readonly parse: Duration.DurationInput
-  /** How often every file is parsed again, which brings back a DAG that was deleted while its file stayed. */
+  /** The interval at which every file is parsed again, which restores a deleted DAG whose file still exists. */
   readonly reparse: Duration.DurationInput
 }
 
@@ -64,7 +66,7 @@ export const defaultDurations: Durations = {
 }
 
 /**
- * {@link Durations} in milliseconds, speed applied.
+ * {@link Durations} in milliseconds, with the speed applied.
  *
  * @since 0.1.0
  * @category models
@@ -72,6 +74,8 @@ export const defaultDurations: Durations = {
 export type Timings = { readonly [K in keyof Durations]: number }
 
 /**
+ * Applies the defaults and the emulator's speed.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -94,7 +98,7 @@ export const timings = (durations: Partial<Durations>, speed: number): Timings =
 }
 
 /**
- * A hibernation override as it was posted; `isHibernating` is `null` once it was removed.
+ * A hibernation override as it was sent. `isHibernating` is `null` if the request deleted the override.
  *
  * @since 0.1.0
  * @category models
@@ -106,14 +110,14 @@ export interface Override {
 }
 
 /**
- * All that decides the status, in epoch milliseconds.
+ * Everything that decides the status. Times are epoch milliseconds.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Facts {
   readonly createdAt: number
-  /** The creation never comes to an end. */
+  /** The deployment stays `CREATING` for ever. */
   readonly neverHealthy: boolean
   readonly overrides: ReadonlyArray<Override>
   /** When a change restarted Airflow. */
@@ -123,19 +127,21 @@ export interface Facts {
 }
 
 /**
+ * A status, from this time until the next phase.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Phase {
   readonly from: number
   readonly status: Status
-  /** When the deployment became healthy whose Airflow still runs; `null` where there is none. */
+  /** When the Airflow that runs in this phase was started by a deployment becoming healthy; `null` if none runs. */
   readonly up: number | null
 }
 
 /**
- * Every phase these facts lead to, those to come included. What starts is `UNHEALTHY` and `UNKNOWN` for a `blip` each before it is
- * `HEALTHY`.
+ * Returns every phase that these facts lead to, future ones included. After a creation and after a wake, the deployment
+ * is `UNHEALTHY` and then `UNKNOWN`, for `blip` milliseconds each, before it is `HEALTHY`.
  *
  * @since 0.1.0
  * @category combinators
@@ -143,25 +149,30 @@ export interface Phase {
 export const timeline = (facts: Facts, timing: Timings, blip = 0): ReadonlyArray<Phase> => {
   const phases: Array<Phase> = [{ from: facts.createdAt, status: "CREATING", up: null }]
   if (facts.neverHealthy) return phases
-  const wishes = toWishes(facts.overrides)
+  const targets = targetsOf(facts.overrides)
   let settledAt = facts.createdAt
   let up = 0
-  let asleep = false
+  let isHibernating = false
   const start = (duration: number) => {
-    const ill = settledAt + duration
-    settledAt = ill + 2 * blip
+    const startedAt = settledAt + duration
+    settledAt = startedAt + 2 * blip
     up = settledAt
     if (blip > 0) {
-      phases.push({ from: ill, status: "UNHEALTHY", up: null }, { from: ill + blip, status: "UNKNOWN", up: null })
+      phases.push(
+        { from: startedAt, status: "UNHEALTHY", up: null },
+        { from: startedAt + blip, status: "UNKNOWN", up: null }
+      )
     }
     phases.push({ from: settledAt, status: "HEALTHY", up })
   }
-  const next = (times: ReadonlyArray<number>) => asleep ? Infinity : times.find((at) => at > settledAt) ?? Infinity
+  /** While the deployment hibernates, updates and deploys have no effect of their own: the next wake applies them. */
+  const nextWhileAwake = (times: ReadonlyArray<number>) =>
+    isHibernating ? Infinity : times.find((at) => at > settledAt) ?? Infinity
   start(timing.create)
   for (;;) {
-    const turn = firstWish(wishes, settledAt, !asleep)
-    const update = next(facts.updates)
-    const deploy = next(facts.deploys)
+    const turn = nextTarget(targets, settledAt, !isHibernating)
+    const update = nextWhileAwake(facts.updates)
+    const deploy = nextWhileAwake(facts.deploys)
     if (deploy < Math.min(update, turn)) {
       settledAt = deploy + timing.deploy
       phases.push({ from: deploy, status: "DEPLOYING", up }, { from: settledAt, status: "HEALTHY", up })
@@ -171,21 +182,21 @@ export const timeline = (facts: Facts, timing: Timings, blip = 0): ReadonlyArray
       phases.push({ from: update, status: "DEPLOYING", up: null }, { from: settledAt, status: "HEALTHY", up })
     } else if (turn === Infinity) {
       return phases
-    } else if (asleep) {
+    } else if (isHibernating) {
       settledAt = turn
       phases.push({ from: turn + Math.min(timing.wakeHibernating, timing.wake), status: "DEPLOYING", up: null })
       start(timing.wake)
-      asleep = false
+      isHibernating = false
     } else {
       settledAt = turn + timing.hibernate
       phases.push({ from: settledAt, status: "HIBERNATING", up: null })
-      asleep = true
+      isHibernating = true
     }
   }
 }
 
 /**
- * The phase that `now` falls into.
+ * Returns the phase that contains `now`.
  *
  * @since 0.1.0
  * @category accessors
@@ -194,18 +205,18 @@ export const phaseAt = (phases: ReadonlyArray<Phase>, now: number): Phase =>
   phases.filter((phase) => phase.from <= now).at(-1) ?? { from: now, status: "CREATING", up: null }
 
 /**
- * Whether Airflow answers: some time after the deployment has become healthy.
+ * Whether Airflow responds, which it does some time after the deployment has become healthy.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const airflowAnswers = (phases: ReadonlyArray<Phase>, timing: Timings, now: number): boolean => {
+export const airflowResponds = (phases: ReadonlyArray<Phase>, timing: Timings, now: number): boolean => {
   const { up } = phaseAt(phases, now)
   return up !== null && now >= up + timing.readyAfterHealthy
 }
 
 /**
- * The earliest moment from `from` on at which Airflow's scheduler is at work; `Infinity` if there is none.
+ * Returns the earliest time, not before `from`, at which Airflow's scheduler runs; `Infinity` if there is none.
  *
  * @since 0.1.0
  * @category accessors
@@ -216,7 +227,7 @@ export const schedulerUp = (phases: ReadonlyArray<Phase>, from: number): number 
 }
 
 /**
- * The override in force, `null` if there is none.
+ * Returns the override that is in force; `null` if there is none.
  *
  * @since 0.1.0
  * @category accessors
@@ -226,22 +237,27 @@ export const overrideAt = (facts: Facts, now: number): Override | null => {
   return last === undefined || last.isHibernating === null || (last.until !== null && last.until <= now) ? null : last
 }
 
-/** What is wanted from when on: an override's end is a wish to be awake, since there are no schedules. */
-const toWishes = (overrides: ReadonlyArray<Override>): ReadonlyArray<{ at: number; asleep: boolean }> => {
-  const wishes = overrides.flatMap(({ at, isHibernating, until }, index) => {
-    const next = overrides[index + 1]?.at ?? Infinity
-    const wish = { at, asleep: isHibernating === true }
-    return until !== null && until < next ? [wish, { at: Math.max(until, at), asleep: false }] : [wish]
-  })
-  return wishes.filter((wish, index) => wishes[index + 1]?.at !== wish.at)
+// internal
+
+/** What the deployment is to become, from this time until the next target. */
+interface Target {
+  readonly at: number
+  readonly isHibernating: boolean
 }
 
-const firstWish = (
-  wishes: ReadonlyArray<{ at: number; asleep: boolean }>,
-  from: number,
-  asleep: boolean
-): number => {
-  const current = wishes.filter((wish) => wish.at <= from).at(-1)?.asleep ?? false
-  if (current === asleep) return from
-  return wishes.find((wish) => wish.at > from && wish.asleep === asleep)?.at ?? Infinity
+/** Since schedules are not applied, the end of an override is a target to be awake. */
+const targetsOf = (overrides: ReadonlyArray<Override>): ReadonlyArray<Target> => {
+  const targets = overrides.flatMap(({ at, isHibernating, until }, index) => {
+    const next = overrides[index + 1]?.at ?? Infinity
+    const target = { at, isHibernating: isHibernating === true }
+    return until !== null && until < next ? [target, { at: Math.max(until, at), isHibernating: false }] : [target]
+  })
+  return targets.filter((target, index) => targets[index + 1]?.at !== target.at)
+}
+
+/** The earliest time, not before `from`, at which the target is this one; `Infinity` if it never is. */
+const nextTarget = (targets: ReadonlyArray<Target>, from: number, isHibernating: boolean): number => {
+  const current = targets.filter((target) => target.at <= from).at(-1)?.isHibernating ?? false
+  if (current === isHibernating) return from
+  return targets.find((target) => target.at > from && target.isHibernating === isHibernating)?.at ?? Infinity
 }

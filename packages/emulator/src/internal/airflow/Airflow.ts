@@ -1,20 +1,21 @@
-/** One deployment's Airflow at one moment: what both dialects are asked about. */
+/** One deployment's Airflow at one moment. Both API versions are views of it. */
 import type { Request } from "../Http.js"
 import type { Deployment, World } from "../World.js"
 import type { Version } from "./Version.js"
 
-export interface Site {
+export interface Airflow {
   readonly world: World
   readonly deployment: Deployment
   readonly version: Version
   readonly now: number
 }
 
-export interface Call extends Site {
+/** A request to it. */
+export interface Call extends Airflow {
   readonly request: Request
 }
 
-/** SQL's `ILIKE`, anywhere in the text; `~` is everything. */
+/** SQL's `ILIKE '%pattern%'` as a regular expression. `~` and no pattern match everything. */
 export const like = (pattern: string | null): RegExp =>
   pattern === null || pattern === "~"
     ? /^/
