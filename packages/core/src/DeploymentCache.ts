@@ -1,6 +1,7 @@
 /**
- * The ledger: a pool's slots, tickets, locks and events, kept where every process of the pool can use them. The rules are pure
- * functions ({@link PoolPolicy}); a store runs one of them at a time over one pool's rows, so the rules are the same for every store.
+ * The ledger: a pool's slots, tickets, locks and events, kept where every process of the pool can use them. The rules
+ * are pure functions ({@link PoolPolicy}); a store runs one of them at a time over one pool's rows, so the rules are
+ * the same for every store.
  *
  * @since 0.1.0
  */
@@ -79,8 +80,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       ticket: Omit<PoolPolicy.NewTicket, "owner">
     ) => Effect.Effect<void, CacheError>
     /**
-     * Expires, grants, and returns the ticket's status: {@link PoolPolicy.step}. A waiter has to poll this; its ticket lapses after
-     * `ttl` without a call.
+     * Expires, grants, and returns the ticket's status: {@link PoolPolicy.step}. A waiter has to poll this; its ticket
+     * lapses after `ttl` without a call.
      */
     readonly step: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<PoolPolicy.TicketStatus, CacheError>
     /** Ends a waiting ticket. `false`: it was not waiting. */
@@ -93,7 +94,9 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       slot: number,
       claimant: Omit<PoolPolicy.Claimant, "owner">
     ) => Effect.Effect<Option.Option<Slot>, CacheError>
-    /** Beats well before each deadline, until the scope closes. `lost` never succeeds; it fails when the slot is lost. */
+    /**
+     * Beats well before each deadline, until the scope closes. `lost` never succeeds; it fails when the slot is lost.
+     */
     readonly keepAlive: (
       rules: PoolPolicy.PoolRules,
       slot: number,
@@ -113,8 +116,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       patch: PoolPolicy.SlotPatch
     ) => Effect.Effect<Slot, CacheError | LeaseLost>
     /**
-     * In one transaction, frees the slot and grants it to the head of the queue, or frees it and leaves it to upkeep. `false`: neither
-     * is there to take it, and the slot is still held.
+     * In one transaction, frees the slot and grants it to the head of the queue, or frees it and leaves it to upkeep.
+     * `false`: neither is there to take it, and the slot is still held.
      */
     readonly handOver: (
       rules: PoolPolicy.PoolRules,
@@ -129,8 +132,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       outcome: PoolPolicy.Outcome
     ) => Effect.Effect<boolean, CacheError>
     /**
-     * Frees the slot unused and puts its ticket back into the queue; the slot is not granted again for `pause` milliseconds. `false`:
-     * it was no longer held under this epoch.
+     * Frees the slot unused and puts its ticket back into the queue; the slot is not granted again for `pause`
+     * milliseconds. `false`: it was no longer held under this epoch.
      */
     readonly giveBack: (
       rules: PoolPolicy.PoolRules,
@@ -156,8 +159,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
 >() {}
 
 /**
- * The service over a store that was opened for `host`, on the current Clock. Every operation is a span with the ids of what it
- * touches, except for beats.
+ * The service over a store that was opened for `host`, on the current Clock. Every operation is a span with the ids of
+ * what it touches, except for beats.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * The process that uses a ledger, and what it can tell of the others on its host: which of them have ended, and a time that no
- * change of the wall clock disturbs.
+ * The process that uses a ledger, and what it knows about its host: which other processes have ended, and a time that
+ * does not change with the wall clock.
  *
  * @since 0.1.0
  */
@@ -16,24 +16,27 @@ export interface Host {
   /** This process. */
   readonly owner: Owner
   /**
-   * Whether another process has provably ended. Of other hosts, other boots and other containers nothing is known; nor is it
-   * where there is no `/proc`.
+   * Whether another process has provably ended. Always `false` for processes of other hosts, boots and containers, and
+   * on a host without `/proc`.
    */
   readonly isGone: (other: Owner) => boolean
-  /** Milliseconds since the host's boot, time asleep included. `null`: unknown, the wall clock has to do. */
+  /**
+   * Milliseconds since the host booted, including the time that it was suspended. `null`: unknown; the wall clock is
+   * used instead.
+   */
   readonly uptime: () => number | null
 }
 
 /**
- * Reads boot id and start time from `/proc` where there is one; elsewhere they are empty, and only the deadline tells that
- * a process is gone.
+ * This process. Boot id and start time come from `/proc`; without one they are empty, and a dead process loses what it
+ * holds only at its deadline.
  *
  * @example
  * ```ts
  * import * as Host from "@airflow-resource/core/Host"
  * import * as Effect from "effect/Effect"
  *
- * const whoAmI = Effect.map(Host.live, ({ owner }) => owner.pid)
+ * const ownPid = Effect.map(Host.live, ({ owner }) => owner.pid)
  * ```
  *
  * @since 0.1.0
@@ -41,11 +44,11 @@ export interface Host {
  */
 export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
-  // nobody needs Node who has no processes to tell apart
+  // imported here, so that the module itself also loads where there is no Node
   const [{ readFileSync }, os] = yield* Effect.promise(() => Promise.all([import("node:fs"), import("node:os")]))
   const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
   const bootId = yield* read("/proc/sys/kernel/random/boot_id")
-  // containers of one machine share its boot, and count their processes by themselves
+  // containers of one machine share its boot id but number their processes separately
   const namespace = yield* Effect.orElseSucceed(fs.readLink("/proc/self/ns/pid"), () => "")
   const owner: Owner = {
     host: os.hostname(),
@@ -61,7 +64,7 @@ export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.ge
 })
 
 /**
- * A process that knows nothing of others: deadlines alone decide, on the Clock at hand.
+ * A process that knows nothing of others: only deadlines decide, on the current Clock.
  *
  * @since 0.1.0
  * @category constructors
@@ -73,7 +76,7 @@ export const alone: Host = {
 }
 
 /**
- * The boot of the machine that a process runs on: containers of one machine share it, and with it the uptime.
+ * The boot id of the machine that a process runs on, which the machine's containers share.
  *
  * @since 0.1.0
  * @category accessors
@@ -92,13 +95,13 @@ const isGone = (self: Owner, other: Owner, read: (path: string) => string): bool
   }
 }
 
-/** The name in parentheses may contain anything; field 22 of the line is the 20th after it. */
+/** Parses `/proc/PID/stat`. The name in parentheses may contain anything; field 22 of the line is the 20th after it. */
 const factsOf = (stat: string) => {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   return { state: fields[0], startedAt: fields[19] ?? "" }
 }
 
-/** A machine may hide the processes of other users from `/proc`; signals still find them. */
+/** Finds also the processes of other users, which `/proc` may hide. */
 const exists = (pid: number) => {
   try {
     return process.kill(pid, 0)

@@ -29,7 +29,8 @@ export const Owner = Schema.Struct({
 export type Owner = typeof Owner.Type
 
 /**
- * The lease or the upkeep that may touch a slot: one at a time, under the slot's epoch. Times are the ledger's, in milliseconds.
+ * The lease or the upkeep that may touch a slot: one at a time, under the slot's epoch. Times are the ledger's, in
+ * milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -82,7 +83,9 @@ export interface Slot {
   readonly freedAt: number | null
   /** Its deployment did not belong to the pool (`AIRFLOW_RESOURCE_ADOPT`): the pool never deletes it. */
   readonly adopted: boolean
-  /** Why the slot is not granted for a while. Stays, with its count of failures, until a lease could use the slot again. */
+  /**
+   * Why the slot is not granted for a while. Stays, with its count of failures, until a lease could use the slot again.
+   */
   readonly quarantine: Quarantine | null
   readonly holder: Holder | null
 }
@@ -99,7 +102,8 @@ export interface Quarantine {
 }
 
 /**
- * A durable request in the queue, first come, first served. An ended ticket stays in the ledger, and its key is never granted again.
+ * A durable request in the queue, first come, first served. An ended ticket stays in the ledger, and its key is never
+ * granted again.
  *
  * @since 0.1.0
  * @category models

@@ -24,8 +24,8 @@ import { beat } from "./internal/sqlite/schema.js"
 import * as Tables from "./internal/sqlite/tables.js"
 
 /**
- * Opens the ledger, and creates its file and folder if they are missing. Fails, without changing the file, if it is not a ledger, has
- * another schema or is corrupt, or if it is on a network file system.
+ * Opens the ledger, and creates its file and folder if they are missing. Fails, without changing the file, if it is not
+ * a ledger, has another schema or is corrupt, or if it is on a network file system.
  *
  * On real time leases are kept alive by a thread of their own, which beats even while the event loop is blocked.
  *
@@ -51,8 +51,8 @@ export const layer = (options: {
   )
 
 /**
- * Returns the version of the ledger's schema, or `None` if there is no ledger yet. Fails if {@link layer} would fail. Creates and
- * changes nothing.
+ * Returns the version of the ledger's schema, or `None` if there is no ledger yet. Fails if {@link layer} would fail.
+ * Creates and changes nothing.
  *
  * @since 0.1.0
  * @category accessors
@@ -69,9 +69,9 @@ export const inspect = (
   )
 
 /**
- * Deletes the ledger, whatever version its schema has, and returns whether there was one. The next process creates a new ledger, which
- * finds the pool's deployments again. Fails, without changing the file, with `CacheInUse` while a living process holds a slot or any
- * process has the file open, and with `CacheError` if the file is not a ledger.
+ * Deletes the ledger, whatever version its schema has, and returns whether there was one. The next process creates a
+ * new ledger, which finds the pool's deployments again. Fails, without changing the file, with `CacheInUse` while a
+ * living process holds a slot or any process has the file open, and with `CacheError` if the file is not a ledger.
  *
  * @since 0.1.0
  * @category combinators
@@ -86,16 +86,16 @@ const openStore = (
   host: Host.Host
 ): Effect.Effect<Store, CacheError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function*() {
-    const { file, reading, running, sql, stillThere, watched, writing } = yield* LedgerFile.open(path)
+    const { file, read, refuseReplaced, run, sql, watched, write } = yield* LedgerFile.open(path)
     const clock = yield* LedgerClock.make(sql, host)
     const tables = Tables.make(sql, path)
-    yield* writing(Effect.flatMap(clock.advance, tables.prune))
+    yield* write(Effect.flatMap(clock.advance, tables.prune))
 
     const store: Store = {
       path,
-      ledgerId: yield* running(tables.ledgerId),
+      ledgerId: yield* run(tables.ledgerId),
       modify: (pool, key, f) =>
-        writing(Effect.gen(function*() {
+        write(Effect.gen(function*() {
           const now = yield* clock.advance
           const before = yield* tables.loadLedger(pool, key)
           const change = f(before, now, yield* tables.nextSeq(pool))
@@ -103,7 +103,7 @@ const openStore = (
           return change.value
         })),
       modifyLock: (name, f) =>
-        writing(Effect.gen(function*() {
+        write(Effect.gen(function*() {
           const now = yield* clock.advance
           const before = yield* tables.loadLock(name)
           const [value, after] = f(before, now)
@@ -111,17 +111,17 @@ const openStore = (
           return value
         })),
       beat: (pool, slot, epoch, ttl) =>
-        running(Effect.gen(function*() {
+        run(Effect.gen(function*() {
           const { bootId, uptime, wall } = clock.read()
           const held = yield* sql.unsafe(beat, [ttl, uptime, bootId, wall, pool, slot, epoch])
-          yield* stillThere
+          yield* refuseReplaced
           return held.length === 1
         })),
       inspect: (pool) =>
-        reading(Effect.gen(function*() {
+        read(Effect.gen(function*() {
           return { ...(yield* tables.loadLedger(pool, null)), now: yield* clock.now }
         })),
-      events: (pool, leaseId) => running(tables.loadEvents(pool, leaseId))
+      events: (pool, leaseId) => run(tables.loadEvents(pool, leaseId))
     }
     return (yield* HeartbeatThread.readsClocksOf(host))
       ? { ...store, keepAlive: yield* HeartbeatThread.make({ file, watched, host }) }

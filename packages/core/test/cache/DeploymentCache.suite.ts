@@ -4,14 +4,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Option, type Scope, TestClock } from "effect"
 
 export type Cache = typeof DeploymentCache.DeploymentCache.Service
-/** A process of the world: its own service, over the world's one ledger. */
+/** Opens the ledger for one process. All processes of a test share one ledger. */
 export type Open = (host?: Host.Host) => Effect.Effect<Cache, unknown, Scope.Scope>
 
 export const owner = { host: "h", bootId: "b", pid: 1, startedAt: "1" }
 export const needs = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 export const rules: PoolPolicy.PoolRules = { poolId: "p1", max: 2, ttl: 60_000, maxHold: 3_600_000, lockDelay: 35_000 }
 
-/** A process of its own, to which those in `gone` have ended. */
+/** A process that knows the processes in `gone` to have ended. */
 export const process = (
   pid: number,
   options: { readonly gone?: ReadonlyArray<number>; readonly bootId?: string; readonly uptime?: () => number } = {}
@@ -22,39 +22,40 @@ export const process = (
 })
 
 type Spec = PoolPolicy.NewTicket["needs"]
-interface Asking {
+interface Request {
   readonly spec?: Spec
   readonly rules?: PoolPolicy.PoolRules
 }
 
 const lease = (key: string) => Lease.LeaseId.make(`lease-${key}`)
 
-export const ask = (cache: Cache, key: string, asking: Asking = {}) =>
+/** Enqueues the ticket if it is new, and returns its status. */
+export const poll = (cache: Cache, key: string, request: Request = {}) =>
   Effect.zipRight(
-    cache.enqueue(asking.rules ?? rules, {
+    cache.enqueue(request.rules ?? rules, {
       key,
       leaseId: lease(key),
-      needs: asking.spec ?? needs,
+      needs: request.spec ?? needs,
       label: `test ${key}`
     }),
-    cache.step(asking.rules ?? rules, key)
+    cache.step(request.rules ?? rules, key)
   )
 
-export const granted = (cache: Cache, key: string, asking?: Asking) =>
-  Effect.map(ask(cache, key, asking), (status) => {
+export const granted = (cache: Cache, key: string, request?: Request) =>
+  Effect.map(poll(cache, key, request), (status) => {
     assert(status._tag === "Granted", `${key} is ${status._tag}`)
     return status.slot
   })
 
-export const waits = (cache: Cache, key: string, asking?: Asking) =>
-  Effect.map(ask(cache, key, asking), (status) => {
+export const waits = (cache: Cache, key: string, request?: Request) =>
+  Effect.map(poll(cache, key, request), (status) => {
     assert(status._tag === "Waiting", `${key} is ${status._tag}`)
     return status
   })
 
 const dirty: PoolPolicy.Outcome = { clean: false, usable: true }
 
-/** Every ledger keeps these promises. Runs under TestClock, in a world made anew for every test. */
+/** What every store promises. Runs under TestClock; `world` creates an empty ledger for each test. */
 export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Scope>) =>
   describe(name, () => {
     const test = (
@@ -68,32 +69,32 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
         const b = yield* granted(cache, "b")
         assert.notStrictEqual(a.number, b.number)
-        const c = yield* ask(cache, "c")
+        const c = yield* poll(cache, "c")
         assert(c._tag === "Waiting")
         assert.strictEqual(c.place, 1)
         assert.include(c.reason, "test a")
       }))
 
-    test("answers the same key with the same slot, and never again once it has ended", (cache) =>
+    test("returns the same slot for the same key, and never grants the key again once it has ended", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         assert.deepStrictEqual(yield* granted(cache, "a"), a)
         yield* cache.free(rules, a.number, a.epoch, dirty)
-        assert.deepStrictEqual(yield* ask(cache, "a"), { _tag: "Ended" })
+        assert.deepStrictEqual(yield* poll(cache, "a"), { _tag: "Ended" })
       }))
 
-    test("serves the queue in its order", (cache) =>
+    test("grants in the order of the queue", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* granted(cache, "b")
-        yield* ask(cache, "c")
-        yield* ask(cache, "d")
+        yield* poll(cache, "c")
+        yield* poll(cache, "d")
         yield* cache.free(rules, a.number, a.epoch, dirty)
-        assert.strictEqual((yield* ask(cache, "d"))._tag, "Waiting")
+        assert.strictEqual((yield* poll(cache, "d"))._tag, "Waiting")
         assert.strictEqual((yield* granted(cache, "c")).number, a.number)
       }))
 
-    test("grows the epoch with every grant, and refuses an older one", (cache) =>
+    test("increases the epoch with every grant, and refuses an older one", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* cache.free(rules, a.number, a.epoch, dirty)
@@ -107,20 +108,23 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.isTrue(yield* cache.beat(rules, b.number, b.epoch))
       }))
 
-    test("keeps a slot for a holder that beats, and takes it from one that does not", (cache) =>
+    test("keeps a slot for a holder that beats, and expires one that does not", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         const b = yield* granted(cache, "b")
         yield* TestClock.adjust("40 seconds")
         assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
         yield* TestClock.adjust("40 seconds")
-        assert.isFalse(yield* cache.beat(rules, b.number, b.epoch), "its deadline has passed, though nobody expired it")
+        assert.isFalse(
+          yield* cache.beat(rules, b.number, b.epoch),
+          "its deadline has passed, even if no process has expired it"
+        )
         const c = yield* granted(cache, "c")
         assert.strictEqual(c.number, b.number)
         assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
       }))
 
-    test("ends a hold at max hold, however well it beats", (cache) =>
+    test("expires a holder at max hold, even if it beats", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* Effect.forEach(
@@ -131,17 +135,17 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.isFalse(yield* cache.beat(rules, a.number, a.epoch))
       }))
 
-    test("lets a waiter lapse that has stopped to ask", (cache) =>
+    test("lets the ticket of a waiter that has stopped polling lapse", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* granted(cache, "b")
-        yield* ask(cache, "c")
+        yield* poll(cache, "c")
         yield* TestClock.adjust("50 seconds")
         yield* cache.beat(rules, a.number, a.epoch)
-        yield* ask(cache, "d")
+        yield* poll(cache, "d")
         yield* TestClock.adjust("55 seconds")
         yield* granted(cache, "d")
-        assert.deepStrictEqual(yield* ask(cache, "c"), { _tag: "Ended" })
+        assert.deepStrictEqual(yield* poll(cache, "c"), { _tag: "Ended" })
       }))
 
     test("grants no slot while a cloud request may be in flight (2)", (cache) =>
@@ -150,14 +154,14 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* granted(cache, "b")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 35_000 })
         yield* cache.free(rules, a.number, a.epoch, dirty)
-        const c = yield* ask(cache, "c")
+        const c = yield* poll(cache, "c")
         assert(c._tag === "Waiting")
         assert.include(c.reason, "slot 1 may still be changing until 00:00:35 UTC")
         yield* TestClock.adjust("35 seconds")
         assert.strictEqual((yield* granted(cache, "c")).number, a.number)
       }))
 
-    test("keeps an unfenced slot back after an end that was not a release (13)", (cache) =>
+    test("holds an unfenced slot back after an end that was not a release (13)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         const b = yield* granted(cache, "b")
@@ -165,12 +169,12 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* TestClock.adjust("59 seconds")
         yield* cache.beat(rules, b.number, b.epoch)
         yield* TestClock.adjust("1 seconds")
-        assert.strictEqual((yield* ask(cache, "c"))._tag, "Waiting")
+        assert.strictEqual((yield* poll(cache, "c"))._tag, "Waiting")
         yield* TestClock.adjust("35 seconds")
         assert.strictEqual((yield* granted(cache, "c")).number, a.number)
       }))
 
-    test("takes what an ended process held, and its place in the queue, without waiting for a deadline", (_, open) =>
+    test("expires what an ended process held, and its place in the queue, without waiting for a deadline", (_, open) =>
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
         const [gone, other] = [yield* open(process(2)), yield* open(process(3))]
@@ -181,13 +185,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.deepInclude(c, { number: a.number, epoch: a.epoch + 1 })
         assert.strictEqual(c.holder?.owner.pid, 3)
         assert.isFalse(yield* gone.beat(one.rules, a.number, a.epoch))
-        assert.strictEqual((yield* ask(gone, "b", one))._tag, "Ended")
+        assert.strictEqual((yield* poll(gone, "b", one))._tag, "Ended")
         const events = yield* other.events(rules.poolId, lease("a"))
         assert.deepInclude(events.at(-1), { kind: "expired", detail: "its process has ended" })
       }))
 
     test(
-      "leaves an ended process its unfenced slot until the deadline, whose last write may be on its way (13)",
+      "leaves an ended process its unfenced slot until the deadline, because its last write may still land (13)",
       (_, open) =>
         Effect.gen(function*() {
           const gone = yield* open(process(2))
@@ -200,7 +204,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         })
     )
 
-    test("prefers awake and clean, awake, asleep, new, and only then another spec", (cache) =>
+    test("prefers a slot that is awake and clean, then awake, asleep, new, and last one with another spec", (cache) =>
       Effect.gen(function*() {
         const wide = { ...rules, max: 4 }
         const take = (key: string, spec: Spec = needs) =>
@@ -222,7 +226,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.strictEqual(replaced.number, first.number)
       }))
 
-    test("fills a new slot before it takes one with another spec", (cache) =>
+    test("fills a new slot before it grants one with another spec", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "asleep" })
@@ -231,20 +235,20 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.notStrictEqual(other.number, a.number)
       }))
 
-    test("hands over to the queue's head only, in one step (1)", (cache) =>
+    test("hands over to the head of the queue only, in one step (1)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         const b = yield* granted(cache, "b")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
         yield* cache.update(rules, b.number, b.epoch, { name: "d2", spec: needs, power: "awake" })
-        yield* ask(cache, "c")
+        yield* poll(cache, "c")
         assert.isTrue(yield* cache.handOver(rules, a.number, a.epoch))
         assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch), "one waiter excuses one release, not two")
         assert.strictEqual((yield* granted(cache, "c")).number, a.number)
-        assert.isTrue(yield* cache.beat(rules, b.number, b.epoch), "what was not handed over is still held")
+        assert.isTrue(yield* cache.beat(rules, b.number, b.epoch), "a slot that was not handed over is still held")
       }))
 
-    test("hands over to whom it would be granted, also where that one replaces the deployment", (cache) =>
+    test("hands over to the ticket that would be granted the slot, even if it replaces the deployment", (cache) =>
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
         const a = yield* granted(cache, "a", one)
@@ -256,11 +260,11 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* waits(cache, "c", one)
       }))
 
-    test("puts a returned slot's ticket back at its old place (9)", (cache) =>
+    test("puts the ticket of a slot that is given back at its old place in the queue (9)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* granted(cache, "b")
-        yield* ask(cache, "c")
+        yield* poll(cache, "c")
         yield* cache.giveBack(rules, a.number, a.epoch, 20_000)
         yield* TestClock.adjust("20 seconds")
         assert.strictEqual((yield* granted(cache, "a")).number, a.number)
@@ -275,15 +279,15 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const c = yield* waits(cache, "c", other)
         assert.strictEqual(c.place, 1)
         assert.include(c.reason, "all 1 deployments are leased")
-        const looks = yield* Effect.forEach(["p1", "p2", "p3"], (pool) => cache.inspect(pool))
-        assert.deepStrictEqual(looks.map(({ slots, tickets }) => [slots.length, tickets.length]), [[2, 2], [1, 2], [
+        const snapshots = yield* Effect.forEach(["p1", "p2", "p3"], (pool) => cache.inspect(pool))
+        assert.deepStrictEqual(snapshots.map(({ slots, tickets }) => [slots.length, tickets.length]), [[2, 2], [1, 2], [
           0,
           0
         ]])
         assert.lengthOf(yield* cache.events("p2"), 3)
       }))
 
-    test("tells the story of a lease", (cache) =>
+    test("records the events of a lease", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { activity: "creating" })
@@ -293,11 +297,11 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.deepStrictEqual(events.map((event) => event.kind), ["queued", "granted", "step", "freed"])
       }))
 
-    test("says why one waits: for those that hold, for what is on its way, for a quarantine, for others", (cache) =>
+    test("says why a ticket waits: for holders, for a request in flight, for a quarantine", (cache) =>
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
-        const reason = (key: string, asking: Asking = one) =>
-          Effect.map(waits(cache, key, asking), (wait) => wait.reason)
+        const reason = (key: string, request: Request = one) =>
+          Effect.map(waits(cache, key, request), (wait) => wait.reason)
         const a = yield* granted(cache, "a", one)
         yield* cache.update(one.rules, a.number, a.epoch, { activity: "creating" })
         assert.strictEqual(yield* reason("b"), "all 1 deployments are leased: slot 1 to test a (creating)")
@@ -313,7 +317,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* granted(cache, "b", one)
       }))
 
-    test("never creates above max, and grants what is filled when max has been lowered (11)", (cache) =>
+    test("never fills more than max slots, and grants a filled one after max was lowered (11)", (cache) =>
       Effect.gen(function*() {
         const [a, b] = [yield* granted(cache, "a"), yield* granted(cache, "b")]
         yield* cache.update(rules, b.number, b.epoch, { name: "d2", spec: needs })
@@ -325,7 +329,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 2)
       }))
 
-    test("creates nothing while max deployments are there, held or not", (cache) =>
+    test("fills no slot while max slots are filled, held or not", (cache) =>
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
         const a = yield* granted(cache, "a", one)
@@ -345,7 +349,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           yield* cache.free(one.rules, slot.number, slot.epoch, outcome)
         })
 
-      test("holds a slot back for longer after each failure in a row, and forgets them once it was usable", (cache) =>
+      test("holds a slot back for longer after each failure in a row, and forgets the failures once the slot was usable", (cache) =>
         Effect.gen(function*() {
           yield* use(cache, "1", failed("one"))
           yield* waits(cache, "2", one)
@@ -364,7 +368,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.deepStrictEqual(kinds.map(({ detail }) => detail), ["one", "two", "three"])
         }))
 
-      test("is kept by who ended before it showed whether the slot is usable", (cache) =>
+      test("stays if the next holder ends before it is known whether the slot is usable", (cache) =>
         Effect.gen(function*() {
           yield* use(cache, "1", failed("one"))
           yield* TestClock.adjust("30 seconds")
@@ -374,7 +378,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.deepInclude(slot?.quarantine, { failures: 2, reason: "two" })
         }))
 
-      test("is no obstacle to upkeep, which repairs", (cache) =>
+      test("does not keep upkeep out, which repairs the slot", (cache) =>
         Effect.gen(function*() {
           yield* use(cache, "1", failed("one"))
           assert.isTrue(Option.isSome(yield* cache.claim(one.rules, 1, { leaseId: lease("u"), label: "upkeep" })))
@@ -384,7 +388,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     describe("upkeep", () => {
       const claim = (cache: Cache, slot: number) => cache.claim(rules, slot, { leaseId: lease("u"), label: "upkeep" })
 
-      test("gets a slot that is free, under an epoch of its own, and holds it like anybody", (cache, open) =>
+      test("claims a free slot under a new epoch, and holds it like any other holder", (cache, open) =>
         Effect.gen(function*() {
           const upkeep = yield* open(process(2))
           const a = yield* granted(cache, "a")
@@ -404,7 +408,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.isFalse(yield* upkeep.beat(rules, held.number, held.epoch))
         }))
 
-      test("gets nothing that somebody waits for who can use it", (cache) =>
+      test("does not get a slot that a waiting ticket can use", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
           yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
@@ -416,11 +420,11 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.strictEqual(
             (yield* cache.inspect(rules.poolId)).slots[0]?.holder?.ticket,
             "c",
-            "claiming has granted it"
+            "the claim has granted it"
           )
         }))
 
-      test("hands over what it has in hand to the last who waits for it, and the others get what has to be made", (cache) =>
+      test("hands its slot over to the last matching waiter, while earlier ones get new slots", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
           yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
@@ -432,13 +436,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.strictEqual(
             (yield* granted(cache, "b", { rules: { ...rules, max: 3 } })).number,
             3,
-            "the first of two"
+            "the first of the two waiters"
           )
           assert.isTrue(yield* cache.handOver({ ...rules, max: 3 }, held.number, held.epoch))
           assert.strictEqual((yield* granted(cache, "c")).number, a.number)
         }))
 
-      test("gives back what another ledger leases, with no ticket to put back", (cache) =>
+      test("gives back a slot that another ledger leases, without a ticket to requeue", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
           yield* cache.free(rules, a.number, a.epoch, dirty)
@@ -451,7 +455,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         }))
     })
 
-    describe("observes the cloud", () => {
+    describe("reconcile", () => {
       const deployment = (
         id: string,
         facts: { readonly name?: string; readonly asleep?: boolean; readonly spec?: Spec } = {}
@@ -473,12 +477,12 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         generation
       })
       const slots = (cache: Cache) =>
-        Effect.map(cache.inspect(rules.poolId), (look) =>
-          look.slots)
+        Effect.map(cache.inspect(rules.poolId), (snapshot) =>
+          snapshot.slots)
       const facts = ({ adopted, deploymentId, generation, number, power }: Slot.Slot) =>
         [number, deploymentId as string | null, generation, power, adopted] as const
 
-      test("takes in the pool's own of slots that it does not know, the newest of each", (cache) =>
+      test("takes in the pool's own deployments of unknown slots, the newest of each slot", (cache) =>
         Effect.gen(function*() {
           yield* TestClock.adjust("1 hours")
           yield* cache.reconcile(rules, {
@@ -489,7 +493,9 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.deepStrictEqual(found.map(facts), [[1, "one", 1, "awake", false], [2, "new", 3, "unknown", false]])
           const { now } = yield* cache.inspect(rules.poolId)
           assert.deepStrictEqual(
-            found.map(({ revokedAt }) => revokedAt),
+            found.map(({ revokedAt }) =>
+              revokedAt
+            ),
             [now, now],
             "a token may just have been deleted (8)"
           )
@@ -505,18 +511,18 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.lengthOf(yield* cache.events(rules.poolId), 2)
         }))
 
-      test("takes nothing into a slot that is held, filled, or of a later generation", (cache) =>
+      test("takes nothing into a slot that is held, filled or of a later generation", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
           const b = yield* granted(cache, "b")
           yield* cache.update(rules, b.number, b.epoch, { generation: 2, name: null })
           yield* cache.free(rules, b.number, b.epoch, dirty)
-          const seen = { own: [own("x", a.number, 1), own("y", b.number, 1)], adoptable: [] }
-          yield* cache.reconcile(rules, seen)
+          const observation = { own: [own("x", a.number, 1), own("y", b.number, 1)], adoptable: [] }
+          yield* cache.reconcile(rules, observation)
           assert.deepStrictEqual((yield* slots(cache)).map(({ deploymentId }) => deploymentId), [null, null])
         }))
 
-      test("corrects what it believes of a deployment's power, where nobody holds it and nothing is on its way", (cache) =>
+      test("corrects a deployment's power if it has no holder and no request is in flight", (cache) =>
         Effect.gen(function*() {
           const wide = { rules: { ...rules, max: 3 } }
           const [a, b, c] = [
@@ -534,19 +540,22 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             }))
           yield* cache.free(rules, a.number, a.epoch, dirty)
           yield* cache.free(rules, b.number, b.epoch, dirty)
-          const seen = { own: [own("d1", 1, 1, true), own("d2", 2, 1, true), own("d3", 3, 1, true)], adoptable: [] }
-          yield* cache.reconcile(rules, seen)
+          const observation = {
+            own: [own("d1", 1, 1, true), own("d2", 2, 1, true), own("d3", 3, 1, true)],
+            adoptable: []
+          }
+          yield* cache.reconcile(rules, observation)
           assert.deepStrictEqual((yield* slots(cache)).map(({ power }) => power), ["unknown", "awake", "awake"])
         }))
 
-      test("adopts up to max, nothing twice, and gives it to nobody who wants another spec", (cache) =>
+      test("adopts up to max, nothing twice, and grants what it adopted to no ticket with another spec", (cache) =>
         Effect.gen(function*() {
-          const seen = {
+          const observation = {
             own: [own("one", 1, 1)],
             adoptable: [deployment("x", { asleep: true }), deployment("y"), deployment("z")]
           }
-          yield* cache.reconcile({ ...rules, max: 3 }, seen)
-          yield* cache.reconcile({ ...rules, max: 3 }, seen)
+          yield* cache.reconcile({ ...rules, max: 3 }, observation)
+          yield* cache.reconcile({ ...rules, max: 3 }, observation)
           assert.deepStrictEqual((yield* slots(cache)).map(facts), [
             [1, "one", 1, "awake", false],
             [2, "x", 1, "unknown", true],
@@ -555,13 +564,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           const other = { spec: { ...needs, region: "eu" }, rules: { ...rules, max: 3 } }
           assert.strictEqual((yield* granted(cache, "a", other)).number, 1)
           assert.include((yield* waits(cache, "b", other)).reason, "slot 2 is adopted, and has another spec")
-          assert.strictEqual((yield* granted(cache, "c", { rules: other.rules })).number, 3, "the awake one")
+          assert.strictEqual((yield* granted(cache, "c", { rules: other.rules })).number, 3, "the one that is awake")
         }))
     })
 
     describe("time", () => {
       const hour = 3_600_000
-      /** A host whose uptime the test moves with its clock, while the wall clock jumps by `jump`. */
+      /** A host whose uptime follows the test's clock, while its wall clock is ahead by `jump`. */
       const machine = Effect.map(Effect.clock, (clock) => {
         const boot = { id: "b1", at: clock.unsafeCurrentTimeMillis() - 500_000 }
         const uptime = () => clock.unsafeCurrentTimeMillis() - boot.at
@@ -579,7 +588,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         })
 
       for (const jump of [hour, -hour]) {
-        test(`goes on when the wall clock jumps by ${jump / hour} hours`, (_, open) =>
+        test(`advances evenly when the wall clock jumps by ${jump / hour} hours`, (_, open) =>
           Effect.gen(function*() {
             const { at, cache, wall } = yield* start(open)
             const beating = yield* granted(cache, "a")
@@ -594,13 +603,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             yield* waits(other, "c")
             assert.isTrue(yield* other.beat(rules, beating.number, beating.epoch))
             yield* TestClock.adjust("31 seconds")
-            assert.strictEqual((yield* granted(other, "c")).number, silent.number, "a dead holder is not immortal")
-            assert.isTrue(yield* cache.beat(rules, beating.number, beating.epoch), "a living one is not freed")
-            assert.strictEqual((yield* ask(cache, "silent"))._tag, "Ended", "nor does a dead waiter live for ever")
+            assert.strictEqual((yield* granted(other, "c")).number, silent.number, "a dead holder is expired")
+            assert.isTrue(yield* cache.beat(rules, beating.number, beating.epoch), "a live holder is not")
+            assert.strictEqual((yield* poll(cache, "silent"))._tag, "Ended", "a dead waiter lapses")
           }))
       }
 
-      test("does not go back when the host reboots, wherever its wall clock is then", (_, open) =>
+      test("does not go back when the host reboots, whatever its wall clock shows then", (_, open) =>
         Effect.gen(function*() {
           const { at, boot, cache, wall } = yield* start(open)
           const a = yield* granted(cache, "a")
@@ -620,7 +629,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.strictEqual((yield* other.inspect(rules.poolId)).now, now + 60_000)
         }))
 
-      test("is the wall clock's again after a reboot, where that is later", (_, open) =>
+      test("is the wall clock's again after a reboot if that is later", (_, open) =>
         Effect.gen(function*() {
           const { at, boot, cache, wall } = yield* start(open)
           yield* granted(cache, "a")
@@ -632,10 +641,10 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         }))
     })
 
-    test("tells who looks after the pool", (cache) =>
+    test("shows the holder of the upkeep lock", (cache) =>
       Effect.gen(function*() {
-        const upkeep = Effect.map(cache.inspect(rules.poolId), (look) =>
-          look.upkeep?.label ?? null)
+        const upkeep = Effect.map(cache.inspect(rules.poolId), (snapshot) =>
+          snapshot.upkeep?.label ?? null)
         assert.isNull(yield* upkeep)
         yield* Effect.scoped(Effect.gen(function*() {
           yield* cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
@@ -649,19 +658,19 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.isNull(yield* upkeep)
       }))
 
-    test("is kept alive until the scope closes, and tells at max hold", (cache) =>
+    test("keeps a slot alive until the scope closes, and reports its loss at max hold", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         const { lost } = yield* cache.keepAlive(rules, a.number, a.epoch)
-        const told = yield* Effect.fork(Effect.flip(lost))
+        const loss = yield* Effect.fork(Effect.flip(lost))
         yield* TestClock.adjust("59 minutes")
         assert.isTrue(yield* cache.beat(rules, a.number, a.epoch))
-        assert.isNull(yield* Fiber.poll(told).pipe(Effect.map(Option.getOrNull)))
+        assert.isNull(yield* Fiber.poll(loss).pipe(Effect.map(Option.getOrNull)))
         yield* TestClock.adjust("1 minutes")
-        assert.strictEqual((yield* Fiber.join(told)).held, "slot 1")
+        assert.strictEqual((yield* Fiber.join(loss)).held, "slot 1")
       }))
 
-    test("leaves to upkeep what nobody waits for, as long as upkeep is alive (1)", (cache) =>
+    test("leaves a slot without a waiter to upkeep, while upkeep is alive (1)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
@@ -670,8 +679,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
             label: "upkeep",
             holderId: "u",
-            onWait: () =>
-              Effect.void
+            onWait: () => Effect.void
           }),
           Effect.map(cache.handOver(rules, a.number, a.epoch), assert.isTrue)
         ))
@@ -680,13 +688,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch))
       }))
 
-    test("a lock is held by one, and the next is told by whom", (cache) =>
+    test("a lock has one holder, and a waiter is told which", (cache) =>
       Effect.gen(function*() {
-        const told: Array<string> = []
+        const reasons: Array<string> = []
         const options = (label: string) => ({
           label,
           holderId: label,
-          onWait: (reason: string) => Effect.sync(() => void told.push(reason))
+          onWait: (reason: string) => Effect.sync(() => void reasons.push(reason))
         })
         const order: Array<string> = []
         const first = yield* Effect.fork(Effect.scoped(Effect.gen(function*() {
@@ -701,15 +709,15 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         })))
         yield* TestClock.adjust("4 minutes")
         assert.deepStrictEqual(order, ["one 1"])
-        assert.lengthOf(told, 1)
-        assert.include(told[0], "one")
+        assert.lengthOf(reasons, 1)
+        assert.include(reasons[0], "one")
         yield* TestClock.adjust("2 minutes")
         yield* Fiber.join(first)
         yield* Fiber.join(second)
         assert.deepStrictEqual(order, ["one 1", "two 2"])
       }))
 
-    test("a lock whose holder was silent is given on, and the holder is told", (cache) =>
+    test("a lock whose holder missed its deadline gets a new holder, and the old one is told", (cache) =>
       Effect.scoped(Effect.gen(function*() {
         const quiet = { label: "one", holderId: "one", onWait: () => Effect.void, ttl: "0 millis" } as const
         const one = yield* cache.lock("repo", quiet)

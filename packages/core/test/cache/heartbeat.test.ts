@@ -40,8 +40,8 @@ const test = (title: string, body: (cache: Cache, path: string) => Effect.Effect
       yield* body(cache, `${folder}/cache.db`)
     }).pipe(Effect.provide(NodeContext.layer)))
 
-const until = <E>(look: Effect.Effect<boolean, E>) =>
-  look.pipe(
+const until = <E>(condition: Effect.Effect<boolean, E>) =>
+  condition.pipe(
     Effect.filterOrFail((done) => done, () => "not yet" as const),
     Effect.retry({ while: (error) => error === "not yet", schedule: Schedule.spaced("20 millis") }),
     Effect.timeout("1 minute")
@@ -68,15 +68,18 @@ test("a lease outlives a test that blocks the event loop", (cache) =>
     assert.isTrue(yield* cache.beat(rules, slot.number, slot.epoch))
   }))
 
-test("a lease is lost with its file even before the thread could open it", (cache, path) =>
-  Effect.gen(function*() {
-    const slot = yield* granted(cache, "a", { rules })
-    const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
-    fs.rmSync(path)
-    assert.include((yield* Effect.flip(lost)).reason, "moved, deleted or replaced")
-  }))
+test(
+  "a lease is lost with its file, even before the thread has opened the file",
+  (cache, path) =>
+    Effect.gen(function*() {
+      const slot = yield* granted(cache, "a", { rules })
+      const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+      fs.rmSync(path)
+      assert.include((yield* Effect.flip(lost)).reason, "moved, deleted or replaced")
+    })
+)
 
-test("a lease ends at max hold all the same, and is told", (cache) =>
+test("a lease still ends at max hold, and its holder is told", (cache) =>
   Effect.gen(function*() {
     const short = { ...rules, maxHold: 1_500 }
     const slot = yield* granted(cache, "a", { rules: short })
@@ -96,7 +99,7 @@ test("a lease is lost with its file", (cache, path) =>
   }))
 
 test(
-  "a hundred leases are one thread, that of a process which holds none is not started, and it ends with the layer",
+  "one thread serves a hundred leases, starts with the first one and ends with the layer",
   (_, path) =>
     Effect.gen(function*() {
       yield* Effect.scoped(Effect.gen(function*() {
@@ -118,19 +121,19 @@ test(
         assert.lengthOf(started, 1)
         assert.isAbove(started[0]?.threadId ?? 0, 0)
       }))
-      assert.strictEqual(started[0]?.threadId, -1, "it has ended")
+      assert.strictEqual(started[0]?.threadId, -1, "the thread has ended")
     }).pipe(Effect.provide(NodeContext.layer))
 )
 
-test("a lease goes on from here when the thread dies", (cache) =>
+test("a lease is kept alive from the event loop when the thread dies", (cache) =>
   Effect.gen(function*() {
     const slot = yield* granted(cache, "a", { rules })
     const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
-    const told = yield* Effect.fork(lost)
+    const loss = yield* Effect.fork(lost)
     yield* Effect.promise(() => started[0]!.terminate())
     const at = yield* deadline(cache)
     yield* until(Effect.map(deadline(cache), (now) => now > at + rules.ttl))
-    assert.isTrue(Option.isNone(yield* Fiber.poll(told)))
+    assert.isTrue(Option.isNone(yield* Fiber.poll(loss)))
     const later = yield* granted(cache, "b", { rules })
     yield* cache.keepAlive(rules, later.number, later.epoch)
     assert.lengthOf(started, 1)

@@ -1,4 +1,4 @@
-// Opens the ledger of the path given once its stdin says so, and prints its id.
+// Opens the ledger at the given path when a line arrives on stdin, and prints its id.
 import { DeploymentCache } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext } from "@effect/platform-node"

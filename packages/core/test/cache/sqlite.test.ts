@@ -10,7 +10,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import { fileURLToPath } from "node:url"
 import { networkFileSystem } from "../../src/internal/sqlite/networkFileSystems.js"
-import { ask, granted, rules, suite, waits } from "./DeploymentCache.suite.js"
+import { granted, poll, rules, suite, waits } from "./DeploymentCache.suite.js"
 
 const open = (path: string, host?: Host.Host) =>
   Effect.map(
@@ -32,7 +32,7 @@ describe("the SQLite file", () => {
   const test = (title: string, body: (path: string) => Effect.Effect<void, unknown, Scope.Scope>) =>
     it.scoped(title, () => Effect.flatMap(makeFolder, (folder) => body(`${folder}/cache.db`)))
   const refusal = (path: string) => Effect.flip(Effect.scoped(open(path)))
-  /** By somebody else, in between. */
+  /** Changes the file as another program. */
   const edit = <A>(path: string, f: (db: Database.Database) => A) =>
     Effect.sync(() => {
       const db = new Database(path)
@@ -43,7 +43,7 @@ describe("the SQLite file", () => {
       }
     })
 
-  test("keeps its ledger from one opening to the next", (path) =>
+  test("keeps the ledger after it was closed", (path) =>
     Effect.gen(function*() {
       const id = yield* Effect.scoped(
         Effect.flatMap(open(path), (cache) => Effect.as(granted(cache, "a"), cache.ledgerId))
@@ -54,7 +54,7 @@ describe("the SQLite file", () => {
       assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1)
     }))
 
-  test("is for this user alone, as is a folder made for it", (path) =>
+  test("is accessible to this user alone, as is a folder created for it", (path) =>
     Effect.gen(function*() {
       const deep = path.replace("cache.db", "a/b/cache.db")
       const cache = yield* open(deep)
@@ -64,7 +64,7 @@ describe("the SQLite file", () => {
       assert.deepStrictEqual(["a", "a/b"].map((folder) => mode(path.replace("cache.db", folder))), ["700", "700"])
     }))
 
-  test("is one ledger by whatever link it is reached", (path) =>
+  test("is one ledger through every link to it", (path) =>
     Effect.gen(function*() {
       const cache = yield* open(path)
       fs.symlinkSync(path, `${path}.link`)
@@ -78,7 +78,7 @@ describe("the SQLite file", () => {
       assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1)
     }))
 
-  test("of somebody else is refused, untouched", (path) =>
+  test("of another application is refused, untouched", (path) =>
     Effect.gen(function*() {
       yield* edit(path, (db) => db.exec("CREATE TABLE astronomer_deployments (deployment_id TEXT)"))
       const error = yield* refusal(path)
@@ -104,7 +104,7 @@ describe("the SQLite file", () => {
       }))
   }
 
-  test("that is no database is refused, untouched", (path) =>
+  test("that is not a database is refused, untouched", (path) =>
     Effect.gen(function*() {
       const text = "notes of mine ".repeat(100)
       fs.writeFileSync(path, text)
@@ -112,7 +112,7 @@ describe("the SQLite file", () => {
       assert.strictEqual(fs.readFileSync(path, "utf8"), text)
     }))
 
-  test("with a row that cannot be read says so, typed", (path) =>
+  test("with an unreadable row fails with a typed error", (path) =>
     Effect.gen(function*() {
       const cache = yield* open(path)
       yield* granted(cache, "a")
@@ -121,14 +121,14 @@ describe("the SQLite file", () => {
       assert.deepInclude(yield* Effect.flip(cache.sweep(rules)), { kind: "corrupt" })
     }))
 
-  test("in a folder that cannot be made or written to is refused", (path) =>
+  test("in a folder that cannot be created or written to is refused", (path) =>
     Effect.gen(function*() {
       fs.writeFileSync(path, "")
       assert.strictEqual((yield* refusal(`${path}/cache.db`)).kind, "notWritable")
       assert.strictEqual((yield* refusal("/proc/cache.db")).kind, "notWritable")
     }))
 
-  it("is refused on a file system that is not the machine's own", () => {
+  it("is refused on a network file system", () => {
     const known = {
       NFS: 0x6969,
       CIFS: 0xff534d42,
@@ -139,7 +139,7 @@ describe("the SQLite file", () => {
       Lustre: 0x0bd00bd0
     }
     for (const [name, type] of Object.entries(known)) assert.strictEqual(networkFileSystem(type), name)
-    assert.strictEqual(networkFileSystem(0xff534d42 | 0), "CIFS", "of 32 bits it is negative")
+    assert.strictEqual(networkFileSystem(0xff534d42 | 0), "CIFS", "as a signed number of 32 bits it is negative")
     const local = {
       ext4: 0xef53,
       tmpfs: 0x01021994,
@@ -156,7 +156,7 @@ describe("the SQLite file", () => {
     )
   })
 
-  describe("that is gone while it is open is noticed by a waiter and by a holder", () => {
+  describe("that disappears while it is open: a waiter and a holder notice when it is", () => {
     const noticed = (path: string, cache: DeploymentCache.DeploymentCache["Type"]) =>
       Effect.gen(function*() {
         const attempts: ReadonlyArray<Effect.Effect<unknown, CacheError.CacheError>> = [
@@ -175,7 +175,7 @@ describe("the SQLite file", () => {
       "deleted": (path) => Effect.sync(() => remove(path)),
       "deleted with its -wal and -shm": (path) =>
         Effect.sync(() => ["", ...sides].forEach((side) => remove(path + side))),
-      "deprived of its -wal and -shm": (path) => Effect.sync(() => sides.forEach((side) => remove(path + side))),
+      "left without its -wal and -shm": (path) => Effect.sync(() => sides.forEach((side) => remove(path + side))),
       "replaced by another ledger": (path) =>
         Effect.gen(function*() {
           ;["", ...sides].forEach((side) => remove(path + side))
@@ -188,16 +188,16 @@ describe("the SQLite file", () => {
           const cache = yield* open(path)
           const slot = yield* granted(cache, "a")
           const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
-          const told = yield* Effect.fork(Effect.flip(lost))
+          const loss = yield* Effect.fork(Effect.flip(lost))
           yield* TestClock.adjust("1 seconds")
           yield* happens(path)
           yield* noticed(path, cache)
           yield* TestClock.adjust(rules.ttl / 4)
-          assert.include((yield* Fiber.join(told)).reason, "moved, deleted or replaced")
+          assert.include((yield* Fiber.join(loss)).reason, "moved, deleted or replaced")
         }))
     }
 
-    test("moved away; and is used on once it is back", (path) =>
+    test("moved away, and can be used again once it is back", (path) =>
       Effect.gen(function*() {
         const cache = yield* open(path)
         const slot = yield* granted(cache, "a")
@@ -208,7 +208,7 @@ describe("the SQLite file", () => {
       }))
   })
 
-  test("whose write lock another process keeps says so, after some seconds", (path) =>
+  test("whose write lock another process keeps fails as busy, after some seconds", (path) =>
     Effect.gen(function*() {
       const cache = yield* open(path)
       yield* granted(cache, "a")
@@ -220,7 +220,7 @@ describe("the SQLite file", () => {
         }),
         () =>
           Effect.gen(function*() {
-            assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1, "looking needs no lock")
+            assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1, "inspecting needs no lock")
             const attempt = yield* Effect.fork(Effect.flip(cache.sweep(rules)))
             yield* TestClock.adjust("1 minutes")
             return yield* Fiber.join(attempt)
@@ -232,20 +232,20 @@ describe("the SQLite file", () => {
       yield* cache.sweep(rules)
     }))
 
-  test("lets no two connections work on what they read at the same time", (path) =>
+  test("lets two connections change the ledger only one after the other", (path) =>
     Effect.gen(function*() {
-      // who finds the other one at work waits, in real time
+      // a transaction that finds the lock taken waits, in real time
       const caches = [yield* PinnedClock.live(open(path)), yield* PinnedClock.live(open(path))]
       yield* Effect.forEach(
         Array.from({ length: 40 }, (_, index) => index),
-        (index) => ask(caches[index % 2]!, `t${index}`),
+        (index) => poll(caches[index % 2]!, `t${index}`),
         { concurrency: "unbounded", discard: true }
       ).pipe(Effect.withMaxOpsBeforeYield(20))
       const { tickets } = yield* caches[0]!.inspect(rules.poolId)
       assert.deepStrictEqual(tickets.map(({ seq }) => seq), Array.from({ length: 40 }, (_, index) => index + 1))
     }))
 
-  test("is made once, however many processes open it at once", (path) =>
+  test("is created once, even if many processes open it at once", (path) =>
     Effect.gen(function*() {
       const start = Effect.acquireRelease(
         Effect.sync(() =>
@@ -280,7 +280,7 @@ describe("the SQLite file", () => {
       assert.strictEqual(ids[0], (yield* open(path)).ledgerId)
     }))
 
-  test("shows its deployments to people who use sqlite3, by the names that they know", (path) =>
+  test("shows the deployments in sqlite3, with the column names of the Python fixture", (path) =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 days")
       const cache = yield* open(path)
@@ -328,7 +328,7 @@ describe("the SQLite file", () => {
       ])
     }))
 
-  test("forgets old tickets and events when it is opened, and none that matter", (path) =>
+  test("deletes old tickets and events when it is opened, and none that still matter", (path) =>
     Effect.gen(function*() {
       const visit = <A, E>(body: (cache: DeploymentCache.DeploymentCache["Type"]) => Effect.Effect<A, E>) =>
         Effect.scoped(Effect.flatMap(open(path), body))
@@ -338,17 +338,21 @@ describe("the SQLite file", () => {
         Effect.flatMap(granted(cache, "a"), (a) => cache.free(rules, a.number, a.epoch, { clean: false, usable: true }))
       )
       yield* TestClock.adjust("6.9 days")
-      yield* visit((cache) => Effect.map(ask(cache, "a"), ({ _tag }) => assert.strictEqual(_tag, "Ended")))
+      yield* visit((cache) => Effect.map(poll(cache, "a"), ({ _tag }) => assert.strictEqual(_tag, "Ended")))
       yield* TestClock.adjust("3 hours")
       yield* visit(() => Effect.void)
       assert.deepStrictEqual([yield* count("tickets"), yield* count("events")], [0, 3])
       yield* visit((cache) => granted(cache, "b"))
       yield* TestClock.adjust("24 days")
       yield* visit(() => Effect.void)
-      assert.deepStrictEqual([yield* count("tickets"), yield* count("events")], [1, 2], "what has not ended stays")
+      assert.deepStrictEqual(
+        [yield* count("tickets"), yield* count("events")],
+        [1, 2],
+        "a ticket that has not ended stays"
+      )
     }))
 
-  test("reads no more of a long history than it needs", (path) =>
+  test("scans no table, however long its history", (path) =>
     Effect.gen(function*() {
       const cache = yield* open(path)
       yield* granted(cache, "a")

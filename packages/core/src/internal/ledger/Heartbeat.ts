@@ -22,8 +22,8 @@ export interface Heartbeat {
 }
 
 /**
- * Beats at once and then four times per `ttl`, until the scope closes. Failing to reach the ledger is no loss before the deadline;
- * once the deadline has passed the holder is lost, whether or not the ledger can be reached.
+ * Beats at once and then four times per `ttl`, until the scope closes. Failing to reach the ledger is no loss before
+ * the deadline; once the deadline has passed the holder is lost, whether or not the ledger can be reached.
  */
 export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =>
   Effect.gen(function*() {

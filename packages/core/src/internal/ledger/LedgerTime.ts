@@ -1,6 +1,7 @@
 /**
- * The time of a ledger that is stored on the host. It starts as the host's wall clock and advances with the host's uptime, so that a
- * wall clock that jumps neither frees a slot that is held nor keeps a dead holder for ever. In milliseconds.
+ * The time of a ledger that is stored on the host. It starts as the host's wall clock and advances with the host's
+ * uptime, so that a wall clock that jumps neither frees a slot that is held nor keeps a dead holder for ever. In
+ * milliseconds.
  */
 import * as Effect from "effect/Effect"
 import * as Host from "../../Host.js"
@@ -28,8 +29,8 @@ export interface Anchor {
 }
 
 /**
- * Returns the ledger's time and the anchor to remember. In a boot that the ledger has not seen, the anchor is new, and time starts
- * no earlier than `last`, the latest time that the ledger has recorded.
+ * Returns the ledger's time and the anchor to remember. In a boot that the ledger has not seen, the anchor is new, and
+ * time starts no earlier than `last`, the latest time that the ledger has recorded.
  */
 export const resolve = (
   anchor: Anchor | undefined,

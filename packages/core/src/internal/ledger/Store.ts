@@ -8,19 +8,19 @@ import type { LockHolder, PoolEvent } from "../../Slot.js"
 import type { Heartbeat, Held } from "./Heartbeat.js"
 
 /**
- * A ledger, as one process has opened it. Each operation is one transaction: between its reads and its writes no other process reads
- * or writes.
+ * A ledger, as one process has opened it. Each operation is one transaction: between its reads and its writes no other
+ * process reads or writes.
  *
- * The store keeps the ledger's time and passes it on as `now`, in milliseconds. It reads its clock inside the transaction, once it
- * has the write lock; a timestamp taken before waiting for the lock is stale. Which clock it reads is up to the store: the host's if
- * all processes run on one host, the server's if there is a server.
+ * The store keeps the ledger's time and passes it on as `now`, in milliseconds. It reads its clock inside the
+ * transaction, once it has the write lock; a timestamp taken before waiting for the lock is stale. Which clock it reads
+ * is up to the store: the host's if all processes run on one host, the server's if there is a server.
  */
 export interface Store {
   readonly path: string
   readonly ledgerId: string
   /**
-   * Reads the pool's slots, its live tickets, the ticket with that key even if it has ended, and the next ticket number; writes the
-   * change that `f` returns.
+   * Reads the pool's slots, its live tickets, the ticket with that key even if it has ended, and the next ticket
+   * number; writes the change that `f` returns.
    */
   readonly modify: <A>(
     poolId: string,
@@ -33,8 +33,8 @@ export interface Store {
     f: (row: LockRow, now: number) => readonly [A, LockRow]
   ) => Effect.Effect<A, CacheError>
   /**
-   * Pushes the deadline of the slot's holder to `ttl` milliseconds from now. `false`: the slot is lost. One conditional statement, so
-   * that a thread without this module can send it too.
+   * Pushes the deadline of the slot's holder to `ttl` milliseconds from now. `false`: the slot is lost. One conditional
+   * statement, so that a thread without this module can send it too.
    */
   readonly beat: (poolId: string, slot: number, epoch: number, ttl: number) => Effect.Effect<boolean, CacheError>
   /** Reads the pool's slots and live tickets, changes nothing, and needs no write lock. */
@@ -42,8 +42,8 @@ export interface Store {
   /** Oldest first. */
   readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
   /**
-   * Beats from a place that keeps running while this process's event loop is blocked; falls back to `otherwise`, which beats from
-   * the event loop.
+   * Beats from a place that keeps running while this process's event loop is blocked; falls back to `otherwise`, which
+   * beats from the event loop.
    */
   readonly keepAlive?: (
     poolId: string,

@@ -7,8 +7,8 @@ import * as LedgerTime from "./LedgerTime.js"
 import type { LockRow, Store } from "./Store.js"
 
 /**
- * An empty ledger, as a function that opens it for a process. Processes that share the ledger are several calls, each with its own
- * host and under its own Clock.
+ * Creates an empty ledger and returns a function that opens it for one process. Processes that share the ledger call it
+ * once each, with their own host and under their own Clock.
  */
 export const make = (ledgerId: string): (host: Host) => Effect.Effect<Store> => {
   const pools = new Map<string, PoolRows>()

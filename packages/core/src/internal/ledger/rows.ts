@@ -1,6 +1,6 @@
 /**
- * How a store of text keeps slots, tickets and locks: as JSON, except for what SQL has to compare or what changes without reading the
- * row (decision 003).
+ * How SQL stores encode slots, tickets and locks: as JSON, except for columns that SQL compares or that change without
+ * reading the row (decision 003).
  */
 import * as Effect from "effect/Effect"
 import type { ParseError } from "effect/ParseResult"

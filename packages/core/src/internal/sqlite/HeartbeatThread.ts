@@ -1,6 +1,6 @@
 /**
- * Beats for this process's leases from a thread of its own, which keeps running while a test blocks the event loop. It has its own
- * connection and starts with the first lease.
+ * Beats for this process's leases from a thread of its own, which keeps running while a test blocks the event loop. It
+ * has its own connection and starts with the first lease.
  */
 import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as Deferred from "effect/Deferred"
@@ -148,7 +148,10 @@ const end = (worker: Worker) =>
     Effect.flatMap((exited) => exited._tag === "Some" ? Effect.void : Effect.promise(() => worker.terminate()))
   )
 
-/** The same copy of SQLite as the client: a second copy in one process would drop the first one's locks when it closes the file. */
+/**
+ * The same copy of SQLite as the client: a second copy in one process would drop the first one's locks when it closes
+ * the file.
+ */
 const driverOfClient = () => {
   const { resolve } = createRequire(import.meta.url)
   return createRequire(resolve("@effect/sql-sqlite-node/package.json")).resolve("better-sqlite3")

@@ -1,4 +1,6 @@
-/** The ledger's files: where they are, whether they can be used, and whether they are still the ones that were opened. */
+/**
+ * The ledger's files: where they are, whether they can be used, and whether they are still the ones that were opened.
+ */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -8,7 +10,10 @@ import * as nodeFs from "node:fs"
 import { CacheError } from "../../CacheError.js"
 import { networkFileSystem } from "./networkFileSystems.js"
 
-/** Creates the folder and the file if they are missing, for this user alone, and returns the file's real path: every link leads to one ledger. */
+/**
+ * Creates the folder and the file if they are missing, for this user alone, and returns the file's real path: every
+ * link leads to one ledger.
+ */
 export const locate = (path: string): Effect.Effect<string, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -27,7 +32,10 @@ export const locate = (path: string): Effect.Effect<string, CacheError, FileSyst
     return yield* fs.realPath(path)
   }).pipe(notWritable(path))
 
-/** The file's real path, if the file exists. Creates nothing; fails where {@link locate} would fail, as far as that can be known. */
+/**
+ * The file's real path, if the file exists. Creates nothing; fails where {@link locate} would fail, as far as that can
+ * be known.
+ */
 export const find = (
   path: string
 ): Effect.Effect<Option.Option<string>, CacheError, FileSystem.FileSystem | Path.Path> =>
@@ -72,7 +80,7 @@ export type Watched = readonly [path: string, identity: string | undefined]
 export const watch = (path: string): Watched => [path, identify(path)]
 
 /** Fails once another process that opens the ledger would find another file. */
-export const stillThere = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
+export const refuseReplaced = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
   Effect.try({
     try: () => watched.find(([file, identity]) => identify(file) !== identity)?.[0],
     catch: ioError(path)

@@ -1,4 +1,4 @@
-/** What kind of file there is, before it is used: only a ledger of our schema is opened, and no other file is changed. */
+/** Checks what a file is before it is used: only a ledger of our schema is opened, and no other file is changed. */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,10 @@ export interface Header {
   readonly tables: number
 }
 
-/** Returns the version of the ledger's schema, `None` for an empty file. Fails for any file that is not a ledger of our schema. */
+/**
+ * Returns the version of the ledger's schema, `None` for an empty file. Fails for any file that is not a ledger of our
+ * schema.
+ */
 export const check = (
   path: string,
   file: string,
@@ -63,9 +66,9 @@ export const read = (path: string, file: string): Effect.Effect<Header, CacheErr
   )
 
 /**
- * Reads the header and leaves nothing beside the file. SQLite would create -wal and -shm even for reading, and they would stay. But
- * if there is a -wal, a process may have the file open: then the file alone is not the whole database, and opening and closing it
- * without SQLite would drop SQLite's locks on it.
+ * Reads the header and leaves nothing beside the file. SQLite would create -wal and -shm even for reading, and they
+ * would stay. But if there is a -wal, a process may have the file open: then the file alone is not the whole database,
+ * and opening and closing it without SQLite would drop SQLite's locks on it.
  */
 export const readUntouched = (path: string, file: string): Effect.Effect<Header, CacheError> =>
   nodeFs.existsSync(`${file}-wal`)

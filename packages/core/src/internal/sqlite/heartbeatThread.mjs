@@ -1,5 +1,6 @@
 // @ts-check
-// Plain JavaScript, because it also has to run from the source tree, and Node 20 cannot start a thread from a TypeScript file.
+// Plain JavaScript, because it also has to run from the source tree, and Node 20 cannot start a thread from a
+// TypeScript file.
 import { statSync } from "node:fs"
 import { uptime } from "node:os"
 import { performance } from "node:perf_hooks"

@@ -21,18 +21,18 @@ export interface LedgerFile {
   /** The files that have to stay where they are. */
   readonly watched: ReadonlyArray<files.Watched>
   /** Fails if the file at the path is no longer the open one. */
-  readonly stillThere: Effect.Effect<void, CacheError>
+  readonly refuseReplaced: Effect.Effect<void, CacheError>
   /** Runs statements in one transaction that has the write lock from its beginning. */
-  readonly writing: <A>(statements: Statements<A>) => Effect.Effect<A, CacheError>
+  readonly write: <A>(statements: Statements<A>) => Effect.Effect<A, CacheError>
   /** Runs statements in one transaction that only reads and needs no lock. */
-  readonly reading: <A>(statements: Statements<A>) => Effect.Effect<A, CacheError>
+  readonly read: <A>(statements: Statements<A>) => Effect.Effect<A, CacheError>
   /** Runs a single statement. */
-  readonly running: <A>(statements: Statements<A>) => Effect.Effect<A, CacheError>
+  readonly run: <A>(statements: Statements<A>) => Effect.Effect<A, CacheError>
 }
 
 /**
- * Opens the file until the scope closes, and creates it and its folder if they are missing. A file that is not a ledger of our schema
- * is refused and not changed.
+ * Opens the file until the scope closes, and creates it and its folder if they are missing. A file that is not a ledger
+ * of our schema is refused and not changed.
  */
 export const open = (
   path: string
@@ -45,23 +45,24 @@ export const open = (
     const immediate = transaction(sql, "BEGIN IMMEDIATE")
     const deferred = transaction(sql, "BEGIN")
     // the caller's span stands for the operation: its statements make none
-    const running: LedgerFile["running"] = (statements) =>
+    const run: LedgerFile["run"] = (statements) =>
       statements.pipe(detached, classify(path), Effect.withTracerEnabled(false))
 
     // short, because the driver's own wait blocks the event loop; `classify` waits instead
-    yield* running(sql`PRAGMA busy_timeout = 10`)
-    yield* running(sql`PRAGMA synchronous = FULL`)
-    yield* running(immediate(migrate(sql)))
-    // -wal and -shm too: without them processes would not see each other's writes. They stay while a process has the file open
+    yield* run(sql`PRAGMA busy_timeout = 10`)
+    yield* run(sql`PRAGMA synchronous = FULL`)
+    yield* run(immediate(migrate(sql)))
+    // -wal and -shm too: without them processes would not see each other's writes. They stay while a process has the
+    // file open
     const watched = [opened, files.watch(`${file}-wal`), files.watch(`${file}-shm`)]
-    const stillThere = files.stillThere(path, watched)
+    const refuseReplaced = files.refuseReplaced(path, watched)
     return {
       sql,
       file,
       watched,
-      stillThere,
-      writing: (statements) => running(immediate(Effect.zipRight(stillThere, statements))),
-      reading: (statements) => running(deferred(Effect.zipRight(stillThere, statements))),
-      running
+      refuseReplaced,
+      write: (statements) => run(immediate(Effect.zipRight(refuseReplaced, statements))),
+      read: (statements) => run(deferred(Effect.zipRight(refuseReplaced, statements))),
+      run
     }
   })

@@ -1,4 +1,7 @@
-/** What `statfs` answers on Linux for file systems whose locks or shared memory do not reach every process that sees the file. */
+/**
+ * The types that Linux's `statfs` returns for file systems on which some processes would not see the locks or the
+ * shared memory of others.
+ */
 const networkFileSystems: ReadonlyMap<number, string> = new Map([
   [0x6969, "NFS"],
   [0x517b, "SMB"],
@@ -22,5 +25,5 @@ const networkFileSystems: ReadonlyMap<number, string> = new Map([
   [0x7c7c6673, "a Parallels shared folder"]
 ])
 
-/** `undefined`: a local one, as far as can be told. */
+/** `undefined`: a local file system, as far as is known. */
 export const networkFileSystem = (type: number): string | undefined => networkFileSystems.get(type >>> 0)

@@ -25,8 +25,9 @@ export const migrate = (sql: SqlClient) =>
   })
 
 /**
- * Pushes a holder's deadline; sent by the store and by the heartbeat thread. Parameters: ttl, uptime, boot id, wall clock, pool, slot,
- * epoch. A deadline that has passed is not pushed, even if no process has expired the holder (counterexample 9).
+ * Pushes a holder's deadline; sent by the store and by the heartbeat thread. Parameters: ttl, uptime, boot id, wall
+ * clock, pool, slot, epoch. A deadline that has passed is not pushed, even if no process has expired the holder
+ * (counterexample 9).
  */
 export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
   FROM (SELECT CAST(round(coalesce((SELECT wall + ? - uptime FROM clock WHERE boot_id = ?), ?)) AS INTEGER) AS now) AS time

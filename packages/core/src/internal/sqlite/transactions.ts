@@ -34,8 +34,8 @@ export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
     ) as Context.Context<R>)
 
 /**
- * Turns failures into {@link CacheError}, and waits some seconds for other processes. The driver's own wait would block the event
- * loop.
+ * Turns failures into {@link CacheError}, and waits some seconds for other processes. The driver's own wait would block
+ * the event loop.
  */
 export const classify =
   (path: string) =>

@@ -9,41 +9,41 @@ import { schemaVersion } from "../../src/internal/sqlite/schema.js"
 
 const node = Effect.provide(NodeContext.layer)
 
-describe("a look at the SQLite file", () => {
+describe("inspecting the SQLite file", () => {
   const test = (title: string, body: (path: string) => Effect.Effect<void, unknown, Scope.Scope>) =>
     it.scoped(title, () =>
       Effect.flatMap(
         Effect.acquireRelease(
-          Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/look-`)),
+          Effect.sync(() => fs.mkdtempSync(`${os.tmpdir()}/inspect-`)),
           (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
         ),
         (folder) => body(`${folder}/cache.db`)
       ))
-  const look = (path: string) => Effect.map(node(SqliteDeploymentCache.inspect(path)), Option.getOrNull)
+  const inspect = (path: string) => Effect.map(node(SqliteDeploymentCache.inspect(path)), Option.getOrNull)
   const open = (path: string) =>
     Layer.build(SqliteDeploymentCache.layer({ path }).pipe(Layer.provide(NodeContext.layer)))
-  const refusal = (path: string) => Effect.map(Effect.flip(look(path)), ({ kind }) => kind)
-  const all = (path: string) => fs.readdirSync(path.replace("/cache.db", "")).sort()
+  const refusal = (path: string) => Effect.map(Effect.flip(inspect(path)), ({ kind }) => kind)
+  const filesBeside = (path: string) => fs.readdirSync(path.replace("/cache.db", "")).sort()
   const makeFile = (path: string, statements: string) => {
     const db = new Database(path)
     db.exec(statements)
     db.close()
   }
 
-  test("tells of one that is there, whoever has it open, and leaves nothing beside it", (path) =>
+  test("returns the version of a ledger, open or closed, and leaves nothing beside it", (path) =>
     Effect.gen(function*() {
       yield* Effect.scoped(Effect.gen(function*() {
         yield* open(path)
-        assert.include(all(path), "cache.db-wal")
-        assert.strictEqual(yield* look(path), schemaVersion)
+        assert.include(filesBeside(path), "cache.db-wal")
+        assert.strictEqual(yield* inspect(path), schemaVersion)
       }))
       const closed = fs.readFileSync(path)
-      assert.strictEqual(yield* look(path), schemaVersion)
-      assert.deepStrictEqual(all(path), ["cache.db"])
+      assert.strictEqual(yield* inspect(path), schemaVersion)
+      assert.deepStrictEqual(filesBeside(path), ["cache.db"])
       assert.isTrue(closed.equals(fs.readFileSync(path)))
     }))
 
-  test("sees what is not in the file itself yet", (path) =>
+  test("returns a version that is only in the -wal so far", (path) =>
     Effect.gen(function*() {
       const db = yield* Effect.acquireRelease(
         Effect.sync(() => new Database(path)),
@@ -53,22 +53,22 @@ describe("a look at the SQLite file", () => {
         `PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = ${schemaVersion}`
       )
       assert.strictEqual(fs.readFileSync(path).readInt32BE(60), 0)
-      assert.strictEqual(yield* look(path), schemaVersion)
+      assert.strictEqual(yield* inspect(path), schemaVersion)
     }))
 
-  test("makes none where there is none", (path) =>
+  test("creates nothing where there is no ledger", (path) =>
     Effect.gen(function*() {
-      assert.isNull(yield* look(path))
-      assert.isNull(yield* look(path.replace("cache.db", "deep/er/cache.db")))
-      assert.deepStrictEqual(all(path), [])
+      assert.isNull(yield* inspect(path))
+      assert.isNull(yield* inspect(path.replace("cache.db", "deep/er/cache.db")))
+      assert.deepStrictEqual(filesBeside(path), [])
       fs.writeFileSync(path, "")
-      assert.isNull(yield* look(path))
+      assert.isNull(yield* inspect(path))
       fs.rmSync(path)
       makeFile(path, "PRAGMA journal_mode = WAL")
-      assert.isNull(yield* look(path))
+      assert.isNull(yield* inspect(path))
     }))
 
-  test("refuses what the ledger would refuse", (path) =>
+  test("refuses what opening would refuse", (path) =>
     Effect.gen(function*() {
       makeFile(path, "PRAGMA journal_mode = WAL; CREATE TABLE deployments (id TEXT)")
       assert.strictEqual(yield* refusal(path), "foreign")
