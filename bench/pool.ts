@@ -1,7 +1,7 @@
 /**
- * What the pool costs: a claim with its release beside two bare transactions, with more and more processes and with a long history;
- * a hundred leases in one process; a slot whose process was killed; and the calls to Astro of a lease.
- * Believe the ratios and the counts, the milliseconds are those of this machine. `npm run bench:pool`, about three minutes.
+ * What the pool costs: a claim with its release next to two bare transactions, with more and more processes and with a
+ * long history; a hundred leases in one process; a slot whose process was killed; and the calls to Astro of a lease.
+ * Ratios and counts can be compared between machines, milliseconds cannot. `npm run bench:pool`, about three minutes.
  */
 import { AirflowApi } from "@airflow-resource/airflow"
 import { DeploymentCache, DeploymentPool, DeploymentProvider, type LeasedSlot } from "@airflow-resource/core"
@@ -21,29 +21,29 @@ const folder = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirector
 
 const ms = (value: number) => `${value.toFixed(2)} ms`.padStart(11)
 
-/** Each process claims now and then, all together about fifty times a second, in turns our way and the bare way. */
+/** All processes together claim about fifty times a second, alternately through the pool and bare. */
 const claims = (size: number) =>
   Effect.gen(function*() {
     const fleet = yield* Fleet.start(`${yield* folder}/cache.db`, size)
-    const order = { seconds: 2, think: size * 20 }
-    const [ours, bare] = [[] as Array<number>, [] as Array<number>]
+    const task = { seconds: 2, think: size * 20 }
+    const [pool, bare] = [[] as Array<number>, [] as Array<number>]
     for (let turn = 0; turn < 4; turn++) {
-      const [first, second] = turn % 2 === 0 ? ["ours", "bare"] as const : ["bare", "ours"] as const
+      const [first, second] = turn % 2 === 0 ? ["pool", "bare"] as const : ["bare", "pool"] as const
       for (const mode of [first, second]) {
-        const times = yield* fleet.run({ ...order, mode })
-        // the first turn warms up
-        if (turn > 0) (mode === "ours" ? ours : bare).push(...times)
+        const times = yield* fleet.run({ ...task, mode })
+        // the first turn is for warming up
+        if (turn > 0) (mode === "pool" ? pool : bare).push(...times)
       }
     }
-    const [p50, p99] = [quantile(ours, 0.5), quantile(ours, 0.99)]
+    const [p50, p99] = [quantile(pool, 0.5), quantile(pool, 0.99)]
     const [bare50, bare99] = [quantile(bare, 0.5), quantile(bare, 0.99)]
     yield* Console.log(
       `${String(size).padStart(9)}${ms(p50)}${ms(bare50)}${(p50 / bare50).toFixed(2).padStart(8)}` +
-        `${ms(p99)}${ms(bare99)}${(p99 / bare99).toFixed(2).padStart(8)}${String(ours.length).padStart(9)}`
+        `${ms(p99)}${ms(bare99)}${(p99 / bare99).toFixed(2).padStart(8)}${String(pool.length).padStart(9)}`
     )
   }).pipe(Effect.scoped)
 
-/** One process each on a young ledger and on one with a long history, in turns. */
+/** A young ledger and one with a long history, with one process each, in turns. */
 const history = Effect.gen(function*() {
   const [young, old] = [`${yield* folder}/cache.db`, `${yield* folder}/cache.db`]
   const fleets = { young: yield* Fleet.start(young, 1), old: yield* Fleet.start(old, 1) }
@@ -52,14 +52,14 @@ const history = Effect.gen(function*() {
   const ratios: Array<number> = []
   for (let turn = 0; turn < 8; turn++) {
     const median = (fleet: typeof fleets.young) =>
-      Effect.map(fleet.run({ mode: "ours", seconds: 1, think: 5 }), (times) => quantile(times, 0.5))
+      Effect.map(fleet.run({ mode: "pool", seconds: 1, think: 5 }), (times) => quantile(times, 0.5))
     const pair = turn % 2 === 0
       ? { young: yield* median(fleets.young), old: yield* median(fleets.old) }
       : { old: yield* median(fleets.old), young: yield* median(fleets.young) }
     if (turn > 1) ratios.push(pair.old / pair.young)
   }
   yield* Console.log(
-    `\nwith 10^5 events instead of 10^2: ${quantile(ratios, 0.5).toFixed(2)} × the time of a claim with its release`
+    `\na claim with its release takes ${quantile(ratios, 0.5).toFixed(2)} times as long with 10^5 events as with 10^2`
   )
 }).pipe(Effect.scoped)
 
@@ -74,7 +74,7 @@ const fill = (path: string, events: number) => {
   db.close()
 }
 
-/** A process of its own that takes the only slot is killed; how long until the one that waits has it. */
+/** Kills a process that holds the only slot, and measures how long it takes until a waiter has the slot. */
 const reclaim = Effect.gen(function*() {
   const path = `${yield* folder}/cache.db`
   const holder = fileURLToPath(new URL("pool/holder.ts", import.meta.url))
@@ -96,7 +96,7 @@ const reclaim = Effect.gen(function*() {
     times.push(performance.now() - killedAt)
   }
   yield* Console.log(
-    `a slot whose process was killed is another's after ${ms(quantile(times, 0.5)).trim()} (at most ${
+    `a waiter has the slot of a killed process after ${ms(quantile(times, 0.5)).trim()} (at most ${
       ms(Math.max(...times)).trim()
     })`
   )
@@ -129,23 +129,23 @@ const memory = Effect.gen(function*() {
   yield* Console.log(
     `a hundred more leases in a process: ${mib(after.heapUsed - before.heapUsed)} of heap, ${
       mib(after.rss - before.rss)
-    } of memory in all`
+    } of memory in total`
   )
 }).pipe(Effect.scoped)
 
-/** Which calls to Astro a lease makes: those that ask for the status of what is waking, and all others. */
+/** The calls to Astro of a lease: polls of the status while a deployment wakes, and all others. */
 const calls = Effect.gen(function*() {
   const emulator = yield* Emulator.Emulator
   const counted = <A, E, R>(work: Effect.Effect<A, E, R>) =>
     Effect.gen(function*() {
       const before = (yield* emulator.audit).requests.length
       yield* work
-      const asked = (yield* emulator.audit).requests.slice(before).filter(({ path }) => path.startsWith("/v1"))
-      const polls = asked.filter(({ method, path }) => method === "GET" && /\/deployments(\?|$)/.test(path)).length
-      return `${asked.length - polls} calls, ${polls} looks at the status`
+      const sent = (yield* emulator.audit).requests.slice(before).filter(({ path }) => path.startsWith("/v1"))
+      const polls = sent.filter(({ method, path }) => method === "GET" && /\/deployments(\?|$)/.test(path)).length
+      return `${sent.length - polls} calls, ${polls} polls of the status`
     })
   const lease = (testName: string) => AirflowResource.use({ testName }, () => Effect.void)
-  yield* Console.log(`\ncalls to Astro of a fenced lease, its release included`)
+  yield* Console.log(`\ncalls to Astro of a fenced lease, including its release`)
   yield* Console.log(`  the first of a process, a new deployment   ${yield* counted(lease("first"))}`)
   yield* Console.log(`  woken                                      ${yield* counted(lease("woken"))}`)
   const waiting = AirflowResource.use({ testName: "holds" }, () => Effect.sleep("1 seconds"))
@@ -156,7 +156,7 @@ const calls = Effect.gen(function*() {
   )
 }).pipe(Effect.provide(AirflowResources.layerEmulator({ pool: { max: 1 }, delivery: "none" })))
 
-/** Kept awake and empty by upkeep, which asks for itself: only the lease's calls are counted. */
+/** With a deployment that upkeep keeps awake and empty. Upkeep makes calls too; only the lease's are counted. */
 const callsAwake = Effect.gen(function*() {
   const emulator = yield* Emulator.Emulator
   const cache = yield* DeploymentCache.DeploymentCache
@@ -172,20 +172,20 @@ const callsAwake = Effect.gen(function*() {
     )
     yield* Effect.repeat(Effect.delay(isReady, "50 millis"), { until: (ready) => ready })
     const before = (yield* emulator.audit).requests.length
-    let asked = 0
+    let sent = 0
     yield* AirflowResource.use({ testName: "second" }, () =>
       Effect.map(emulator.audit, ({ requests }) => {
-        asked = requests.slice(before).filter(({ method, path }) =>
+        sent = requests.slice(before).filter(({ method, path }) =>
           path.startsWith("/v1") && !(method === "GET" && /\/deployments(\?|$)/.test(path))
         ).length
       }))
-    yield* Console.log(`  awake and empty, thanks to upkeep          ${asked} calls`)
+    yield* Console.log(`  awake and empty, thanks to upkeep          ${sent} calls`)
   }))
 }).pipe(Effect.provide(AirflowResources.layerEmulator({ pool: { max: 1 }, delivery: "none" })))
 
 Effect.gen(function*() {
-  yield* Console.log("claim and release of a slot in an SQLite file; ours, bare, and their ratio\n")
-  yield* Console.log("processes   p50 ours       bare   ratio   p99 ours       bare   ratio   claims")
+  yield* Console.log("claim and release of a slot in an SQLite file: pool, bare better-sqlite3, and their ratio\n")
+  yield* Console.log("processes   p50 pool       bare   ratio   p99 pool       bare   ratio   claims")
   for (const size of [1, 4, 16, 64]) yield* claims(size)
   yield* history
   yield* reclaim
@@ -193,7 +193,10 @@ Effect.gen(function*() {
   yield* calls
   yield* callsAwake
 }).pipe(
-  Effect.timeoutFail({ duration: "10 minutes", onTimeout: () => new Error("the bench did not come to an end") }),
+  Effect.timeoutFail({
+    duration: "10 minutes",
+    onTimeout: () => new Error("bench:pool: it did not finish within 10 minutes")
+  }),
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain
 )

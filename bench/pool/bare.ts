@@ -1,4 +1,4 @@
-/** The least that a ledger has to do: two immediate transactions of bare better-sqlite3, as durable as ours. */
+/** The least that a ledger has to do: two immediate transactions of bare better-sqlite3, as durable as the pool's. */
 import Database from "better-sqlite3"
 
 export const open = (path: string, size: number) => {
@@ -19,7 +19,7 @@ export const open = (path: string, size: number) => {
   const note = db.prepare("INSERT INTO events (slot, detail) VALUES (?, ?)")
   const claim = db.transaction((key: string) => {
     const slot = take.get(key)
-    if (slot === undefined) throw new Error("there is a slot for everybody")
+    if (slot === undefined) throw new Error("bench:pool: no free slot, although there is one per process")
     note.run(slot.number, `granted to ${key}`)
     return slot.number
   })
