@@ -197,7 +197,7 @@ describe.concurrent("airflow-resource drain", () => {
 describe.concurrent("airflow-resource cache reset", () => {
   const files = (path: string) => ["", "-wal", "-shm"].filter((end) => fs.existsSync(`${path}${end}`))
 
-  it.scopedLive("refuses while somebody holds a deployment, or has the file open", () =>
+  it.scopedLive("refuses while a process holds a deployment or has the file open", () =>
     Effect.gen(function*() {
       const { hold, path, run } = yield* world()
       const holding = yield* hold("holds")
@@ -215,7 +215,7 @@ describe.concurrent("airflow-resource cache reset", () => {
     }).pipe(Effect.provide(NodeContext.layer)), 180_000)
 
   it.scopedLive(
-    "removes what a killed process held, and the next one finds the deployment again",
+    "deletes a ledger whose holder was killed, and the next one finds the deployment again",
     () =>
       Effect.gen(function*() {
         const { cwd, emulator, env, path, run } = yield* world()
@@ -241,7 +241,7 @@ describe.concurrent("airflow-resource cache reset", () => {
     180_000
   )
 
-  it.scopedLive("removes a file of an older schema, and no file of anybody else", () =>
+  it.scopedLive("deletes a file of an older schema, and no file that is not a ledger", () =>
     Effect.gen(function*() {
       const { path, run } = yield* world()
       fs.mkdirSync(path.replace(/\/[^/]+$/, ""), { recursive: true })
