@@ -119,6 +119,10 @@ export interface Service {
   readonly githubToken: Redacted.Redacted
   /** The first repository, as `owner/name`. */
   readonly repository: string
+  /** The runtime versions it offers. A new deployment that names none gets the first. */
+  readonly runtimeVersions: ReadonlyArray<string>
+  /** The regions it offers, spelled as in `ASTRO_CLOUD_PROVIDER` and `ASTRO_REGION`. */
+  readonly regions: ReadonlyArray<{ readonly cloudProvider: string; readonly region: string }>
   /** Mints another workspace token. With `expiresIn: 0` it has already expired. */
   readonly mintAstroToken: (
     options?: { readonly expiresIn?: Duration.DurationInput; readonly rights?: Rights }
@@ -270,6 +274,8 @@ const makeService = (world: World.World, tokenRights: Rights, clock: Clock.Clock
     astroToken: mintWorkspaceToken(world, startedAt, tokenRights),
     githubToken: Redacted.make(World.mintGithubToken(world, "write")),
     repository,
+    runtimeVersions: world.runtimes.map(({ version }) => version),
+    regions: world.regions.map(({ name, provider }) => ({ cloudProvider: provider.toLowerCase(), region: name })),
     mintAstroToken: ({ expiresIn, rights = "owner" } = {}) =>
       withNow((now) => mintWorkspaceToken(world, now, rights, expiresIn)),
     mintGithubToken: (rights) => Effect.sync(() => Redacted.make(World.mintGithubToken(world, rights))),
