@@ -379,7 +379,10 @@ describe("a lease", () => {
       const first = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
       const second = { ...first, runtimeVersion: "12.7.1" }
       // the same pool of the same account, seen by a ledger of its own
-      const settings = AirflowResources.settingsOf(emulator, { cache: `${folder}/stranger.db`, delivery: "none" })
+      const settings = yield* AirflowResources.settingsOf(emulator, {
+        AIRFLOW_RESOURCE_CACHE: `${folder}/stranger.db`,
+        AIRFLOW_RESOURCE_DELIVERY: "none"
+      })
       const stranger = AirflowResources.layer(settings, { max: 1, spec: second })
       yield* AirflowResource.use({ testName: "holds", spec: first }, ({ airflow, deploymentId }) =>
         Effect.gen(function*() {

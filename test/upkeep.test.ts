@@ -31,6 +31,9 @@ const world = Effect.gen(function*() {
   const emulator = yield* Emulator.make({ speed: 200 })
   const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
   const live = yield* Host.live
+  const { provider: { account, spec } } = yield* AirflowResources.settingsOf(emulator, {
+    AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
+  })
   const late = { millis: 0 }
   let pids = 0
   /** Each has a pid of its own that no real process has; whether it is gone is in `gone`. */
@@ -43,19 +46,18 @@ const world = Effect.gen(function*() {
       isGone: ({ pid }) => gone.has(pid),
       uptime: () => (live.uptime() ?? 0) + late.millis
     }
-    const settings = AirflowResources.settingsOf(emulator, { cache: `${folder}/${cache}`, delivery: "none" })
     return Layer.mergeAll(
       DeploymentPool.layer({
-        spec: settings.spec,
+        spec,
         revocationWait: "25 millis",
         reset: { settle: "50 millis" },
         longestRequest: "1 seconds",
         ...options
-      }).pipe(Layer.provide([AstroApi.layer(settings.astro), AirflowApi.layer])),
+      }).pipe(Layer.provide([AstroApi.layer(account), AirflowApi.layer])),
       DagDelivery.layerNone,
       AstroProject.layer
     ).pipe(
-      Layer.provideMerge(SqliteDeploymentCache.layer({ path: settings.cache, host })),
+      Layer.provideMerge(SqliteDeploymentCache.layer({ path: `${folder}/${cache}`, host })),
       Layer.provide([Http.layer, NodeContext.layer]),
       Layer.build,
       Effect.map((services): Process => ({ services, host }))

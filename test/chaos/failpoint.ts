@@ -11,7 +11,7 @@ import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentC
 import { NodeContext } from "@effect/platform-node"
 import type { Settings } from "airflow-resource"
 import { Http } from "airflow-resource"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer } from "effect"
 
 /** `provider.createToken:after:1`: the first time, once it is answered. */
 const parse = (failpoint: string) => {
@@ -49,21 +49,21 @@ export const layer = (
 ) =>
   Layer.unwrapEffect(
     Effect.map(Host.live, (host) => {
+      if (settings.provider._tag !== "AstroApi" || settings.cache._tag !== "File") throw new Error("not over REST")
+      const { account, spec } = settings.provider
       const cache = Layer.effect(
         DeploymentCache,
         Effect.map(DeploymentCache, (service) => armed("cache", failpoint, service))
-      ).pipe(Layer.provide(SqliteDeploymentCache.layer({ path: settings.cache, host })))
+      ).pipe(Layer.provide(SqliteDeploymentCache.layer({ path: settings.cache.path, host })))
       const provider = Layer.effect(
         DeploymentProvider,
         Effect.map(DeploymentProvider, (service) => armed("provider", failpoint, service))
-      ).pipe(Layer.provide(AstroApi.layer(settings.astro)))
+      ).pipe(Layer.provide(AstroApi.layer(account)))
       return Layer.mergeAll(
         DeploymentPool.layer({
           ...settings.pool,
-          spec: settings.spec,
-          apiToken: Option.getOrUndefined(settings.pool.apiToken),
-          accessToken: settings.astro.token,
-          password: Option.getOrUndefined(settings.pool.password),
+          spec,
+          accessToken: account.token,
           ...options
         }).pipe(Layer.provide([provider, AirflowApi.layer])),
         DagDelivery.layerNone,

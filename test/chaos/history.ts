@@ -2,7 +2,7 @@ import { DeploymentPool } from "@airflow-resource/core/DeploymentPool"
 import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
 import type { Emulator } from "@airflow-resource/emulator"
 import { AirflowResources } from "airflow-resource"
-import { Cause, Effect } from "effect"
+import { Cause, Effect, Layer } from "effect"
 import type { Find, Hold } from "./checker.js"
 import * as Checker from "./checker.js"
 
@@ -24,9 +24,14 @@ export const poolOptions: Partial<PoolOptions> = {
 
 /** The same pool in this process. */
 export const layer = (emulator: Emulator.Service, folder: string, options: Partial<PoolOptions>) =>
-  AirflowResources.layer(
-    AirflowResources.settingsOf(emulator, { cache: `${folder}/cluster_cache.db`, delivery: "none" }),
-    options
+  Layer.unwrapEffect(
+    Effect.map(
+      AirflowResources.settingsOf(emulator, {
+        AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`,
+        AIRFLOW_RESOURCE_DELIVERY: "none"
+      }),
+      (settings) => AirflowResources.layer(settings, options)
+    )
   )
 
 /** Looks until it is so. */

@@ -1,5 +1,5 @@
 /**
- * What is wrong with the environment, all at once.
+ * Everything that is wrong with the environment, in one error.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import type * as ConfigError from "effect/ConfigError"
 import * as Schema from "effect/Schema"
 
 /**
- * Every variable that is missing or malformed, with what it is.
+ * Names every variable that is missing or invalid, with its meaning.
  *
  * @since 0.1.0
  * @category errors
@@ -17,47 +17,50 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>("
   {
     problems: Schema.Array(Schema.Struct({
       variable: Schema.String,
+      /** Completes the sentence "VARIABLE …". */
       problem: Schema.String,
+      /** Completes the sentence "It is …". */
       meaning: Schema.String
     }))
   }
 ) {
   override get message(): string {
     const lines = this.problems.map(({ meaning, problem, variable }) => `  ${variable} ${problem}. It is ${meaning}.`)
-    return `The environment is not complete:\n${lines.join("\n")}\n` +
-      `Set them in the environment or in a .env file in the project's root.`
+    return `The configuration is incomplete or invalid:\n${lines.join("\n")}\n` +
+      `Set these variables in the environment, or in a .env file in the project's root.`
   }
   readonly retryable = false
 }
 
 /**
- * Takes a `ConfigError` apart, adding what each variable is.
+ * Splits a `ConfigError` into its problems, and adds the meaning of each variable.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromConfigError = (
   error: ConfigError.ConfigError,
-  variables: Readonly<Record<string, string>>
+  variables: Readonly<Record<string, { readonly meaning: string }>>
 ): ConfigurationError =>
   new ConfigurationError({
-    problems: leaves(error).map(({ path, problem }) => ({
-      variable: path,
-      problem,
-      meaning: variables[path] ?? "a setting of airflow-resource"
+    problems: problemsOf(error).map((problem) => ({
+      ...problem,
+      meaning: variables[problem.variable]?.meaning ?? "a setting of airflow-resource"
     }))
   })
 
 // internal
 
-const leaves = (error: ConfigError.ConfigError): ReadonlyArray<{ readonly path: string; readonly problem: string }> => {
+const problemsOf = (
+  error: ConfigError.ConfigError
+): ReadonlyArray<{ readonly variable: string; readonly problem: string }> => {
   switch (error._op) {
     case "And":
     case "Or":
-      return [...leaves(error.left), ...leaves(error.right)]
+      return [...problemsOf(error.left), ...problemsOf(error.right)]
     case "MissingData":
-      return [{ path: error.path.join("_"), problem: "is missing" }]
+      return [{ variable: error.path.join("_"), problem: "is missing" }]
     default:
-      return [{ path: error.path.join("_"), problem: `cannot be used: ${error.message}` }]
+      return [{ variable: error.path.join("_"), problem: `is invalid: ${error.message}` }]
   }
 }

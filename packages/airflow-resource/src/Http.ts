@@ -1,5 +1,5 @@
 /**
- * HTTP as Node does it, with `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` honoured, which Node's own `fetch` does not do.
+ * Node's HTTP. Unlike Node's own `fetch`, it honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ const dispatcher = Effect.acquireRelease(
 )
 
 /**
- * A client whose sockets close with the scope.
+ * An HTTP client. Its sockets close with the layer.
  *
  * @since 0.1.0
  * @category layers
@@ -25,7 +25,7 @@ export const layer: Layer.Layer<HttpClient.HttpClient> = NodeHttpClient.layerUnd
 )
 
 /**
- * The same for what takes a `fetch`.
+ * The same as a `fetch`, for libraries that take one. Its sockets close with the scope.
  *
  * @since 0.1.0
  * @category constructors

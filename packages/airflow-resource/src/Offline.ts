@@ -1,9 +1,10 @@
 /**
- * Everything in memory: no socket, no file, no time.
+ * All services in memory: no socket, no file, and no waiting.
  *
  * @since 0.1.0
  */
 import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
+import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import type { Requirements } from "@airflow-resource/core/AirflowResource"
 import * as DagDelivery from "@airflow-resource/core/DagDelivery"
 import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
@@ -14,6 +15,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 /**
+ * Options of {@link layerOffline}.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -24,8 +27,8 @@ export interface OfflineOptions {
 }
 
 /**
- * The services that `AirflowResource.acquire` needs, in memory. What takes time (given durations, the revocation wait) takes it on
- * the clock that the layer is built under: `TestClock.adjust` drives it in `it.effect` and `it.scoped`.
+ * The services that `AirflowResource.acquire` needs, in memory. The durations in the options pass on the clock under which the layer is
+ * built: in `it.effect` and `it.scoped`, `TestClock.adjust` moves it.
  *
  * @since 0.1.0
  * @category layers
@@ -37,7 +40,7 @@ export const layerOffline = (
 > =>
   Layer.mergeAll(
     DeploymentPool.layer({
-      spec: { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" },
+      spec: { runtimeVersion: AstroConfig.defaults.runtimeVersion, cloudProvider: "aws", region: "us-east-1" },
       revocationWait: 0,
       readyPolls: 1,
       ...options.pool
@@ -51,7 +54,7 @@ export const layerOffline = (
 
 // internal
 
-/** Each deployment has an Airflow, which accepts requests while the deployment is awake. */
+/** Every deployment has an Airflow, which accepts requests while the deployment is awake. */
 const airflowsOf = ({ airflow }: OfflineOptions) =>
   Layer.unwrapEffect(Effect.map(DeploymentProvider.DeploymentProvider, ({ list }) =>
     AirflowApi.layerMemory({

@@ -1,5 +1,5 @@
 /**
- * Where a project begins: what paths are relative to, and where its `.env` lies.
+ * The root of a project: paths are relative to it, and its `.env` is read.
  *
  * @since 0.1.0
  */
@@ -9,8 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
 /**
- * The nearest folder with a `.git`, else the topmost one with a `package.json`; never the current folder by chance, lest two
- * processes use two ledgers.
+ * Finds the nearest folder with a `.git`, or else the topmost one with a `package.json`, from this folder upwards. Does not fall back to
+ * the current folder: two processes would then use two ledgers.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,15 +1,12 @@
 /**
- * Everything that the environment says, read and checked at once.
+ * What the environment says, read and checked as a whole.
  *
  * @since 0.1.0
  */
 import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
-import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
-import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
-import type * as Upkeep from "@airflow-resource/core/Upkeep"
-import * as GithubConfig from "@airflow-resource/github/GithubConfig"
+import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import type * as FileSystem from "@effect/platform/FileSystem"
-import * as Path from "@effect/platform/Path"
+import type * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
@@ -17,201 +14,239 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { ConfigurationError } from "./ConfigurationError.js"
 import { fromConfigError } from "./ConfigurationError.js"
+import type * as Deliveries from "./internal/delivery/table.js"
 import * as Environment from "./internal/environment.js"
-import * as ProjectRoot from "./ProjectRoot.js"
-
-const hibernateAfter = Config.withDefault(Config.duration("AIRFLOW_RESOURCE_HIBERNATE_AFTER"), 0)
+import * as Paths from "./internal/paths.js"
+import * as Providers from "./internal/provider/table.js"
+import type * as InternalVariable from "./internal/variable.js"
+import * as Variables from "./internal/variables.js"
 
 /**
- * Settings of the pool and of the user that every lease gets.
+ * What runs the deployments, with the options of the choice:
+ *
+ * - `AstroCli`, `AstroApi`: deployments on Astro, through the astro CLI or over REST
+ * - `Emulator`: an emulator of Astro, GitHub and Airflow, started in this process
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Provider = Providers.Provider
+
+/**
+ * How DAG code reaches a deployment, with the options of the choice:
+ *
+ * - `Secrets`: a GitHub repository's secrets point at the leased deployment, and its workflow deploys there
+ * - `EmulatedSecrets`: the same for the repository that the provider `Emulator` brings along
+ * - `Astro`: a deploy of a folder
+ * - `None`: a deployment keeps the DAGs that it has
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Delivery = Deliveries.Delivery
+
+/**
+ * Where the ledger is. `Temporary`: in a file that is deleted when the layer ends.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Cache = Paths.Cache
+
+/**
+ * Everything that the layers of a lease are built from.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings<P extends Provider = Provider> {
+  readonly provider: P
+  readonly delivery: Delivery
+  readonly cache: Cache
+  /** What does not depend on the provider. */
+  readonly pool: Config.Config.Success<typeof pool>
+  readonly upkeep: Config.Config.Success<typeof upkeepConfig>
+  /** The folder of the DAGs, absolute. It need not exist. */
+  readonly dags: string
+}
+
+/**
+ * An environment variable, as messages and the documentation describe it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Variable = InternalVariable.Variable
+
+/**
+ * Every environment variable that users may set. `npm run check` compares the list with the documentation.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const variables: Readonly<Record<string, Variable>> = Variables.all
+
+/**
+ * The variables that the library sets for its own processes.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const internalVariables: Readonly<Record<string, Variable>> = Variables.internal
+
+const variable = Variables.name
+
+const fromOne = (name: string) =>
+  Config.validate(Config.integer(name), {
+    message: "a whole number from 1 on is expected",
+    validation: (value) => value >= 1
+  })
+
+const { defaults } = DeploymentPool
+
+/**
+ * Settings of the pool, and of the Airflow user that every lease creates.
  *
  * @since 0.1.0
  * @category config
  */
 export const pool = Config.all({
-  prefix: Config.withDefault(Config.nonEmptyString("AIRFLOW_RESOURCE_POOL"), "airflow-resource"),
-  max: Config.withDefault(
-    Config.validate(Config.integer("AIRFLOW_RESOURCE_MAX"), {
-      message: "a whole number from 1 on is expected",
-      validation: (max) => max >= 1
-    }),
-    4
+  prefix: Config.withDefault(Config.nonEmptyString(variable("AIRFLOW_RESOURCE_POOL")), defaults.prefix),
+  max: Config.withDefault(fromOne(variable("AIRFLOW_RESOURCE_MAX")), defaults.max),
+  fence: Config.withDefault(Config.literal("auto", "on")(variable("AIRFLOW_RESOURCE_FENCE")), defaults.fence),
+  acquireTimeout: Config.withDefault(
+    Config.duration(variable("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT")),
+    defaults.acquireTimeout
   ),
-  fence: Config.withDefault(Config.literal("auto", "on")("AIRFLOW_RESOURCE_FENCE"), "auto"),
-  acquireTimeout: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT"), "15 minutes"),
-  maxHold: Config.withDefault(Config.duration("AIRFLOW_RESOURCE_MAX_HOLD"), "60 minutes"),
-  adopt: Config.withDefault(Config.boolean("AIRFLOW_RESOURCE_ADOPT"), false),
-  hibernateAfter,
+  healthyTimeout: Config.withDefault(
+    Config.duration(variable("AIRFLOW_RESOURCE_HEALTHY_TIMEOUT")),
+    defaults.healthyTimeout
+  ),
+  readyTimeout: Config.withDefault(Config.duration(variable("AIRFLOW_RESOURCE_READY_TIMEOUT")), defaults.readyTimeout),
+  maxHold: Config.withDefault(Config.duration(variable("AIRFLOW_RESOURCE_MAX_HOLD")), defaults.maxHold),
+  adopt: Config.withDefault(Config.boolean(variable("AIRFLOW_RESOURCE_ADOPT")), defaults.adopt),
   reset: Config.all({
     keep: Config.withDefault(
       Config.mapOrFail(
-        Config.string("AIRFLOW_RESOURCE_KEEP"),
-        (text) =>
-          Either.mapLeft(
-            AirflowReset.parseKeep(text),
-            (problem) => ConfigError.InvalidData([], problem)
-          )
+        Config.string(variable("AIRFLOW_RESOURCE_KEEP")),
+        (text) => Either.mapLeft(AirflowReset.parseKeep(text), (problem) => ConfigError.InvalidData([], problem))
       ),
       {}
     ),
     defaultPoolSlots: Config.withDefault(
-      Config.validate(Config.integer("AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS"), {
-        message: "a whole number from 1 on is expected",
-        validation: (slots) => slots >= 1
-      }),
-      128
+      fromOne(variable("AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS")),
+      Variables.defaultPoolSlots
     )
   }),
-  /** A token that all leases share, in place of their own. */
-  apiToken: Config.option(Config.redacted("ASTRO_API_TOKEN")),
-  username: Config.withDefault(Config.nonEmptyString("AIRFLOW_USERNAME"), "airflow"),
-  password: Config.option(Config.redacted("AIRFLOW_PASSWORD"))
+  username: Config.withDefault(Config.nonEmptyString(variable("AIRFLOW_USERNAME")), defaults.username),
+  /** `undefined`: `airflow`. */
+  password: Config.map(Config.option(Config.redacted(variable("AIRFLOW_PASSWORD"))), Option.getOrUndefined)
+})
+
+const upkeepConfig = Config.all({
+  hibernateAfter: Config.withDefault(
+    Config.duration(variable("AIRFLOW_RESOURCE_HIBERNATE_AFTER")),
+    Variables.own.AIRFLOW_RESOURCE_HIBERNATE_AFTER.default
+  )
 })
 
 /**
- * @since 0.1.0
- * @category models
- */
-export interface Settings {
-  readonly pool: Config.Config.Success<typeof pool>
-  readonly astro: Config.Config.Success<typeof AstroConfig.config>
-  /** How Astro is asked: through the astro CLI, or without it. */
-  readonly via: "cli" | "api"
-  /** The astro CLI; `None`: the first `astro` on the PATH. */
-  readonly astroBin: Option.Option<string>
-  readonly spec: DeploymentSpec
-  /** `None`: nothing is delivered through GitHub. */
-  readonly github: Option.Option<Config.Config.Success<typeof GithubConfig.config>>
-  /** The folder of the DAGs, absolute. It need not be there. */
-  readonly dags: string
-  /** Whether a lease gets them by a deploy of Astro's own. */
-  readonly deploysDags: boolean
-  /** Absolute. */
-  readonly cache: string
-}
-
-/**
- * What each variable is, for messages.
+ * Reads the environment, and the `.env` in the project's root if there is one. The process environment wins. Paths are relative to the
+ * project's root.
  *
- * @since 0.1.0
- * @category config
- */
-export const variables: Readonly<Record<string, string>> = {
-  AIRFLOW_RESOURCE_PROVIDER:
-    "who operates the deployments: `cli` (the astro CLI), `api` (Astro's REST API) or `emulator`; default cli",
-  AIRFLOW_RESOURCE_DELIVERY:
-    "how DAG code reaches the deployment: `secrets` (of the GitHub repository), `astro` (a deploy of AIRFLOW_DAG_PATH) or `none`",
-  AIRFLOW_RESOURCE_POOL: "the first part of the deployments' names; default airflow-resource",
-  AIRFLOW_RESOURCE_MAX: "how many deployments the pool may fill; default 4",
-  AIRFLOW_RESOURCE_FENCE: "whether a lease without a token of its own goes on (`auto`) or fails (`on`); default auto",
-  AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: "how long getting a lease may take, such as `15 minutes`",
-  AIRFLOW_RESOURCE_MAX_HOLD: "how long a lease may last, such as `60 minutes`",
-  AIRFLOW_RESOURCE_ADOPT:
-    "whether the pool may use the workspace's other hibernating development deployments (`true`) or not (`false`); default false",
-  AIRFLOW_RESOURCE_HIBERNATE_AFTER:
-    "how long upkeep leaves a deployment awake that nobody uses, such as `10 minutes`; default 0 seconds",
-  AIRFLOW_RESOURCE_KEEP: "what a reset leaves, such as `variables:shared_*, connections:warehouse, pools:etl`",
-  AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS: "how many slots a reset gives `default_pool`; default 128",
-  AIRFLOW_RESOURCE_CACHE:
-    "the ledger's file; default Environment/CacheManager/cluster_cache.db under the project's root, which was not found here",
-  AIRFLOW_USERNAME: "the Airflow user that every lease gets; default airflow",
-  AIRFLOW_PASSWORD: "that user's password; default airflow",
-  ...AstroConfig.variables,
-  ...GithubConfig.variables
-}
-
-const providerConfig = Config.withDefault(
-  Config.literal("cli", "api", "emulator")("AIRFLOW_RESOURCE_PROVIDER"),
-  "cli"
-)
-
-/**
- * Which provider the environment names.
+ * With `delivers: false` the variables of the delivery may be missing, and the delivery is `None`.
  *
- * @since 0.1.0
- * @category config
- */
-export const provider = (
-  from: string
-): Effect.Effect<"cli" | "api" | "emulator", ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  read(from, () => providerConfig)
-
-/**
- * Where the ledger is, whatever else is set.
+ * Fails with everything that is missing or invalid.
  *
- * @since 0.1.0
- * @category config
- */
-export const cache = (
-  from: string
-): Effect.Effect<string, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  read(from, (root) =>
-    Effect.gen(function*() {
-      const path = yield* Path.Path
-      return path.resolve(Option.getOrElse(root, () => from), yield* cacheFile(root))
-    }))
-
-/**
- * When upkeep does what.
+ * @example
+ * ```ts
+ * import { NodeContext } from "@effect/platform-node"
+ * import { AirflowResources, Settings } from "airflow-resource"
+ * import { Effect, Layer } from "effect"
  *
- * @since 0.1.0
- * @category config
- */
-export const upkeep = (
-  from: string
-): Effect.Effect<Upkeep.UpkeepOptions, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  read(from, () => Config.all({ hibernateAfter }))
-
-/**
- * Reads the environment, and a `.env` in the project's root where there is one; the process environment wins. With
- * `delivers: false` what only delivery needs may be missing.
+ * export const twoAtMost = Layer.unwrapEffect(
+ *   Effect.map(Settings.load(process.cwd()), (settings) => AirflowResources.layer(settings, { max: 2 }))
+ * ).pipe(Layer.provide(NodeContext.layer))
+ * ```
  *
  * @since 0.1.0
  * @category constructors
  */
 export const load = (
   from: string,
-  { delivers = true }: { readonly delivers?: boolean } = {}
+  options: { readonly delivers?: boolean } = {}
 ): Effect.Effect<Settings, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  read(from, (root) =>
-    Effect.gen(function*() {
-      const path = yield* Path.Path
-      const delivery = Config.withDefault(
-        Config.literal("secrets", "astro", "none")("AIRFLOW_RESOURCE_DELIVERY"),
-        "secrets"
-      )
-      // what is wrong with it is said together with all else
-      const named = yield* Effect.orElseSucceed(delivery, () => "none" as const)
-      const settings = yield* Config.all({
-        pool,
-        astro: AstroConfig.config,
-        via: Config.map(providerConfig, (named) => named === "cli" ? "cli" as const : "api" as const),
-        astroBin: AstroConfig.bin,
-        spec: AstroConfig.spec,
-        github: named === "secrets" && delivers
-          ? Config.map(GithubConfig.config, Option.some)
-          : Config.succeed(Option.none()),
-        dags: Config.withDefault(Config.nonEmptyString("AIRFLOW_DAG_PATH"), "dags"),
-        deploysDags: Config.map(delivery, () => named === "astro" && delivers),
-        cache: cacheFile(root)
-      })
-      const absolute = (file: string) => path.resolve(Option.getOrElse(root, () => from), file)
-      return { ...settings, cache: absolute(settings.cache), dags: absolute(settings.dags) }
-    }))
+  Effect.flatMap(Environment.find(from), (environment) => read(environment, settings(environment, options)))
+
+/**
+ * Reads these variables alone: neither the process environment nor a `.env`. Paths are relative to `folder`, and the ledger has no default.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromVariables = (
+  variables: Readonly<Record<string, string>>,
+  folder: string
+): Effect.Effect<Settings, ConfigurationError, Path.Path> =>
+  Effect.flatMap(Environment.of(variables, folder), (environment) => read(environment, settings(environment, {})))
+
+/**
+ * Where the ledger is. Needs no other variable.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const cache = (from: string): Effect.Effect<Cache, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  Effect.flatMap(Environment.find(from), (environment) =>
+    read(
+      environment,
+      Effect.flatMap(Variables.provider, ({ isShared }) => Paths.cache(environment, isShared))
+    ))
+
+/**
+ * How upkeep works. Needs no other variable.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const upkeep = (
+  from: string
+): Effect.Effect<Settings["upkeep"], ConfigurationError, FileSystem.FileSystem | Path.Path> =>
+  Effect.flatMap(Environment.find(from), (environment) => read(environment, upkeepConfig))
 
 // internal
 
-/** Without a root there is no place to look for the ledger by default. */
-const cacheFile = (root: Option.Option<string>) => {
-  const given = Config.nonEmptyString("AIRFLOW_RESOURCE_CACHE")
-  return Option.isNone(root) ? given : Config.withDefault(given, "Environment/CacheManager/cluster_cache.db")
-}
-
-const read = <A, R>(
-  from: string,
-  body: (root: Option.Option<string>) => Effect.Effect<A, ConfigError.ConfigError, R>
-): Effect.Effect<A, ConfigurationError, R | FileSystem.FileSystem | Path.Path> =>
+const settings = (
+  environment: Environment.Environment,
+  { delivers = true }: { readonly delivers?: boolean }
+): Effect.Effect<Settings, ConfigError.ConfigError> =>
   Effect.gen(function*() {
-    const root = yield* ProjectRoot.find(from)
-    return yield* Effect.withConfigProvider(body(root), yield* Environment.provider(root))
-  }).pipe(Effect.mapError((error) => fromConfigError(error, variables)))
+    // an invalid name is reported at the end, together with everything else
+    const provider = yield* Effect.orElseSucceed(Variables.provider, () => Providers.named(Providers.defaultName))
+    const delivery = yield* Effect.option(Variables.delivery(provider))
+    const dags = Paths.dags(environment)
+    const { settings } = yield* Config.all({
+      providerName: Variables.provider,
+      deliveryName: Variables.delivery(provider),
+      settings: Config.all({
+        provider: provider.config,
+        delivery: delivers && Option.isSome(delivery)
+          ? delivery.value.config({ dags })
+          : Config.succeed<Delivery>({ _tag: "None" }),
+        cache: Paths.cache(environment, provider.isShared),
+        pool,
+        upkeep: upkeepConfig,
+        dags
+      })
+    })
+    return settings
+  })
+
+const read = <A>(
+  environment: Environment.Environment,
+  body: Effect.Effect<A, ConfigError.ConfigError>
+): Effect.Effect<A, ConfigurationError> =>
+  Effect.mapError(
+    Effect.withConfigProvider(body, environment.variables),
+    (error) => fromConfigError(error, variables)
+  )

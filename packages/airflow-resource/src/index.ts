@@ -1,5 +1,5 @@
 /**
- * Leases real Airflow deployments to tests: the main job, and the layers put together.
+ * Leases real Airflow deployments to tests. The package to start with: it builds the layers, and exports the modules that tests use.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command `airflow-resource`. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something is still awake or held;
+ * The command `airflow-resource`. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 deployments are still awake or held;
  * 130 interrupted.
  *
  * @since 0.1.0
@@ -20,17 +20,17 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { createRequire } from "node:module"
 import * as process from "node:process"
-import { command } from "./internal/command.js"
+import { command } from "./internal/command/command.js"
 
 const toStderr = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
 
 const { version } = createRequire(import.meta.url)("../package.json") as { readonly version: string }
 
-const codeOf = (error: unknown) =>
+const exitCode = (error: unknown) =>
   ValidationError.isValidationError(error) ? 2 : Predicate.isTagged(error, "Unfinished") ? 3 : 1
 
 Command.run(command, { name: "airflow-resource", version })(process.argv).pipe(
-  // usage was explained already
+  // the CLI has explained the usage already
   Effect.tapError((error) => ValidationError.isValidationError(error) ? Effect.void : Console.error(error.message)),
   Effect.provide(Layer.mergeAll(NodeContext.layer, CliConfig.layer({ showBuiltIns: false }), toStderr)),
   NodeRuntime.runMain({
@@ -43,7 +43,7 @@ Command.run(command, { name: "airflow-resource", version })(process.argv).pipe(
           onFailure: (cause) =>
             Cause.isInterruptedOnly(cause)
               ? 130
-              : Option.match(Cause.failureOption(cause), { onNone: () => 1, onSome: codeOf })
+              : Option.match(Cause.failureOption(cause), { onNone: () => 1, onSome: exitCode })
         })
       )
   })

@@ -1,21 +1,39 @@
 import { Effect, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import * as fs from "node:fs"
 import { createRequire } from "node:module"
+import * as os from "node:os"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const tsx = [
   "--conditions=@airflow-resource/source",
   `--import=${pathToFileURL(createRequire(import.meta.url).resolve("tsx"))}`
 ]
 
-/** A process of this repository's sources, killed with the test. */
-export const start = (program: string, args: ReadonlyArray<string>, env: Record<string, string>, cwd: string) =>
+/** A folder that is deleted with the scope. */
+export const folder = Effect.acquireRelease(
+  Effect.sync(() => fs.realpathSync(fs.mkdtempSync(`${os.tmpdir()}/airflow-resource-test-`))),
+  (path) => Effect.sync(() => fs.rmSync(path, { recursive: true }))
+)
+
+/** A folder that is the root of a project. */
+export const project = Effect.tap(folder, (path) => Effect.sync(() => fs.mkdirSync(`${path}/.git`)))
+
+/**
+ * Runs a program of this repository from its sources, and kills it with the scope. It sees these variables and no others: those of an
+ * emulator are `AirflowResources.variablesOf(emulator)`.
+ */
+export const start = (
+  program: string,
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>>,
+  cwd: string
+) =>
   Effect.gen(function*() {
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(process.execPath, [...tsx, here(program), ...args], {
+        spawn(process.execPath, [...tsx, fileURLToPath(new URL(program, import.meta.url)), ...args], {
           cwd,
           env: { PATH: process.env["PATH"], NODE_NO_WARNINGS: "1", ...env },
           stdio: ["ignore", "pipe", "pipe"]
@@ -23,20 +41,20 @@ export const start = (program: string, args: ReadonlyArray<string>, env: Record<
       ),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
-    const said = { stdout: "", stderr: "" }
-    child.stdout.on("data", (chunk) => said.stdout += chunk)
-    child.stderr.on("data", (chunk) => said.stderr += chunk)
-    const exited = once(child, "close")
-    /** until it has said that, 60 seconds at most. */
-    const says = (where: keyof typeof said, text: string) =>
-      Effect.sync(() => said[where]).pipe(
+    const output = { stdout: "", stderr: "" }
+    child.stdout.on("data", (chunk) => output.stdout += chunk)
+    child.stderr.on("data", (chunk) => output.stderr += chunk)
+    const closed = once(child, "close")
+    /** Waits until the program has printed the text, 60 seconds at most. Returns everything that it has printed. */
+    const prints = (stream: keyof typeof output, text: string) =>
+      Effect.sync(() => output[stream]).pipe(
         Effect.repeat({ until: (all) => all.includes(text), schedule: Schedule.spaced("20 millis") }),
-        Effect.zipRight(Effect.sync(() => said[where].trim())),
-        Effect.timeoutFail({ duration: "60 seconds", onTimeout: () => ({ _tag: "NotSaid", ...said }) })
+        Effect.zipRight(Effect.sync(() => output[stream].trim())),
+        Effect.timeoutFail({ duration: "60 seconds", onTimeout: () => ({ _tag: "NotPrinted", ...output }) })
       )
     return {
       child,
-      says,
-      ended: Effect.map(Effect.promise(() => exited), ([code]) => ({ ...said, code: code as number }))
+      prints,
+      ended: Effect.map(Effect.promise(() => closed), ([code]) => ({ ...output, code: code as number }))
     }
   })

@@ -1,7 +1,6 @@
 import { AstroProject } from "@airflow-resource/astro"
 import { DagDelivery } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
-import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
@@ -9,29 +8,23 @@ import Database from "better-sqlite3"
 import { Context, Deferred, Effect, Fiber, Layer, Redacted, Schedule } from "effect"
 import { once } from "node:events"
 import * as fs from "node:fs"
-import { start } from "./child.js"
+import { project, start } from "./child.js"
 
 const canary = "canary-5d2c7f"
 
-/** An Astro, a project whose ledger is there, a command, and leases of this process. */
+/** An emulated Astro, a project with a ledger, the command in that project, and leases of this process by the same ledger. */
 const world = (options: Emulator.Options = {}, max = 1) =>
   Effect.gen(function*() {
     const emulator = yield* Emulator.make({ speed: 200, ...options })
-    const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-    const cwd = yield* Effect.promise(() => fs.promises.realpath(folder))
-    yield* Effect.promise(() => fs.promises.mkdir(`${cwd}/.git`))
+    const cwd = yield* project
     const env = {
-      AIRFLOW_RESOURCE_PROVIDER: "api",
-      ASTRO_API_URL: emulator.astroApiUrl,
-      ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-      ASTRO_WORKSPACE_ID: emulator.workspaceId,
-      ASTRO_CLOUD_PROVIDER: "aws",
-      ASTRO_REGION: "us-east-1",
+      ...AirflowResources.variablesOf(emulator),
+      AIRFLOW_RESOURCE_DELIVERY: "none",
       AIRFLOW_PASSWORD: canary,
       AIRFLOW_RESOURCE_MAX: String(max)
     }
     const path = `${cwd}/Environment/CacheManager/cluster_cache.db`
-    const settings = AirflowResources.settingsOf(emulator, { cache: path, delivery: "none" })
+    const settings = yield* AirflowResources.settingsOf(emulator, { AIRFLOW_RESOURCE_CACHE: path })
     const services = yield* Layer.build(
       Layer.mergeAll(
         AirflowResources.layerPool(settings, { max, revocationWait: "25 millis", reset: { settle: "50 millis" } }),
@@ -43,47 +36,48 @@ const world = (options: Emulator.Options = {}, max = 1) =>
     const run = (...args: ReadonlyArray<string>) =>
       Effect.gen(function*() {
         const ended = yield* (yield* begin(...args)).ended
-        for (const secret of [Redacted.value(emulator.astroToken), canary]) {
+        for (const secret of [Redacted.value(emulator.astroToken), Redacted.value(emulator.githubToken), canary]) {
           assert.notInclude(ended.stdout + ended.stderr, secret)
         }
-        // a message, not a stack
+        // a message, not a stack trace
         assert.notMatch(ended.stderr, /^\s+at /m)
         return ended
       })
-    /** A lease of this process that lasts until it is ended. */
+    /** A lease of this process that lasts until `end`. */
     const hold = (testName: string) =>
       Effect.gen(function*() {
-        const [has, gate] = [yield* Deferred.make<string>(), yield* Deferred.make<void>()]
+        const [name, gate] = [yield* Deferred.make<string>(), yield* Deferred.make<void>()]
         const fiber = yield* AirflowResource.use(
           { testName },
-          ({ deploymentName }) => Effect.zipRight(Deferred.succeed(has, deploymentName), Deferred.await(gate))
+          ({ deploymentName }) => Effect.zipRight(Deferred.succeed(name, deploymentName), Deferred.await(gate))
         ).pipe(Effect.provide(yield* services), Effect.fork)
         return {
-          has: Effect.raceFirst(Deferred.await(has), Effect.zipRight(Fiber.join(fiber), Effect.never)),
+          /** Waits until the lease is ready. */
+          deploymentName: Effect.raceFirst(Deferred.await(name), Effect.zipRight(Fiber.join(fiber), Effect.never)),
           end: Effect.zipRight(Deferred.succeed(gate, undefined), Fiber.join(fiber))
         }
       })
-    const look = Effect.flatMap(services, (all) => Context.get(all, DeploymentPool.DeploymentPool).inspect)
-    return { emulator, env, cwd, path, begin, run, hold, look }
+    const inspect = Effect.flatMap(services, (all) => Context.get(all, DeploymentPool.DeploymentPool).inspect)
+    return { emulator, env, cwd, path, begin, run, hold, inspect }
   })
 
 const asJson = (text: string) => JSON.parse(text)
 
 describe.concurrent("airflow-resource status", () => {
-  it.scopedLive("shows who holds what and who waits, to people and to machines", () =>
+  it.scopedLive("shows the holders and the queue, as text and as JSON", () =>
     Effect.gen(function*() {
-      const { hold, look, path, run } = yield* world({ tokenRights: "operator" })
+      const { hold, inspect, path, run } = yield* world({ tokenRights: "operator" })
       const empty = yield* run("status")
       assert.deepInclude(empty, { code: 0, stderr: "" })
       assert.match(
         empty.stdout,
-        new RegExp(`^cache   ${path}\npool    [0-9a-f]{12}, 0 of at most 1 deployments\nupkeep  not on duty\n$`)
+        new RegExp(`^cache   ${path}\npool    [0-9a-f]{12}, 0 of at most 1 deployments\nupkeep  not active\n$`)
       )
 
       const one = yield* hold("one\n\u001b[2J")
-      const name = yield* one.has
+      const name = yield* one.deploymentName
       const two = yield* hold("two")
-      yield* Effect.repeat(look, {
+      yield* Effect.repeat(inspect, {
         until: ({ tickets }) => tickets.some(({ state }) => state === "waiting"),
         schedule: Schedule.spaced("20 millis")
       })
@@ -118,42 +112,42 @@ describe.concurrent("airflow-resource status", () => {
       yield* two.end
       const [slot] = asJson((yield* run("status", "--json")).stdout).slots
       assert.deepInclude(slot, { power: "asleep", holder: null })
-    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
 
-  it.scopedLive("names everything that is missing, and asks nothing of GitHub", () =>
+  it.scopedLive("names every missing variable, but none of GitHub's", () =>
     Effect.gen(function*() {
       const { cwd } = yield* world()
       const { code, stderr, stdout } = yield* (yield* start("../src/main.ts", ["status"], {}, cwd)).ended
       assert.deepEqual([code, stdout], [1, ""])
       for (const name of ["ASTRO_ACCESS_TOKEN", "ASTRO_WORKSPACE_ID", "ASTRO_REGION"]) assert.include(stderr, name)
       assert.notMatch(stderr, /GITHUB|AIRFLOW_REPO|^\s+at /m)
-    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
 
   it.scopedLive(
-    "says that an emulator cannot be asked from outside, and what is wrong usage",
+    "refuses the private pool of an emulator, and explains wrong usage",
     () =>
       Effect.gen(function*() {
         const { cwd, run } = yield* world()
         const emulated = { AIRFLOW_RESOURCE_PROVIDER: "emulator" }
-        const asked = yield* (yield* start("../src/main.ts", ["reap"], emulated, cwd)).ended
-        assert.strictEqual(asked.code, 1)
-        assert.include(asked.stderr, "lives only within the process")
+        const refused = yield* (yield* start("../src/main.ts", ["reap"], emulated, cwd)).ended
+        assert.strictEqual(refused.code, 1)
+        assert.include(refused.stderr, "exists only inside the process")
         for (const args of [["rest"], ["drain", "--timeout", "soon"]]) {
           const { code, stdout } = yield* run(...args)
           assert.deepEqual([code, stdout], [2, ""], args.join(" "))
         }
         assert.include((yield* run("--help")).stdout, "cache reset")
       }).pipe(Effect.provide(NodeContext.layer)),
-    180_000
+    300_000
   )
 })
 
 describe.concurrent("airflow-resource reap", () => {
-  it.scopedLive("puts to sleep what a killed process has left", () =>
+  it.scopedLive("hibernates what a killed process left awake", () =>
     Effect.gen(function*() {
       const { cwd, emulator, env, run } = yield* world()
-      const { child, says } = yield* start("stuck.ts", [], { ...env, AIRFLOW_RESOURCE_DELIVERY: "none" }, cwd)
-      const name = yield* says("stdout", "\n")
+      const { child, prints } = yield* start("stuck.ts", [], env, cwd)
+      const name = yield* prints("stdout", "\n")
       const alive = yield* run("reap", "--json")
       assert.strictEqual(alive.code, 0)
       assert.deepInclude(asJson(alive.stdout), { actions: [], awake: [] })
@@ -161,37 +155,37 @@ describe.concurrent("airflow-resource reap", () => {
       yield* Effect.promise(() => once(child, "close"))
       const slots = asJson((yield* run("status", "--json")).stdout).slots
       assert.isFalse(slots[0].holder.isAlive)
-      assert.deepInclude(yield* run("reap"), { code: 0, stdout: `slot 1: ${name} put to sleep\n` })
+      assert.deepInclude(yield* run("reap"), { code: 0, stdout: `slot 1: ${name} hibernated\n` })
       const { awake, tokens } = yield* emulator.audit
       assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
-    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
 })
 
 describe.concurrent("airflow-resource drain", () => {
-  it.scopedLive("waits, says for whom, and what is left when it may wait no longer", () =>
+  it.scopedLive("names the holders that it waits for, and those left at its timeout", () =>
     Effect.gen(function*() {
       const { begin, emulator, hold, run } = yield* world()
       const holding = yield* hold("holds")
-      yield* holding.has
+      yield* holding.deploymentName
       const late = yield* run("drain", "--timeout", "1 second")
       assert.strictEqual(late.code, 3)
       assert.match(late.stderr, /waiting for slot 1: holds/)
       assert.match(late.stderr, /still held: slot 1: holds/)
 
       const interrupted = yield* begin("drain")
-      yield* interrupted.says("stderr", "waiting for slot 1")
+      yield* interrupted.prints("stderr", "waiting for slot 1")
       interrupted.child.kill("SIGINT")
       assert.strictEqual((yield* interrupted.ended).code, 130)
 
       const drained = yield* begin("drain", "--json")
-      yield* drained.says("stderr", "waiting for slot 1")
+      yield* drained.prints("stderr", "waiting for slot 1")
       yield* holding.end
       const { code, stdout } = yield* drained.ended
       assert.strictEqual(code, 0)
       assert.deepInclude(asJson(stdout), { held: [], awake: [] })
       const { awake, tokens } = yield* emulator.audit
       assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
-    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
 })
 
 describe.concurrent("airflow-resource cache reset", () => {
@@ -201,7 +195,7 @@ describe.concurrent("airflow-resource cache reset", () => {
     Effect.gen(function*() {
       const { hold, path, run } = yield* world()
       const holding = yield* hold("holds")
-      const name = yield* holding.has
+      const name = yield* holding.deploymentName
       const refused = yield* run("cache", "reset")
       assert.strictEqual(refused.code, 1)
       assert.include(refused.stderr, `slot 1: holds (process ${process.pid} on `)
@@ -212,7 +206,7 @@ describe.concurrent("airflow-resource cache reset", () => {
       assert.include(open.stderr, "another process has it open")
       assert.include((yield* run("status")).stdout, name)
       assert.include(files(path), "")
-    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
 
   it.scopedLive(
     "deletes a ledger whose holder was killed, and the next one finds the deployment again",
@@ -220,14 +214,14 @@ describe.concurrent("airflow-resource cache reset", () => {
       Effect.gen(function*() {
         const { cwd, emulator, env, path, run } = yield* world()
         assert.deepInclude(asJson((yield* run("cache", "reset", "--json")).stdout), { cache: path, removed: false })
-        const { child, says } = yield* start("stuck.ts", [], { ...env, AIRFLOW_RESOURCE_DELIVERY: "none" }, cwd)
-        const name = yield* says("stdout", "\n")
+        const { child, prints } = yield* start("stuck.ts", [], env, cwd)
+        const name = yield* prints("stdout", "\n")
         child.kill("SIGKILL")
         yield* Effect.promise(() => once(child, "close"))
         assert.include(files(path), "-wal")
         const removed = yield* run("cache", "reset")
         assert.deepInclude(removed, { code: 0, stderr: "" })
-        assert.include(removed.stdout, `Removed ${path}`)
+        assert.include(removed.stdout, `Deleted ${path}`)
         assert.deepEqual(files(path), [])
         yield* run("reap")
         assert.deepEqual(
@@ -238,7 +232,7 @@ describe.concurrent("airflow-resource cache reset", () => {
         )
         assert.lengthOf((yield* emulator.audit).deployments, 1)
       }).pipe(Effect.provide(NodeContext.layer)),
-    180_000
+    300_000
   )
 
   it.scopedLive("deletes a file of an older schema, and no file that is not a ledger", () =>
@@ -282,5 +276,5 @@ describe.concurrent("airflow-resource cache reset", () => {
       assert.strictEqual(text.code, 1)
       assert.include(text.stderr, "Nothing was touched")
       assert.deepEqual(files(path), [""])
-    }).pipe(Effect.provide(NodeContext.layer)), 180_000)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
 })

@@ -6,7 +6,7 @@ import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Effect } from "effect"
 
 it.scopedLive(
-  "a lease has the DAGs of the folder in its project, and on its Airflow by a deploy with its own token",
+  "copies the DAGs into the lease's project, and deploys them with the lease's own token",
   () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
@@ -14,7 +14,11 @@ it.scopedLive(
       yield* fs.makeDirectory(`${folder}/flows`)
       yield* fs.writeFileString(`${folder}/flows/orders.py`, "# a DAG\n")
       const emulator = yield* Emulator.make({ speed: 1000 })
-      const settings = AirflowResources.settingsOf(emulator, { cache: `${folder}/cluster_cache.db`, delivery: "none" })
+      const settings = yield* AirflowResources.settingsOf(emulator, {
+        AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`,
+        AIRFLOW_RESOURCE_DELIVERY: "astro",
+        AIRFLOW_DAG_PATH: `${folder}/flows`
+      })
       const lease = AirflowResource.use({ testName: "orders" }, ({ projectDirectory }) =>
         Effect.gen(function*() {
           assert.strictEqual(yield* fs.readFileString(`${projectDirectory}/dags/orders.py`), "# a DAG\n")
@@ -29,10 +33,7 @@ it.scopedLive(
         }))
       yield* lease.pipe(
         Effect.provide(
-          AirflowResources.layer({ ...settings, dags: `${folder}/flows`, deploysDags: true }, {
-            revocationWait: "5 millis",
-            reset: { settle: "10 millis" }
-          })
+          AirflowResources.layer(settings, { revocationWait: "5 millis", reset: { settle: "10 millis" } })
         )
       )
       assert.deepStrictEqual((yield* emulator.audit).awake, [])

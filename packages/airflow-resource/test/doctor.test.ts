@@ -4,28 +4,27 @@ import { Emulator } from "@airflow-resource/emulator"
 import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
+import { AirflowResources } from "airflow-resource"
 import Database from "better-sqlite3"
 import { Clock, Duration, Effect, Fiber, Layer, Option, Redacted, type Scope, TestClock } from "effect"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as StandIn from "../../astro/test/StandIn.js"
-import * as Checks from "../src/internal/checks.js"
-import * as Doctor from "../src/internal/doctor.js"
-import { start } from "./child.js"
-
-const folder = Effect.acquireRelease(
-  Effect.sync(() => fs.realpathSync(fs.mkdtempSync(`${os.tmpdir()}/doctor-`))),
-  (path) => Effect.sync(() => fs.rmSync(path, { recursive: true }))
-)
+import * as DagFolder from "../src/internal/delivery/astro.js"
+import * as Github from "../src/internal/delivery/secrets.js"
+import * as Checks from "../src/internal/doctor/checks.js"
+import * as Doctor from "../src/internal/doctor/doctor.js"
+import * as Verdict from "../src/internal/doctor/verdict.js"
+import * as Astro from "../src/internal/provider/astroChecks.js"
+import { folder, project, start } from "./child.js"
 
 const services = Layer.mergeAll(FetchHttpClient.layer, NodeContext.layer, ProcessRunner.layer)
 
 const test = (
   title: string,
   body: () => Effect.Effect<void, unknown, Scope.Scope | Layer.Layer.Success<typeof services>>
-) => it.scopedLive(title, () => Effect.provide(body(), services), 120_000)
+) => it.scopedLive(title, () => Effect.provide(body(), services), 300_000)
 
-const is = (verdict: Checks.Verdict, state: Checks.Verdict["state"], says: RegExp, remedy?: RegExp) => {
+const is = (verdict: Verdict.Verdict, state: Verdict.Verdict["state"], says: RegExp, remedy?: RegExp) => {
   assert.strictEqual(verdict.state, state, verdict.says)
   assert.match(verdict.says, says)
   if (remedy === undefined) assert.isNull(verdict.remedy)
@@ -34,7 +33,7 @@ const is = (verdict: Checks.Verdict, state: Checks.Verdict["state"], says: RegEx
 
 const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
-/** An Astro, and how it is asked. */
+/** An emulated Astro, and its account. */
 const world = (options: Emulator.Options = {}) =>
   Effect.map(Emulator.make({ speed: 1000, ...options }), (emulator) => ({
     emulator,
@@ -47,12 +46,12 @@ const world = (options: Emulator.Options = {}) =>
     }
   }))
 
-describe("doctor looks at this machine:", () => {
+describe("doctor checks this machine:", () => {
   it("node", () => {
     is(Checks.node(process.versions.node), "pass", /^\d+\.\d+\.\d+$/)
     for (const version of ["20.19.0", "22.0.1", "100.0.0"]) assert.strictEqual(Checks.node(version).state, "pass")
     for (const version of ["20.18.3", "18.20.8", "9.9.9"]) {
-      is(Checks.node(version), "fail", /20\.19 is needed/, /Update/)
+      is(Checks.node(version), "fail", /20\.19 or newer is needed/, /Update/)
     }
   })
 
@@ -60,32 +59,37 @@ describe("doctor looks at this machine:", () => {
     is(Checks.configuration([]), "pass", /complete/)
     const problems = [
       { variable: "ASTRO_REGION", problem: "is missing", meaning: "the region" },
-      { variable: "AIRFLOW_RESOURCE_MAX", problem: "cannot be used: 0", meaning: "how many" }
+      { variable: "AIRFLOW_RESOURCE_MAX", problem: "is invalid: 0", meaning: "how many" }
     ]
     is(
       Checks.configuration(problems),
       "fail",
-      /^ASTRO_REGION is missing; AIRFLOW_RESOURCE_MAX cannot be used: 0$/,
-      /\.env.*\nASTRO_REGION, the region\nAIRFLOW_RESOURCE_MAX, how many$/
+      /^ASTRO_REGION is missing; AIRFLOW_RESOURCE_MAX is invalid: 0$/,
+      /\.env.*\nASTRO_REGION: the region\nAIRFLOW_RESOURCE_MAX: how many$/
     )
   })
 
   test("project and DAGs", () =>
     Effect.gen(function*() {
       const root = yield* folder
-      is(yield* Checks.project(Option.none()), "warn", /neither a \.git/, /Run this in the project/)
+      is(
+        yield* Checks.project(Option.none()),
+        "warn",
+        /no \.git and no package\.json/,
+        /Run the command inside the project/
+      )
       is(yield* Checks.project(Option.some(root)), "pass", new RegExp(`^${root}$`))
       fs.writeFileSync(`${root}/.env`, "")
       is(yield* Checks.project(Option.some(root)), "pass", /with a \.env$/)
-      is(yield* Checks.dags(root), "pass", new RegExp(root))
-      is(yield* Checks.dags(`${root}/dags`), "fail", /dags is not there/, /AIRFLOW_DAG_PATH/)
+      is(yield* DagFolder.check(root), "pass", new RegExp(root))
+      is(yield* DagFolder.check(`${root}/dags`), "fail", /there is no folder .*dags$/, /AIRFLOW_DAG_PATH/)
     }))
 
-  test("cache, which it does not make", () =>
+  test("cache, without creating it", () =>
     Effect.gen(function*() {
       const root = yield* folder
       const path = `${root}/deep/cache.db`
-      is(yield* Checks.cache(path), "pass", /which the first lease makes/)
+      is(yield* Checks.cache(path), "pass", /the first lease creates it/)
       assert.deepStrictEqual(fs.readdirSync(root), [])
       const file = `${root}/cache.db`
       const db = new Database(file)
@@ -95,62 +99,62 @@ describe("doctor looks at this machine:", () => {
       is(yield* Checks.cache(`${file}/cache.db`), "fail", /is not a folder/, /AIRFLOW_RESOURCE_CACHE/)
     }))
 
-  test("clock, by the dates of Astro's answers", () =>
+  test("clock, by the dates of Astro's responses", () =>
     Effect.gen(function*() {
-      const ahead = (seconds: number) => Checks.clock(Option.some(seconds * 1000))
-      is(Checks.clock(Option.none()), "skip", /no|not/)
+      const ahead = (seconds: number) => Astro.clock(Option.some(seconds * 1000))
+      is(Astro.clock(Option.none()), "skip", /^not checked: no response/)
       for (const seconds of [0, -0.9, 4.4]) is(ahead(seconds), "pass", /agrees/)
       is(ahead(5), "warn", /5s ahead of Astro's/, /clock/)
       is(ahead(-59), "warn", /59s behind Astro's/, /clock/)
       is(ahead(-3600), "fail", /1h behind/, /NTP/)
 
       const { account, emulator } = yield* world()
-      const clock = Checks.watchClock(yield* HttpClient.HttpClient)
-      const ask = Checks.organization(
+      const clock = Astro.watchClock(yield* HttpClient.HttpClient)
+      const check = Astro.organization(
         Effect.provideService(AstroPrerequisites.organization(account), HttpClient.HttpClient, clock.http)
       )
       assert.isTrue(Option.isNone(yield* clock.ahead))
-      is(yield* ask, "pass", /active/)
-      is(Checks.clock(yield* clock.ahead), "pass", /agrees/)
+      is(yield* check, "pass", /active/)
+      is(Astro.clock(yield* clock.ahead), "pass", /agrees/)
 
-      const late = Checks.watchClock(yield* HttpClient.HttpClient)
+      const late = Astro.watchClock(yield* HttpClient.HttpClient)
       const date = new Date((yield* Clock.currentTimeMillis) + 7_200_000).toUTCString()
       yield* emulator.faults.next({ match: {}, then: { _tag: "Status", status: 403, headers: { date }, body: {} } })
       yield* Effect.exit(
         Effect.provideService(AstroPrerequisites.organization(account), HttpClient.HttpClient, late.http)
       )
-      is(Checks.clock(yield* late.ahead), "fail", /^2h behind/, /NTP/)
+      is(Astro.clock(yield* late.ahead), "fail", /^2h behind/, /NTP/)
     }))
 })
 
-describe("doctor looks at the astro CLI:", () => {
+describe("doctor checks the astro CLI:", () => {
   const look = (program: { readonly mood?: string; readonly version?: string }, deploys = false) =>
     Effect.gen(function*() {
       const { account } = yield* world()
       const { bin } = yield* StandIn.make(program)
-      return yield* Checks.cli(account, { bin, deploys, asks: true })
+      return yield* Astro.cli(account, { bin, deploys, sends: true })
     })
 
-  test("one that does", () =>
+  test("one that can be used", () =>
     Effect.gen(function*() {
-      is(yield* look({ version: "1.45.0" }, true), "pass", /version 1\.45\.0, and Astro answers it$/)
+      is(yield* look({ version: "1.45.0" }, true), "pass", /version 1\.45\.0; it reaches Astro$/)
       is(yield* look({ version: "1.40.1" }), "pass", /version 1\.40\.1/)
       const { account } = yield* world()
       const { bin, calls } = yield* StandIn.make()
-      const unasked = yield* Checks.cli(account, { bin, deploys: false, asks: false })
-      is(unasked, "pass", /version 1\.45\.0$/)
+      const unsent = yield* Astro.cli(account, { bin, deploys: false, sends: false })
+      is(unsent, "pass", /version 1\.45\.0$/)
       assert.deepStrictEqual((yield* calls).map(({ argv }) => argv), [["version"]])
     }))
 
-  test("one that is missing, too old, another program, or does not answer", () =>
+  test("one that is missing, too old, another program, or hangs", () =>
     Effect.gen(function*() {
       const { account } = yield* world()
-      const missing = yield* Checks.cli(account, { bin: "/nowhere/astro", deploys: false, asks: true })
+      const missing = yield* Astro.cli(account, { bin: "/nowhere/astro", deploys: false, sends: true })
       is(missing, "fail", /there is no \/nowhere\/astro/, /Install it/)
       yield* Effect.forEach(
         [
           [{ version: "1.38.1" }, false, /is version 1\.38\.1, and 1\.40 is needed/, /Update it/],
-          [{ version: "1.42.0" }, true, /1\.43 is needed to deploy DAGs/, /Update it/],
+          [{ version: "1.42.0" }, true, /deploying DAGs needs 1\.43 or newer/, /Update it/],
           [{ mood: "other" }, false, /is not Astronomer's/, /ASTRO_BIN/],
           [{ mood: "hangsAtVersion" }, false, /was still running after 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],
           [{ mood: "hangs" }, false, /was still running after 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],
@@ -162,24 +166,24 @@ describe("doctor looks at the astro CLI:", () => {
       )
       const gone = { ...account, apiUrl: "http://127.0.0.1:1" }
       const { bin } = yield* StandIn.make()
-      is(yield* Checks.cli(gone, { bin, deploys: false, asks: true }), "fail", /did not reach Astro's API/, /network/)
+      is(yield* Astro.cli(gone, { bin, deploys: false, sends: true }), "fail", /did not reach Astro's API/, /network/)
     }))
 })
 
-describe("doctor looks at Astro:", () => {
+describe("doctor checks Astro:", () => {
   it.effect("credentials", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("500 days")
       const now = yield* Clock.currentTimeMillis
       const jwt = (payload: object) =>
         Redacted.make(`e30.${Buffer.from(JSON.stringify(payload)).toString("base64url")}.s`)
-      const look = (payload: object) => Checks.credentials(jwt(payload), Duration.minutes(75))
+      const look = (payload: object) => Astro.credentials(jwt(payload), Duration.minutes(75))
       const inMinutes = (minutes: number) => ({ exp: now / 1000 + minutes * 60 })
-      is(yield* look(inMinutes(76)), "pass", /^a user's token, good until 1971-05-16T01:16:00/)
-      is(yield* look(inMinutes(75)), "warn", /a lease may take longer/, /Get a new one/)
-      is(yield* look(inMinutes(0)), "fail", /which expired at/, /Get a new one/)
+      is(yield* look(inMinutes(76)), "pass", /^a user's token, valid until 1971-05-16T01:16:00/)
+      is(yield* look(inMinutes(75)), "warn", /possibly before a lease ends/, /Get a new one/)
+      is(yield* look(inMinutes(0)), "fail", /that expired at/, /Get a new one/)
       is(yield* look({ permissions: ["apiTokenId:t", "workspaceId:w"] }), "pass", /^a Workspace API token$/)
-      is(yield* Checks.credentials(Redacted.make("opaque"), Duration.zero), "pass", /does not tell whose/)
+      is(yield* Astro.credentials(Redacted.make("opaque"), Duration.zero), "pass", /of unknown kind/)
     }))
 
   test("rights", () =>
@@ -190,28 +194,28 @@ describe("doctor looks at Astro:", () => {
         options: { readonly fence?: "auto" | "on"; readonly isShared?: boolean } = {}
       ) =>
         Effect.flatMap(emulator.mintAstroToken({ rights }), (token) =>
-          Checks.rights({ ...account, token }, id, { fence: "auto", isShared: false, ...options }))
+          Astro.rights({ ...account, token }, id, { fence: "auto", isShared: false, ...options }))
       is(yield* look("owner"), "pass", /WORKSPACE_OWNER: leases are fenced/)
       is(yield* look("owner", { isShared: true }), "warn", /unfenced/, /Unset ASTRO_API_TOKEN/)
       is(yield* look("owner", { isShared: true, fence: "on" }), "pass", /fenced/)
       is(yield* look("operator"), "warn", /unfenced/, /Workspace Owner rights/)
       is(yield* look("operator", { fence: "on" }), "fail", /AIRFLOW_RESOURCE_FENCE=on/, /Workspace Owner rights/)
-      is(yield* look("member"), "fail", /may make no deployments/, /Workspace Owner rights/)
+      is(yield* look("member"), "fail", /may not create deployments/, /Workspace Owner rights/)
       const opaque = { ...account, token: Redacted.make("opaque") }
       is(
-        yield* Checks.rights(opaque, id, { fence: "auto", isShared: false }),
+        yield* Astro.rights(opaque, id, { fence: "auto", isShared: false }),
         "warn",
-        /tells this token of none/,
+        /reports no workspace role/,
         /Access Management/
       )
       const expired = { ...account, token: yield* emulator.mintAstroToken({ expiresIn: 0 }) }
-      is(yield* Checks.rights(expired, id, { fence: "auto", isShared: false }), "fail", /./, /token/)
+      is(yield* Astro.rights(expired, id, { fence: "auto", isShared: false }), "fail", /./, /token/)
     }))
 
   test("organization and workspace", () =>
     Effect.gen(function*() {
       const { account, id } = yield* world()
-      const organization = (of: typeof account) => Checks.organization(AstroPrerequisites.organization(of))
+      const organization = (of: typeof account) => Astro.organization(AstroPrerequisites.organization(of))
       is(yield* organization(account), "pass", /active/)
       is(
         yield* organization({ ...account, organizationId: Option.some("corg") }),
@@ -227,49 +231,49 @@ describe("doctor looks at Astro:", () => {
       const invisible = yield* world({ organization: "INVISIBLE" })
       is(yield* organization(invisible.account), "fail", /sees no organization/, /token of the organization/)
 
-      is(yield* Checks.workspace(account, id), "pass", new RegExp(account.workspaceId))
+      is(yield* Astro.workspace(account, id), "pass", new RegExp(account.workspaceId))
       is(
-        yield* Checks.workspace({ ...account, workspaceId: "cws" }, id),
+        yield* Astro.workspace({ ...account, workspaceId: "cws" }, id),
         "fail",
-        new RegExp(`does not see the workspace cws; it is of ${account.workspaceId}`),
+        new RegExp(`does not see the workspace cws; it belongs to ${account.workspaceId}`),
         /ASTRO_WORKSPACE_ID/
       )
-      is(yield* Checks.workspace({ ...account, token: Redacted.make("x") }, id), "fail", /token/i, /ASTRO_ACCESS_TOKEN/)
+      is(yield* Astro.workspace({ ...account, token: Redacted.make("x") }, id), "fail", /token/i, /ASTRO_ACCESS_TOKEN/)
     }))
 
   test("runtime and region", () =>
     Effect.gen(function*() {
       const { account, emulator, id } = yield* world()
-      is(yield* Checks.runtime(account, id, spec), "pass", /^13\.1\.0$/)
+      is(yield* Astro.runtime(account, id, spec), "pass", /^13\.1\.0$/)
       is(
-        yield* Checks.runtime(account, id, { ...spec, runtimeVersion: "99.0.0" }),
+        yield* Astro.runtime(account, id, { ...spec, runtimeVersion: "99.0.0" }),
         "fail",
-        /99\.0\.0 is not offered/,
+        /does not offer 99\.0\.0/,
         /ASTRO_RUNTIME_VERSION.*13\.1\.0/
       )
-      is(yield* Checks.region(account, id, spec), "pass", /^aws us-east-1$/)
+      is(yield* Astro.region(account, id, spec), "pass", /^aws us-east-1$/)
       is(
-        yield* Checks.region(account, id, { ...spec, region: "us-central1" }),
+        yield* Astro.region(account, id, { ...spec, region: "us-central1" }),
         "fail",
-        /aws us-central1 is not offered/,
+        /does not offer aws us-central1/,
         /ASTRO_REGION.* aws: us-east-1, us-west-2/
       )
       const narrow = yield* world({ regions: [{ provider: "AWS", name: "us-east-1" }] })
       is(
-        yield* Checks.region(narrow.account, narrow.id, { ...spec, cloudProvider: "gcp" }),
+        yield* Astro.region(narrow.account, narrow.id, { ...spec, cloudProvider: "gcp" }),
         "fail",
         /gcp us-east-1/,
         /ASTRO_CLOUD_PROVIDER/
       )
-      for (const look of [Checks.runtime, Checks.region]) {
+      for (const check of [Astro.runtime, Astro.region]) {
         const body = { message: "Insufficient permissions" }
         yield* emulator.faults.next({ match: {}, then: { _tag: "Status", status: 403, body } })
-        is(yield* look(account, id, spec), "warn", /does not tell.*Insufficient/, /Try it/)
+        is(yield* check(account, id, spec), "warn", /may not list.*Insufficient/, /Try a lease/)
       }
     }))
 })
 
-describe("doctor looks at GitHub:", () => {
+describe("doctor checks GitHub:", () => {
   test("repository and token", () =>
     Effect.gen(function*() {
       const { emulator } = yield* world()
@@ -277,8 +281,8 @@ describe("doctor looks at GitHub:", () => {
         token: Redacted.Redacted,
         repository = emulator.repository,
         apiUrl: string | undefined = emulator.githubApiUrl
-      ) => Checks.github({ token, repository, dagPath: "dags", apiUrl: Option.fromNullable(apiUrl) })
-      is(yield* look(emulator.githubToken), "pass", /^example\/dags, whose secrets may be written$/)
+      ) => Github.check({ token, repository, apiUrl: Option.fromNullable(apiUrl) })
+      is(yield* look(emulator.githubToken), "pass", /^example\/dags; the token may write its secrets$/)
       is(yield* look(yield* emulator.mintGithubToken("read")), "fail", /only read/, /write access/)
       is(yield* look(yield* emulator.mintGithubToken("none")), "fail", /404/, /AIRFLOW_REPO/)
       is(yield* look(Redacted.make("wrong")), "fail", /credentials/i, /AIRFLOW_GITHUB_TOKEN/)
@@ -294,13 +298,13 @@ describe("doctor looks at GitHub:", () => {
 
 describe("doctor", () => {
   const lines: ReadonlyArray<Doctor.Line> = [
-    { check: "node", ...Checks.pass("22.1.0") },
+    { check: "node", ...Verdict.pass("22.1.0") },
     { check: "configuration", state: "fail", says: "two\nlines\u001b[2J", remedy: "Do this:\nand that" },
     { check: "clock", state: "warn", says: "late", remedy: "wind it" },
-    { check: "GitHub", ...Checks.skip("not needed") }
+    { check: "GitHub", ...Verdict.skip("not needed") }
   ]
 
-  it.effect("shows what it found, and is content unless something failed", () =>
+  it.effect("prints the verdicts, and succeeds unless a check failed", () =>
     Effect.gen(function*() {
       assert.strictEqual(
         Doctor.render(lines),
@@ -321,23 +325,22 @@ describe("doctor", () => {
       yield* Doctor.judge(content)
     }))
 
-  it.effect("waits for nothing for ever, and for all at once", () =>
+  it.effect("runs all checks at once, each with a timeout", () =>
     Effect.gen(function*() {
       const slow = yield* Effect.fork(Doctor.run({
         never: Effect.never,
-        node: Effect.succeed(Checks.pass("22.1.0"))
+        node: Effect.succeed(Verdict.pass("22.1.0"))
       }))
       yield* TestClock.adjust("20 seconds")
       const [never, node] = yield* Fiber.join(slow)
-      assert.deepInclude(never, { check: "never", state: "fail", says: "no answer within 20s" })
+      assert.deepInclude(never, { check: "never", state: "fail", says: "no response within 20s" })
       assert.deepInclude(node, { check: "node", state: "pass" })
     }))
 
   /** A project, and the command in it. */
-  const command = (env: Record<string, string>) =>
+  const command = (env: Readonly<Record<string, string>>) =>
     Effect.gen(function*() {
-      const cwd = yield* folder
-      fs.mkdirSync(`${cwd}/.git`)
+      const cwd = yield* project
       const run = (more: Record<string, string>, ...args: ReadonlyArray<string>) =>
         Effect.flatMap(start("../src/main.ts", ["doctor", ...args], { ...env, ...more }, cwd), ({ ended }) => ended)
       return { cwd, run }
@@ -345,21 +348,12 @@ describe("doctor", () => {
   const states = (text: string): Record<string, string> =>
     Object.fromEntries(JSON.parse(text).checks.map(({ check, state }: Doctor.Line) => [check, state]))
 
-  test("changes nothing, tells no secret, and says by its exit code what it found", () =>
+  test("changes nothing, prints no secret, and exits by what it found", () =>
     Effect.gen(function*() {
       const { emulator } = yield* world()
-      const secrets = { ASTRO_ACCESS_TOKEN: emulator.astroToken, AIRFLOW_GITHUB_TOKEN: emulator.githubToken }
       const { cwd, run } = yield* command({
-        AIRFLOW_RESOURCE_PROVIDER: "api",
-        ASTRO_API_URL: emulator.astroApiUrl,
-        ASTRO_WORKSPACE_ID: emulator.workspaceId,
-        ASTRO_CLOUD_PROVIDER: "aws",
-        ASTRO_REGION: "us-east-1",
-        GITHUB_API_URL: emulator.githubApiUrl,
-        AIRFLOW_REPO: emulator.repository,
-        AIRFLOW_PASSWORD: "canary-71e0",
-        ASTRO_ACCESS_TOKEN: Redacted.value(secrets.ASTRO_ACCESS_TOKEN),
-        AIRFLOW_GITHUB_TOKEN: Redacted.value(secrets.AIRFLOW_GITHUB_TOKEN)
+        ...AirflowResources.variablesOf(emulator),
+        AIRFLOW_PASSWORD: "canary-71e0"
       })
       const shown: Array<string> = []
       const ran = (...args: Parameters<typeof run>) =>
@@ -367,13 +361,13 @@ describe("doctor", () => {
 
       const well = yield* ran({}, "--json")
       assert.deepInclude(well, { code: 0, stderr: "" })
-      const asked = ["credentials", "organization", "workspace", "rights", "runtime", "region", "clock", "GitHub"]
+      const onAstro = ["credentials", "organization", "workspace", "rights", "runtime", "region", "clock", "GitHub"]
       assert.deepStrictEqual(
         states(well.stdout),
         Object.fromEntries([
           ...["node", "configuration", "project", "cache"].map((check) => [check, "pass"]),
           ["astro CLI", "skip"],
-          ...asked.map((check) => [check, "pass"])
+          ...onAstro.map((check) => [check, "pass"])
         ])
       )
       assert.isTrue(JSON.parse(well.stdout).ready)
@@ -398,19 +392,19 @@ describe("doctor", () => {
       assert.match(ill.stderr, /^Not ready for a lease: configuration, region, GitHub\.$/m)
       assert.match(ill.stdout, /^fail  configuration  ASTRO_WORKSPACE_ID is missing$/m)
       assert.match(ill.stdout, /^pass  organization /m)
-      assert.match(ill.stdout, /^skip  workspace +not looked at without ASTRO_WORKSPACE_ID$/m)
+      assert.match(ill.stdout, /^skip  workspace +not checked without ASTRO_WORKSPACE_ID$/m)
       assert.notMatch(ill.stderr, /^\s+at /m)
 
       assert.deepStrictEqual(fs.readdirSync(cwd), [".git"])
       const { deployments, issued, requests } = yield* emulator.audit
       assert.deepStrictEqual({ deployments, issued }, { deployments: [], issued: [] })
       assert.deepStrictEqual([...new Set(requests.map(({ method }) => method))], ["GET"])
-      for (const secret of ["canary-71e0", ...Object.values(secrets).map(Redacted.value)]) {
+      for (const secret of ["canary-71e0", ...[emulator.astroToken, emulator.githubToken].map(Redacted.value)]) {
         assert.notInclude(shown.join(), secret)
       }
     }))
 
-  test("goes as far as it can without any configuration, and asks nothing of an emulator", () =>
+  test("checks what it can without any configuration, and needs none for an emulator", () =>
     Effect.gen(function*() {
       const { run } = yield* command({})
       const bare = yield* run({}, "--json")

@@ -4,34 +4,24 @@ import { Effect, type Scope } from "effect"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
-import * as os from "node:os"
-import { start } from "./child.js"
-
-/** A folder that is a project. */
-const project = Effect.acquireRelease(
-  Effect.sync(() => {
-    const folder = fs.realpathSync(fs.mkdtempSync(`${os.tmpdir()}/emulator-command-`))
-    fs.mkdirSync(`${folder}/.git`)
-    return folder
-  }),
-  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
-)
+import { project, start } from "./child.js"
 
 const emulator = (cwd: string, ...args: ReadonlyArray<string>) =>
   start("../src/main.ts", ["emulator", ...args], {}, cwd)
 
-/** Once it has answered there is one line at least. */
-const shown = (running: Effect.Effect.Success<ReturnType<typeof emulator>>, end = "\n") => running.says("stdout", end)
+/** What it prints, up to this text: the first line by default. */
+const printed = (running: Effect.Effect.Success<ReturnType<typeof emulator>>, end = "\n") =>
+  running.prints("stdout", end)
 
-/** The answer's JSON, where it is a success. */
+/** The JSON of a successful response. */
 const get = (url: string, token: string) =>
   Effect.promise(async () => {
-    const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
-    assert.strictEqual(answer.status, 200, url)
-    return JSON.parse(await answer.text())
+    const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
+    assert.strictEqual(response.status, 200, url)
+    return JSON.parse(await response.text())
   })
 
-/** As a shell understands it, and nothing but what it was told. */
+/** The environment of a shell that has evaluated the text, and had no other variable. */
 const evaluated = (text: string): Record<string, string> =>
   JSON.parse(
     execFileSync("/bin/sh", ["-c", `${text}\nexec "$0" -p "JSON.stringify(process.env)"`, process.execPath], {
@@ -40,35 +30,35 @@ const evaluated = (text: string): Record<string, string> =>
   )
 
 const test = (title: string, body: (cwd: string) => Effect.Effect<void, unknown, Scope.Scope>) =>
-  it.scopedLive(title, () => Effect.flatMap(project, body).pipe(Effect.provide(NodeContext.layer)), 120_000)
+  it.scopedLive(title, () => Effect.flatMap(project, body).pipe(Effect.provide(NodeContext.layer)), 300_000)
 
 describe.concurrent("airflow-resource emulator", () => {
-  test("tells programs in one line where it is and what it has, and is gone once it is interrupted", (cwd) =>
+  test("prints what programs need in one line, and ends when it is interrupted", (cwd) =>
     Effect.gen(function*() {
       const running = yield* emulator(cwd, "--json", "--seed", "7", "--speed", "0.5")
-      const line = yield* shown(running)
-      const told = JSON.parse(line)
-      assert.deepInclude(told, { repository: "example/dags", speed: 0.5, seed: 7, astroHome: null })
-      assert.include(told.runtimeVersions, "13.1.0")
-      assert.deepInclude(told.regions, { cloudProvider: "gcp", region: "us-central1" })
-      const { organizations } = yield* get(`${told.astroApiUrl}/v1/organizations`, told.astroToken)
-      assert.strictEqual(organizations[0].id, told.organizationId)
-      const path = `organizations/${told.organizationId}/workspaces/${told.workspaceId}`
-      assert.strictEqual((yield* get(`${told.astroApiUrl}/v1/${path}`, told.astroToken)).id, told.workspaceId)
-      const repository = yield* get(`${told.githubApiUrl}/repos/${told.repository}`, told.githubToken)
-      assert.strictEqual(repository.full_name, told.repository)
+      const line = yield* printed(running)
+      const facts = JSON.parse(line)
+      assert.deepInclude(facts, { repository: "example/dags", speed: 0.5, seed: 7, astroHome: null })
+      assert.include(facts.runtimeVersions, "13.1.0")
+      assert.deepInclude(facts.regions, { cloudProvider: "gcp", region: "us-central1" })
+      const { organizations } = yield* get(`${facts.astroApiUrl}/v1/organizations`, facts.astroToken)
+      assert.strictEqual(organizations[0].id, facts.organizationId)
+      const path = `organizations/${facts.organizationId}/workspaces/${facts.workspaceId}`
+      assert.strictEqual((yield* get(`${facts.astroApiUrl}/v1/${path}`, facts.astroToken)).id, facts.workspaceId)
+      const repository = yield* get(`${facts.githubApiUrl}/repos/${facts.repository}`, facts.githubToken)
+      assert.strictEqual(repository.full_name, facts.repository)
 
       running.child.kill("SIGINT")
       assert.deepStrictEqual(yield* running.ended, { code: 130, stdout: `${line}\n`, stderr: "" })
-      const again = yield* Effect.exit(Effect.tryPromise(() => fetch(told.url)))
+      const again = yield* Effect.exit(Effect.tryPromise(() => fetch(facts.url)))
       assert.strictEqual(again._tag, "Failure")
     }))
 
-  test("is what the library leases from, in the environment that it prints", (cwd) =>
+  test("serves the library in the environment that it prints", (cwd) =>
     Effect.gen(function*() {
       const home = `${cwd}/it's a home`
       const running = yield* emulator(cwd, "--print-env", "--speed", "1000", "--astro-home", "it's a home")
-      const env = evaluated(yield* shown(running, "ASTRO_HOME="))
+      const env = evaluated(yield* printed(running, "ASTRO_HOME="))
       assert.strictEqual(env["ASTRO_HOME"], home)
       const config = `${home}/.astro/config.yaml`
       assert.include(fs.readFileSync(config, "utf8"), env["ASTRO_ACCESS_TOKEN"] ?? "nothing")
@@ -89,9 +79,9 @@ describe.concurrent("airflow-resource emulator", () => {
       assert.isFalse(fs.existsSync(config))
     }))
 
-  test("tells people what to do with it", (cwd) =>
+  test("prints how to use it", (cwd) =>
     Effect.gen(function*() {
-      const text = yield* shown(yield* emulator(cwd), "--astro-home")
+      const text = yield* printed(yield* emulator(cwd), "--astro-home")
       const url = /^Astro +(http:\/\/127\.0\.0\.1:\d+)\/v1$/m.exec(text)?.[1]
       assert.include(text, "100 times as fast")
       assert.include(text, "aws us-east-1")
@@ -101,7 +91,7 @@ describe.concurrent("airflow-resource emulator", () => {
       )
     }))
 
-  test("names what keeps it from starting", (cwd) =>
+  test("names what prevents it from starting", (cwd) =>
     Effect.gen(function*() {
       const taken = createServer()
       yield* Effect.acquireRelease(
@@ -115,20 +105,20 @@ describe.concurrent("airflow-resource emulator", () => {
       assert.notMatch(inUse.stderr, /^\s+at /m)
 
       for (
-        const [args, said] of [
-          [["--port", "0"], "--port is 0, and has to be a port from 1 to 65535"],
+        const [args, message] of [
+          [["--port", "0"], "--port is 0, but must be a port from 1 to 65535"],
           [["--port", "70000"], "--port is 70000"],
-          [["--speed", "0"], "--speed is 0, and has to be a number greater than 0"],
+          [["--speed", "0"], "--speed is 0, but must be a number greater than 0"],
           [["--json", "--print-env"], "exclude each other"]
         ] as const
       ) {
         const { code, stderr, stdout } = yield* (yield* emulator(cwd, ...args)).ended
         assert.strictEqual(code, 2, args.join(" "))
-        assert.include(stdout + stderr, said)
+        assert.include(stdout + stderr, message)
       }
     }))
 
-  test("writes over no config but one of its own", (cwd) =>
+  test("overwrites no config but one of an emulator", (cwd) =>
     Effect.gen(function*() {
       const refused = (folder: string) =>
         Effect.flatMap(emulator(cwd, "--json", "--astro-home", folder), ({ ended }) => ended)
@@ -144,24 +134,24 @@ describe.concurrent("airflow-resource emulator", () => {
       fs.writeFileSync(config, "context: astronomer.io\n")
       const foreign = yield* refused("home")
       assert.deepInclude(foreign, { code: 1, stdout: "" })
-      assert.include(foreign.stderr, "written by somebody else")
+      assert.include(foreign.stderr, "was not written by an emulator")
       assert.strictEqual(fs.readFileSync(config, "utf8"), "context: astronomer.io\n")
       fs.rmSync(config)
 
-      // killed, so that it stays
+      // killed, so that its config stays
       const killed = yield* emulator(cwd, "--json", "--astro-home", "home")
-      yield* shown(killed)
+      yield* printed(killed)
       killed.child.kill("SIGKILL")
       yield* killed.ended
       const left = fs.readFileSync(config, "utf8")
       fs.chmodSync(config, 0o644)
       const next = yield* emulator(cwd, "--json", "--astro-home", "home")
-      const { astroApiUrl } = JSON.parse(yield* shown(next))
+      const { astroApiUrl } = JSON.parse(yield* printed(next))
       assert.notStrictEqual(fs.readFileSync(config, "utf8"), left)
       assert.include(fs.readFileSync(config, "utf8"), astroApiUrl)
       assert.strictEqual(fs.statSync(config).mode & 0o777, 0o600)
 
-      // somebody else's by now
+      // replaced by another program
       fs.writeFileSync(config, "context: astronomer.io\n")
       next.child.kill("SIGTERM")
       yield* next.ended

@@ -1,4 +1,4 @@
-// A process of its own: leases once, says what it got, and gives it back.
+// Run as a process: leases once, prints what it got, and releases it.
 import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Console, Effect } from "effect"
 

@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Quickstart from "./quickstart.js"
 
-it.live("the quickstart does the same through the real astro CLI and without it", () =>
+it.live("the quickstart behaves the same through the real astro CLI and over REST", () =>
   Effect.gen(function*() {
     const [api, cli] = yield* Effect.all([Quickstart.run(), Quickstart.run(process.env["ASTRO_BIN"] ?? "astro")], {
       concurrency: 2

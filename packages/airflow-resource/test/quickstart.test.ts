@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import * as StandIn from "../../astro/test/StandIn.js"
 import * as Quickstart from "./quickstart.js"
 
-it.scopedLive("the quickstart does the same through the astro CLI and without it", () =>
+it.scopedLive("the quickstart behaves the same through the astro CLI and over REST", () =>
   Effect.gen(function*() {
     const { bin, calls } = yield* StandIn.make()
     const [api, cli] = yield* Effect.all([Quickstart.run(), Quickstart.run(bin)], { concurrency: 2 })
@@ -12,4 +12,4 @@ it.scopedLive("the quickstart does the same through the astro CLI and without it
     assert.deepStrictEqual(api.left, { awake: [], deployments: 1, tokens: [] })
     assert.isAbove(api.events.length, 10)
     assert.isAbove((yield* calls).length, 10)
-  }), 180_000)
+  }), 300_000)

@@ -1,24 +1,26 @@
 import { DeploymentCache, DeploymentPool } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
-import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { AirflowResources } from "airflow-resource"
-import { Effect } from "effect"
-import { environment } from "../../../test/chaos/processes.js"
+import { Effect, Layer } from "effect"
 import * as Child from "./child.js"
 
-/** The quickstart against an emulator of its own, through the astro CLI where one is given: what it says, what the ledger has, what is left. */
+/**
+ * Runs the quickstart against an emulator of its own, through the astro CLI if one is given. Returns what it prints, what the ledger
+ * records, and what is left on the emulated Astro.
+ */
 export const run = (bin?: string) =>
   Effect.gen(function*() {
     const emulator = yield* Emulator.make({ speed: 100 })
-    const folder = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
-    const cache = `${folder}/cluster_cache.db`
+    const folder = yield* Child.folder
+    const variables = { AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`, AIRFLOW_RESOURCE_DELIVERY: "none" }
     const child = yield* Child.start(
       "../../../examples/quickstart.ts",
       ["--provider", bin === undefined ? "api" : "cli"],
       {
         ...(bin === undefined ? {} : { ASTRO_BIN: bin }),
-        ...environment(emulator, folder, 4)
+        ...AirflowResources.variablesOf(emulator),
+        ...variables
       },
       folder
     )
@@ -27,14 +29,21 @@ export const run = (bin?: string) =>
       const { rules: { poolId } } = yield* (yield* DeploymentPool.DeploymentPool).inspect
       return yield* (yield* DeploymentCache.DeploymentCache).events(poolId)
     }).pipe(
-      Effect.provide(AirflowResources.layerPool(AirflowResources.settingsOf(emulator, { cache, delivery: "none" })))
+      Effect.provide(
+        Layer.unwrapEffect(
+          Effect.map(
+            AirflowResources.settingsOf(emulator, variables),
+            (settings) => AirflowResources.layerPool(settings)
+          )
+        )
+      )
     )
     const { awake, deployments, tokens } = yield* emulator.audit
     return {
       code,
       stderr,
-      // not the timeline, which leaves out what took no time
-      says: stdout.split("\n").filter((line) => /^ +(\d|\|)/.test(line) && !isTimely(line)).map(normal),
+      // without the timeline, which leaves out short steps
+      prints: stdout.split("\n").filter((line) => /^ +(\d|\|)/.test(line) && !isTimely(line)).map(normal),
       events: events.filter(({ detail }) => !isTimely(detail)).map(({ detail, epoch, kind, slot }) =>
         `${slot} ${epoch} ${kind} ${normal(detail)}`
       ),
@@ -42,7 +51,7 @@ export const run = (bin?: string) =>
     }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
 
-/** Who is slower finds it asleep. */
+/** Depends on timing: a slower process finds the deployment asleep already. */
 const isTimely = (text: string) => text.includes("waiting until it hibernates")
 
 /** Without times, ports, and ids. */

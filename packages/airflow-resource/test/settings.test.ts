@@ -4,9 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { ProjectRoot, Settings } from "airflow-resource"
 import { Duration, Effect, Option, Redacted } from "effect"
 
-const names = [...Object.keys(Settings.variables), "ASTRO_ORGANIZATION_ID", "ASTRO_API_URL"]
+const names = Object.keys({ ...Settings.variables, ...Settings.internalVariables })
 
-/** A project of its own, with this environment and no other. */
+/** Runs the body in a new project, with this environment and no other. */
 const inProject = <A, E, R>(
   environment: Record<string, string>,
   body: (folder: string) => Effect.Effect<A, E, R>,
@@ -39,8 +39,10 @@ const complete = {
   AIRFLOW_REPO: "https://github.com/my-org/my-dags"
 }
 
+const specOf = ({ provider }: Settings.Settings) => provider._tag === "Emulator" ? undefined : provider.spec
+
 describe("Settings", () => {
-  it.effect("names every missing variable at once, with what it is", () =>
+  it.effect("names every missing variable at once, with its meaning", () =>
     inProject({}, (folder) =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(Settings.load(folder))
@@ -50,64 +52,108 @@ describe("Settings", () => {
         assert.include(error.message, ".env")
       })))
 
-  it.effect("asks for no GitHub where nothing is delivered", () =>
+  it.effect("needs nothing of GitHub's without a delivery", () =>
     inProject({ AIRFLOW_RESOURCE_DELIVERY: "none" }, (folder) =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(Settings.load(folder))
         assert.notInclude(error.message, "AIRFLOW_REPO")
       })))
 
-  it.effect("asks Astro through the astro CLI unless told otherwise, and lets it deploy where it is told to", () =>
+  it.effect("reads the provider and the delivery, each with its own options", () =>
     Effect.gen(function*() {
       const load = (environment: Record<string, string>) =>
         inProject(
           { ...complete, ...environment },
           (folder) =>
-            Effect.map(Settings.load(folder), ({ astroBin, dags, deploysDags, github, via }) => ({
-              via,
-              bin: Option.getOrUndefined(astroBin),
+            Effect.map(Settings.load(folder), ({ dags, delivery, provider }) => ({
+              provider: provider._tag,
+              bin: provider._tag === "AstroCli" ? Option.getOrUndefined(provider.bin) : "not its option",
               dags: dags.replace(folder, "ROOT"),
-              deploysDags,
-              github: Option.isSome(github)
+              delivery: delivery._tag,
+              delivers: delivery._tag === "Secrets"
+                ? delivery.repository
+                : delivery._tag === "Astro"
+                ? delivery.dags.replace(folder, "ROOT")
+                : undefined
             }))
         )
       assert.deepStrictEqual(yield* load({}), {
-        via: "cli",
+        provider: "AstroCli",
         bin: undefined,
         dags: "ROOT/dags",
-        deploysDags: false,
-        github: true
+        delivery: "Secrets",
+        delivers: complete.AIRFLOW_REPO
+      })
+      assert.deepStrictEqual(yield* load({ ASTRO_BIN: "/opt/astro", AIRFLOW_RESOURCE_DELIVERY: "none" }), {
+        provider: "AstroCli",
+        bin: "/opt/astro",
+        dags: "ROOT/dags",
+        delivery: "None",
+        delivers: undefined
       })
       assert.deepStrictEqual(
         yield* load({ AIRFLOW_RESOURCE_PROVIDER: "api", ASTRO_BIN: "/opt/astro", AIRFLOW_RESOURCE_DELIVERY: "astro" }),
-        { via: "api", bin: "/opt/astro", dags: "ROOT/dags", deploysDags: true, github: false }
+        { provider: "AstroApi", bin: "not its option", dags: "ROOT/dags", delivery: "Astro", delivers: "ROOT/dags" }
       )
       assert.strictEqual(
-        (yield* load({ AIRFLOW_RESOURCE_DELIVERY: "astro", AIRFLOW_DAG_PATH: "flows" })).dags,
+        (yield* load({ AIRFLOW_RESOURCE_DELIVERY: "astro", AIRFLOW_DAG_PATH: "flows" })).delivers,
         "ROOT/flows"
       )
     }))
 
-  it.effect("asks for no access token where an API token is set", () =>
+  it.effect("needs no variable and no project for the emulator, whose ledger is temporary", () =>
+    Effect.gen(function*() {
+      const emulator = { AIRFLOW_RESOURCE_PROVIDER: "emulator" }
+      const load = (environment: Record<string, string>) =>
+        inProject({ ...emulator, ...environment }, (folder) => Settings.load(folder))
+      const { cache, delivery, pool, provider } = yield* load({ AIRFLOW_RESOURCE_MAX: "2" })
+      assert.strictEqual(provider._tag, "Emulator")
+      assert.deepStrictEqual([cache, delivery, pool.max], [{ _tag: "Temporary" }, { _tag: "EmulatedSecrets" }, 2])
+      assert.deepStrictEqual((yield* load({ AIRFLOW_RESOURCE_DELIVERY: "none" })).delivery, { _tag: "None" })
+      assert.deepStrictEqual((yield* load({ AIRFLOW_RESOURCE_CACHE: "shared.db" })).cache, { _tag: "Temporary" })
+      assert.deepStrictEqual(yield* inProject(emulator, Settings.cache), { _tag: "Temporary" })
+      assert.strictEqual((yield* inProject(emulator, () => Settings.load("/"))).provider._tag, "Emulator")
+    }))
+
+  it.effect("treats a blank variable as not set", () =>
+    inProject(
+      { ...Object.fromEntries(names.map((name) => [name, " "])), ...complete },
+      (folder) =>
+        Effect.gen(function*() {
+          const { pool, provider } = yield* Settings.load(folder)
+          assert.isTrue(provider._tag === "AstroCli" && Option.isNone(provider.apiToken))
+          assert.deepStrictEqual([pool.max, pool.password], [4, undefined])
+        })
+    ))
+
+  it.effect("uses the API token as access token if there is no other", () =>
     inProject({ ...complete, ASTRO_ACCESS_TOKEN: "", ASTRO_API_TOKEN: "shared" }, (folder) =>
       Effect.gen(function*() {
-        const settings = yield* Settings.load(folder)
-        assert.strictEqual(Redacted.value(settings.astro.token), "shared")
-        assert.strictEqual(Redacted.value(Option.getOrThrow(settings.pool.apiToken)), "shared")
+        const { provider } = yield* Settings.load(folder)
+        if (provider._tag !== "AstroCli") return assert.fail(provider._tag)
+        assert.strictEqual(Redacted.value(provider.account.token), "shared")
+        assert.strictEqual(Redacted.value(Option.getOrThrow(provider.apiToken)), "shared")
       })))
 
   it.effect("has the original's defaults", () =>
     inProject(complete, (folder) =>
       Effect.gen(function*() {
         const settings = yield* Settings.load(folder)
-        assert.deepStrictEqual(settings.spec, { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" })
+        assert.deepStrictEqual(specOf(settings), {
+          runtimeVersion: "13.1.0",
+          cloudProvider: "aws",
+          region: "us-east-1"
+        })
         assert.strictEqual(settings.pool.username, "airflow")
         assert.strictEqual(settings.pool.max, 4)
         assert.deepStrictEqual(settings.pool.reset, { keep: {}, defaultPoolSlots: 128 })
-        assert.strictEqual(settings.cache, `${folder}/Environment/CacheManager/cluster_cache.db`)
+        assert.deepStrictEqual(settings.cache, {
+          _tag: "File",
+          path: `${folder}/Environment/CacheManager/cluster_cache.db`
+        })
       })))
 
-  it.effect("names a malformed variable, and not its value where that is secret", () =>
+  it.effect("names an invalid variable, but no secret value", () =>
     inProject({
       ...complete,
       ASTRO_CLOUD_PROVIDER: "ibm",
@@ -123,7 +169,7 @@ describe("Settings", () => {
         assert.notInclude(error.message, "secret-")
       })))
 
-  it.effect("reads what a reset leaves, and says how that is written", () =>
+  it.effect("reads what a reset keeps, and explains the syntax", () =>
     Effect.gen(function*() {
       const given = {
         AIRFLOW_RESOURCE_KEEP: "variables:shared_*, pools:etl",
@@ -140,17 +186,17 @@ describe("Settings", () => {
       assert.include(error.message, "\"shared_*\" is not like variables:NAME")
     }))
 
-  it.effect("reads whether to adopt and when to hibernate, and says how that is written", () =>
+  it.effect("reads whether to adopt and when to hibernate, and explains the syntax", () =>
     Effect.gen(function*() {
-      const { pool } = yield* inProject(complete, Settings.load)
+      const { pool, upkeep } = yield* inProject(complete, Settings.load)
       assert.isFalse(pool.adopt)
-      assert.strictEqual(Duration.toMillis(pool.hibernateAfter), 0)
+      assert.strictEqual(Duration.toMillis(upkeep.hibernateAfter), 0)
       const given = { AIRFLOW_RESOURCE_ADOPT: "true", AIRFLOW_RESOURCE_HIBERNATE_AFTER: "10 minutes" }
-      const { pool: set } = yield* inProject({ ...complete, ...given }, Settings.load)
-      assert.isTrue(set.adopt)
-      assert.strictEqual(Duration.toMinutes(set.hibernateAfter), 10)
-      // upkeep is a layer of its own, beside whatever pool
-      assert.deepStrictEqual(yield* inProject(given, Settings.upkeep), { hibernateAfter: set.hibernateAfter })
+      const set = yield* inProject({ ...complete, ...given }, Settings.load)
+      assert.isTrue(set.pool.adopt)
+      assert.strictEqual(Duration.toMinutes(set.upkeep.hibernateAfter), 10)
+      // upkeep is a layer of its own, over any pool
+      assert.deepStrictEqual(yield* inProject(given, Settings.upkeep), set.upkeep)
       const wrong = { AIRFLOW_RESOURCE_ADOPT: "maybe", AIRFLOW_RESOURCE_HIBERNATE_AFTER: "soon" }
       const error = yield* inProject({ ...complete, ...wrong }, (folder) => Effect.flip(Settings.load(folder)))
       assert.sameMembers(error.problems.map(({ variable }) => variable), Object.keys(wrong))
@@ -158,10 +204,13 @@ describe("Settings", () => {
       assert.include(error.message, "`10 minutes`")
     }))
 
-  it.effect("finds the ledger whatever else is missing, and asks nothing of GitHub of those who do not deliver", () =>
+  it.effect("finds the ledger if all else is missing, and needs nothing of GitHub's without `delivers`", () =>
     inProject({}, (folder) =>
       Effect.gen(function*() {
-        assert.strictEqual(yield* Settings.cache(folder), `${folder}/Environment/CacheManager/cluster_cache.db`)
+        assert.deepStrictEqual(yield* Settings.cache(folder), {
+          _tag: "File",
+          path: `${folder}/Environment/CacheManager/cluster_cache.db`
+        })
         const error = yield* Effect.flip(Settings.load(folder, { delivers: false }))
         assert.sameMembers(
           error.problems.map(({ variable }) => variable),
@@ -169,13 +218,14 @@ describe("Settings", () => {
         )
       })))
 
-  it.effect("says what a delivery or a provider that is not there could be instead", () =>
+  it.effect("names the valid providers and deliveries if the name is unknown", () =>
     inProject(
       { ...complete, AIRFLOW_RESOURCE_DELIVERY: "pigeon", AIRFLOW_RESOURCE_PROVIDER: "cloud" },
       (folder) =>
         Effect.gen(function*() {
-          assert.include((yield* Effect.flip(Settings.load(folder))).message, "`none`")
-          assert.include((yield* Effect.flip(Settings.provider(folder))).message, "`emulator`")
+          const { message } = yield* Effect.flip(Settings.load(folder))
+          assert.include(message, "`none`")
+          assert.include(message, "`emulator`")
         })
     ))
 
@@ -187,8 +237,8 @@ describe("Settings", () => {
           const fs = yield* FileSystem.FileSystem
           yield* fs.makeDirectory(`${folder}/deep/er`, { recursive: true })
           const settings = yield* Settings.load(`${folder}/deep/er`)
-          assert.strictEqual(settings.spec.region, "from-process")
-          assert.strictEqual(settings.spec.runtimeVersion, "12.7.1")
+          assert.strictEqual(specOf(settings)?.region, "from-process")
+          assert.strictEqual(specOf(settings)?.runtimeVersion, "12.7.1")
           assert.deepStrictEqual(Duration.toMinutes(settings.pool.maxHold), 5)
         }),
       "ASTRO_REGION=from-file\nASTRO_RUNTIME_VERSION=12.7.1\nAIRFLOW_RESOURCE_MAX_HOLD=5 minutes\n"

@@ -43,7 +43,7 @@ const holder = (pid: number, facts: Partial<Slot.Holder> = {}): Slot.Holder => (
   ...facts
 })
 
-const look: DeploymentPool.PoolSnapshot = {
+const snapshot: DeploymentPool.PoolSnapshot = {
   rules: { poolId: "abc", max: 5, ttl: minute, maxHold: minute, lockDelay: 0 },
   now,
   slots: [
@@ -56,35 +56,35 @@ const look: DeploymentPool.PoolSnapshot = {
   tickets: [],
   upkeep: { holderId: "u", label: "upkeep", owner: owner(9), deadline: now + minute }
 }
-const status = Status.of(look, host, "/cache.db")
+const status = Status.of(snapshot, host, "/cache.db")
 
-it("says of every slot what is unusual about it", () => {
+it("shows what is unusual about each slot", () => {
   assert.strictEqual(
     Status.render(status),
     `cache   /cache.db
 pool    abc, 4 of at most 5 deployments
-upkeep  on duty (process 9 on ci-7)
+upkeep  active (process 9 on ci-7)
 
-slot  deployment  make                     power    state
+slot  deployment  spec                     power    state
 1     pool-s1-g1  13.1.0 on aws us-east-1  awake    leased to test 12 for 2h 5m (process 12 on ci-7): in use; UNFENCED
 2     pool-s2-g1  13.1.0 on aws us-east-1  asleep   free; quarantine until 12:01:00 UTC, failed 2×: cannot be emptied
-3     pool-s3-g1  13.1.0 on aws us-east-1  unknown  leased to test 404 for 2h 5m (process 404 on ci-7): in use; ITS PROCESS HAS ENDED: reap it
+3     pool-s3-g1  13.1.0 on aws us-east-1  unknown  leased to test 404 for 2h 5m (process 404 on ci-7): in use; ITS PROCESS HAS ENDED: run \`airflow-resource reap\`
 4     pool-s4-g1  13.1.0 on aws us-east-1  awake    free, clean; adopted
 5     -           -                        unknown  free; may still be changing until 12:01:00 UTC; empty`
   )
 })
 
-it("is stable for machines", () => {
+it("keeps the keys of the JSON stable", () => {
   assert.deepStrictEqual(Object.keys(status), ["cache", "pool", "max", "at", "upkeep", "slots", "queue"])
   assert.deepStrictEqual(status.slots[1]?.quarantine, {
     reason: "cannot be emptied",
     failures: 2,
     until: "2026-11-25T12:01:00.000Z"
   })
-  // nobody on duty, or nobody any more
-  for (const upkeep of [null, { ...look.upkeep!, deadline: now }, { ...look.upkeep!, owner: owner(404) }]) {
+  // no upkeep; its deadline has passed; its process has ended
+  for (const upkeep of [null, { ...snapshot.upkeep!, deadline: now }, { ...snapshot.upkeep!, owner: owner(404) }]) {
     assert.isNull(
-      Status.of({ ...look, upkeep }, host, "").upkeep
+      Status.of({ ...snapshot, upkeep }, host, "").upkeep
     )
   }
 })

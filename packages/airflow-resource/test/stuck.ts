@@ -1,4 +1,4 @@
-// A process of its own: leases, says so, and keeps what it has until it is killed.
+// Run as a process: leases, prints the deployment's name, and holds it until it is killed.
 import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Console, Effect } from "effect"
 

@@ -1,5 +1,5 @@
 /**
- * The variables of this package.
+ * The environment variables that this package reads.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 
 /**
- * An account on Astro.
+ * An account on Astro: an API, a token, and the workspace in which deployments are created.
  *
  * @since 0.1.0
  * @category models
@@ -21,16 +21,16 @@ export interface AstroConfig {
   readonly apiUrl: string
   readonly token: Redacted.Redacted
   readonly workspaceId: string
-  /** Found out where it is not given. */
+  /** `None`: the first organization that the token sees. */
   readonly organizationId: Option.Option<string>
-  /** What another process of this run has found out (see `AstroAccount`), so that this one need not. */
+  /** The result of a check of this account by another process of the same run (see `AstroAccount`), which saves checking again. */
   readonly checked?: Option.Option<string> | undefined
-  /** Default: what keeps below Astro's own limits. */
+  /** Default: {@link defaults}. */
   readonly rates?: Rates | undefined
 }
 
 /**
- * How many requests with one token a process sends in a second; as many may come at once.
+ * How many requests per second a process sends with one token. As many may be sent at once.
  *
  * @since 0.1.0
  * @category models
@@ -42,17 +42,99 @@ export interface Rates {
 }
 
 /**
- * The variable by which the processes of a run get to know that the account was checked.
+ * The defaults of the variables, and of {@link AstroConfig}.
  *
  * @since 0.1.0
  * @category config
  */
-export const accountVariable = "AIRFLOW_RESOURCE_ACCOUNT"
-
-// a variable that is set to nothing counts as not set
-const text = (name: string) => Config.nonEmptyString(name)
+export const defaults = {
+  apiUrl: "https://api.astronomer.io",
+  runtimeVersion: "13.1.0",
+  /** Astro allows a token 25, 10 and 5 requests per second. This many at once, and this many more in the second after, stay below. */
+  rates: { get: 12, post: 4, delete: 2 }
+} as const
 
 /**
+ * Each variable with its default, if it has one, and its meaning, which completes the sentence "It is …".
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const variables = {
+  ASTRO_WORKSPACE_ID: {
+    meaning: "the workspace in which deployments are created (Astro's UI, Workspace Settings, ID)"
+  },
+  ASTRO_ACCESS_TOKEN: {
+    meaning: "a token for Astro, from https://cloud.astronomer.io/token or a Workspace API token; " +
+      "with Workspace Owner rights each lease gets a token of its own"
+  },
+  ASTRO_API_TOKEN: {
+    meaning: "a token for Astro that every lease also uses for its Airflow, in place of a token of its own"
+  },
+  ASTRO_CLOUD_PROVIDER: { meaning: "the cloud in which deployments run", values: ["aws", "gcp", "azure"] },
+  ASTRO_REGION: { meaning: "the region in which deployments run, as Astro names it, such as us-east-1" },
+  ASTRO_RUNTIME_VERSION: { meaning: "the Astro Runtime of the deployments", default: defaults.runtimeVersion },
+  ASTRO_ORGANIZATION_ID: {
+    meaning: "the organization, if the token sees more than one (Astro's UI, Organization Settings, ID)"
+  },
+  ASTRO_BIN: { meaning: "the path of the astro CLI, if it is not the first `astro` on the PATH" },
+  ASTRO_API_URL: { meaning: "the URL of Astro's API", default: defaults.apiUrl }
+} as const
+
+/**
+ * Variables that the library sets for its own processes. Users do not set them.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const internalVariables = {
+  AIRFLOW_RESOURCE_ACCOUNT: { meaning: "the result of a check of the Astro account, for the other processes of a run" }
+} as const
+
+/**
+ * The variable that tells the other processes of a run that the account was checked.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const accountVariable = "AIRFLOW_RESOURCE_ACCOUNT" satisfies keyof typeof internalVariables
+
+// an empty variable counts as not set
+const text = (name: keyof typeof variables | keyof typeof internalVariables) => Config.nonEmptyString(name)
+
+/**
+ * A token that all leases use for their Airflows, in place of a token of their own.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const apiToken: Config.Config<Option.Option<Redacted.Redacted>> = Config.option(
+  Config.redacted(text("ASTRO_API_TOKEN"))
+)
+
+const access = {
+  apiUrl: Config.withDefault(text("ASTRO_API_URL"), defaults.apiUrl),
+  // `Config.orElse` would report the wrong variable as missing
+  token: Config.option(Config.redacted(text("ASTRO_ACCESS_TOKEN"))).pipe(
+    Config.zip(apiToken),
+    Config.mapOrFail(([accessToken, apiToken]) =>
+      Either.fromOption(Option.orElse(accessToken, () => apiToken), noToken)
+    )
+  ),
+  organizationId: Config.option(text("ASTRO_ORGANIZATION_ID"))
+}
+
+/**
+ * The account without a workspace: enough to ask Astro what it offers.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const organization: Config.Config<Pick<AstroConfig, "apiUrl" | "token" | "organizationId">> = Config.all(access)
+
+/**
+ * Reads the account.
+ *
  * @example
  * ```ts
  * import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
@@ -65,22 +147,13 @@ const text = (name: string) => Config.nonEmptyString(name)
  * @category config
  */
 export const config: Config.Config<AstroConfig> = Config.all({
-  apiUrl: Config.withDefault(text("ASTRO_API_URL"), "https://api.astronomer.io"),
-  // tried the other way round, the message would ask for the wrong one
-  token: Config.redacted(text("ASTRO_API_TOKEN")).pipe(
-    Config.option,
-    Config.zip(Config.option(Config.redacted(text("ASTRO_ACCESS_TOKEN")))),
-    Config.mapOrFail(([apiToken, accessToken]) =>
-      Either.fromOption(Option.orElse(accessToken, () => apiToken), missing)
-    )
-  ),
+  ...access,
   workspaceId: text("ASTRO_WORKSPACE_ID"),
-  organizationId: Config.option(text("ASTRO_ORGANIZATION_ID")),
   checked: Config.option(text(accountVariable))
 })
 
 /**
- * The astro CLI's path, where it is not to be looked for.
+ * The path of the astro CLI. `None`: the first `astro` on the PATH.
  *
  * @since 0.1.0
  * @category config
@@ -88,37 +161,40 @@ export const config: Config.Config<AstroConfig> = Config.all({
 export const bin: Config.Config<Option.Option<string>> = Config.option(text("ASTRO_BIN"))
 
 /**
- * The make of deployment that a lease gets by default.
+ * The Astro Runtime that deployments get by default.
  *
  * @since 0.1.0
  * @category config
  */
-export const spec: Config.Config<DeploymentSpec> = Config.all({
-  runtimeVersion: Config.withDefault(text("ASTRO_RUNTIME_VERSION"), "13.1.0"),
-  cloudProvider: Config.literal("aws", "gcp", "azure")("ASTRO_CLOUD_PROVIDER"),
+export const runtimeVersion: Config.Config<string> = Config.withDefault(
+  text("ASTRO_RUNTIME_VERSION"),
+  defaults.runtimeVersion
+)
+
+/**
+ * The cloud and the region in which deployments are created by default.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const region: Config.Config<Pick<DeploymentSpec, "cloudProvider" | "region">> = Config.all({
+  cloudProvider: Config.literal(...variables.ASTRO_CLOUD_PROVIDER.values)("ASTRO_CLOUD_PROVIDER"),
   region: text("ASTRO_REGION")
 })
 
 /**
- * What each variable is, in one sentence.
+ * The deployment that a lease gets by default.
  *
  * @since 0.1.0
  * @category config
  */
-export const variables: Readonly<Record<string, string>> = {
-  ASTRO_WORKSPACE_ID: "the workspace in which deployments are made: Astro's UI, Workspace Settings, ID",
-  ASTRO_ACCESS_TOKEN: "a token for Astro, from https://cloud.astronomer.io/token or a Workspace API token; " +
-    "with Workspace Owner rights each lease gets a token of its own",
-  ASTRO_API_TOKEN: "a token that is used for Astro and, as it is, for every lease's Airflow",
-  ASTRO_CLOUD_PROVIDER: "the cloud in which deployments run: aws, gcp or azure",
-  ASTRO_REGION: "the region in which deployments run, as Astro names it: us-east-1, for one",
-  ASTRO_RUNTIME_VERSION: "the Astro Runtime that deployments get; 13.1.0 by default",
-  ASTRO_ORGANIZATION_ID: "the organization, where the token sees several: Astro's UI, Organization Settings, ID",
-  ASTRO_BIN: "the path of the astro CLI; by default the first `astro` on the PATH",
-  ASTRO_API_URL: "where Astro's API is; https://api.astronomer.io by default"
-}
+export const spec: Config.Config<DeploymentSpec> = Config.zipWith(
+  runtimeVersion,
+  region,
+  (runtimeVersion, region) => ({ runtimeVersion, ...region })
+)
 
 // internal
 
-const missing = () =>
+const noToken = () =>
   ConfigError.MissingData(["ASTRO_ACCESS_TOKEN"], "Expected ASTRO_ACCESS_TOKEN (or ASTRO_API_TOKEN) to be set")

@@ -182,7 +182,11 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
             TimeLimit.fail(finish(running), {
               limit: spec.timeout,
               onTimeout: () =>
-                failure(spec, "timedOut", `it was still running after ${Duration.format(Duration.decode(spec.timeout))}`)
+                failure(
+                  spec,
+                  "timedOut",
+                  `it was still running after ${Duration.format(Duration.decode(spec.timeout))}`
+                )
             }),
           stop(spec)
         ))

@@ -1,5 +1,5 @@
 /**
- * The variables of this package.
+ * The environment variables that this package reads.
  *
  * @since 0.1.0
  */
@@ -10,26 +10,44 @@ import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 
 /**
+ * A repository, and a token that may write its secrets.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface GithubConfig {
   readonly token: Redacted.Redacted
-  /** As it was given; `GithubRepository.parse` reads it. */
+  /** As the user wrote it. `GithubRepository.parse` understands it. */
   readonly repository: string
-  /** The repository's folder that holds the DAGs. */
-  readonly dagPath: string
+  /** Where GitHub's API is. `None`: the public API of github.com. */
   readonly apiUrl: Option.Option<string>
 }
 
-// a variable that is set to nothing counts as not set
-const text = (name: string): Config.Config<string> =>
+/**
+ * Each variable with its meaning, which completes the sentence "It is …".
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const variables = {
+  AIRFLOW_GITHUB_TOKEN: {
+    meaning:
+      "a GitHub token that may write the repository's secrets (fine-grained: Secrets, read and write; classic: repo)"
+  },
+  AIRFLOW_REPO: { meaning: "the repository that holds the DAGs, such as https://github.com/my-org/my-dags" },
+  GITHUB_API_URL: { meaning: "the URL of GitHub's API, for a repository that is not on github.com" }
+} as const
+
+// a blank variable counts as not set
+const text = (name: keyof typeof variables): Config.Config<string> =>
   Config.mapOrFail(Config.string(name), (value) =>
     value.trim() === ""
       ? Either.left(ConfigError.MissingData([name], `Expected ${name} not to be empty`))
       : Either.right(value.trim()))
 
 /**
+ * Reads the variables.
+ *
  * @example
  * ```ts
  * import * as GithubConfig from "@airflow-resource/github/GithubConfig"
@@ -44,21 +62,5 @@ const text = (name: string): Config.Config<string> =>
 export const config: Config.Config<GithubConfig> = Config.all({
   token: Config.redacted(text("AIRFLOW_GITHUB_TOKEN")),
   repository: text("AIRFLOW_REPO"),
-  dagPath: text("AIRFLOW_DAG_PATH").pipe(Config.withDefault("dags")),
   apiUrl: Config.option(text("GITHUB_API_URL"))
 })
-
-/**
- * What each variable is, in one sentence.
- *
- * @since 0.1.0
- * @category config
- */
-export const variables: Readonly<Record<string, string>> = {
-  AIRFLOW_GITHUB_TOKEN:
-    "a GitHub token that may write the repository's secrets (fine-grained: Secrets, read and write; " +
-    "classic: repo)",
-  AIRFLOW_REPO: "the repository that holds the DAGs, such as https://github.com/my-org/my-dags",
-  AIRFLOW_DAG_PATH: "the folder of the repository that holds the DAGs; dags by default",
-  GITHUB_API_URL: "where GitHub's API is, for a repository that is not on github.com"
-}

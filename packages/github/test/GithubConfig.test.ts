@@ -10,22 +10,16 @@ const needed = { AIRFLOW_GITHUB_TOKEN: " ghp_CANARY\n", AIRFLOW_REPO: "my-org/my
 describe("GithubConfig", () => {
   it.effect("trims, and has defaults", () =>
     Effect.gen(function*() {
-      const config = yield* read({ ...needed, AIRFLOW_DAG_PATH: "", GITHUB_API_URL: " " })
+      const config = yield* read({ ...needed, GITHUB_API_URL: " " })
       assert.strictEqual(Redacted.value(config.token), "ghp_CANARY")
       assert.strictEqual(config.repository, "my-org/my-dags")
-      assert.strictEqual(config.dagPath, "dags")
       assert.isTrue(Option.isNone(config.apiUrl))
       assert.notInclude(JSON.stringify(config), "CANARY")
     }))
 
   it.effect("reads all of them", () =>
     Effect.gen(function*() {
-      const config = yield* read({
-        ...needed,
-        AIRFLOW_DAG_PATH: "src/dags",
-        GITHUB_API_URL: "https://ghe.example.com/api/v3"
-      })
-      assert.strictEqual(config.dagPath, "src/dags")
+      const config = yield* read({ ...needed, GITHUB_API_URL: "https://ghe.example.com/api/v3" })
       assert.strictEqual(Option.getOrNull(config.apiUrl), "https://ghe.example.com/api/v3")
     }))
 
@@ -35,7 +29,6 @@ describe("GithubConfig", () => {
       assert.include(message, "AIRFLOW_GITHUB_TOKEN")
       assert.include(message, "AIRFLOW_REPO")
       assert.deepStrictEqual(Object.keys(GithubConfig.variables).sort(), [
-        "AIRFLOW_DAG_PATH",
         "AIRFLOW_GITHUB_TOKEN",
         "AIRFLOW_REPO",
         "GITHUB_API_URL"

@@ -37,10 +37,10 @@ const toStderr = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Lo
 
 /** Whether there is any. */
 const upkeep: Effect.Effect<boolean, never, Scope.Scope> = Effect.gen(function*() {
-  const from = process.cwd()
+  const loaded = yield* Settings.load(process.cwd(), { delivers: false })
   // each process has an emulator of its own
-  if ((yield* Settings.provider(from)) === "emulator") return false
-  const { environment, settings } = yield* check(yield* Settings.load(from, { delivers: false }))
+  if (loaded.cache._tag === "Temporary") return false
+  const { environment, settings } = yield* check(loaded)
   yield* forWorkers(environment)
   yield* Layer.build(AirflowResources.layerUpkeep.pipe(Layer.provide(AirflowResources.layerPool(settings))))
   return true

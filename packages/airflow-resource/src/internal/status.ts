@@ -1,4 +1,4 @@
-/** The pool as its ledger has it: for machines, and for people. */
+/** The pool as its ledger records it: as JSON, and as text. */
 import { describeSpec } from "@airflow-resource/core/Deployment"
 import type { PoolSnapshot } from "@airflow-resource/core/DeploymentPool"
 import type { Host } from "@airflow-resource/core/Host"
@@ -14,7 +14,7 @@ export const of = (
   cache: string
 ) => {
   const time = (millis: number) => DateTime.formatIso(DateTime.unsafeMake(millis))
-  const coming = (millis: number | null) => millis !== null && millis > now ? time(millis) : null
+  const future = (millis: number | null) => millis !== null && millis > now ? time(millis) : null
   const ledger = { slots, tickets, upkeep }
   return {
     cache,
@@ -34,11 +34,11 @@ export const of = (
       adopted: slot.adopted,
       uses: slot.uses,
       filledAt: slot.filledAt === null ? null : time(slot.filledAt),
-      busyUntil: coming(slot.busyUntil),
+      busyUntil: future(slot.busyUntil),
       quarantine: slot.quarantine === null ? null : {
         reason: oneLine(slot.quarantine.reason),
         failures: slot.quarantine.failures,
-        until: coming(slot.quarantine.until)
+        until: future(slot.quarantine.until)
       },
       holder: slot.holder === null ? null : {
         kind: slot.holder.kind,
@@ -52,8 +52,8 @@ export const of = (
       }
     })),
     queue: tickets.filter(({ state }) => state === "waiting").sort((a, b) => a.seq - b.seq).map((ticket, index) => {
-      // what the ticket would be told now; nothing is written
-      const told = PoolPolicy.step(ledger, { ...rules, isGone: host.isGone }, now, ticket.key).value
+      // what a step would return now; nothing is written
+      const step = PoolPolicy.step(ledger, { ...rules, isGone: host.isGone }, now, ticket.key).value
       return {
         place: index + 1,
         label: oneLine(ticket.label),
@@ -61,7 +61,7 @@ export const of = (
         since: time(ticket.enqueuedAt),
         pid: ticket.owner.pid,
         host: ticket.owner.host,
-        reason: told._tag === "Waiting" ? oneLine(told.reason) : "its turn has come"
+        reason: step._tag === "Waiting" ? oneLine(step.reason) : "next to be granted"
       }
     })
   }
@@ -78,7 +78,7 @@ export const render = (status: Status): string => {
         : `${holder.kind === "lease" ? "leased to" : "held by"} ${holder.label} for ${
           since(holder.since)
         } (process ${holder.pid} on ${holder.host}): ${holder.activity}`,
-      ...(holder?.isAlive === false ? ["ITS PROCESS HAS ENDED: reap it"] : []),
+      ...(holder?.isAlive === false ? ["ITS PROCESS HAS ENDED: run `airflow-resource reap`"] : []),
       ...(holder?.fenced === false ? ["UNFENCED"] : []),
       ...(quarantine === null ? [] : [
         `${
@@ -95,7 +95,7 @@ export const render = (status: Status): string => {
       status.slots.filter(({ deployment }) => deployment !== null).length
     } of at most ${status.max} deployments`,
     `upkeep  ${
-      status.upkeep === null ? "not on duty" : `on duty (process ${status.upkeep.pid} on ${status.upkeep.host})`
+      status.upkeep === null ? "not active" : `active (process ${status.upkeep.pid} on ${status.upkeep.host})`
     }`,
     ...(status.slots.length === 0 ? [] : [
       "",
@@ -113,11 +113,11 @@ export const render = (status: Status): string => {
     ...(status.queue.length === 0 ? [] : [
       "",
       table([
-        ["place", "test", "waits", "for"],
-        ...status.queue.map(({ host, label, pid, place, reason, since: asked }) => [
+        ["place", "test", "waiting", "reason"],
+        ...status.queue.map(({ host, label, pid, place, reason, since: enqueuedAt }) => [
           String(place),
           `${label} (process ${pid} on ${host})`,
-          since(asked),
+          since(enqueuedAt),
           reason
         ])
       ])

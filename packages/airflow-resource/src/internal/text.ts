@@ -1,16 +1,17 @@
+/** Text for a terminal. */
 import * as Duration from "effect/Duration"
 
-/** A test may be named anything; what it is named must not move the cursor. */
+/** Control characters in the name of a test must not move the cursor. */
 // oxlint-disable-next-line no-control-regex
 export const oneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").trim()
 
-/** Columns as wide as their widest cell; the last one is never padded. */
+/** Columns are as wide as their widest cell. The last one is never padded. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)))
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()).join("\n")
 }
 
-/** As exact as people want it: `2h 5m`, `3m 7s`, `12s`. */
+/** The two largest units of a duration: `2h 5m`, `3m 7s`, `12s`. */
 export const ago = (millis: number): string => {
   const seconds = Math.max(0, Math.round(millis / 1000))
   return seconds === 0 ? "0s" : Duration.format(Duration.seconds(seconds)).split(" ").slice(0, 2).join(" ")

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as RateLimiter from "effect/RateLimiter"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { AstroConfig, Rates } from "../AstroConfig.js"
+import { type AstroConfig, defaults } from "../AstroConfig.js"
 import * as AstroError from "./astroError.js"
 
 export interface Transport {
@@ -35,7 +35,7 @@ export interface Transport {
 
 /** Paths come after `/v1`. */
 export const make = (
-  { apiUrl, rates = belowAstros, token }: Pick<AstroConfig, "apiUrl" | "rates" | "token">
+  { apiUrl, rates = defaults.rates, token }: Pick<AstroConfig, "apiUrl" | "rates" | "token">
 ): Effect.Effect<Transport, never, HttpClient.HttpClient | Scope.Scope> =>
   Effect.gen(function*() {
     const client = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false)
@@ -95,9 +95,6 @@ export const make = (
 
 /** Nothing is on its way for longer. */
 export const longestRequest = Duration.seconds(30)
-
-/** Astro allows a token 25, 10 and 5 in a second: so many at once, and as many in the second after, are fewer. */
-const belowAstros: Rates = { get: 12, post: 4, delete: 2 }
 
 const limitOf = (perSecond: number) => RateLimiter.make({ limit: perSecond, interval: "1 second" })
 

@@ -1,0 +1,17 @@
+/** All deliveries. A new one is a file beside this one, a line here, and its name with each provider that supports it. */
+import type * as Config from "effect/Config"
+import type { Parts } from "../provider/parts.js"
+import { astro } from "./astro.js"
+import type { DeliveryDefinition } from "./definition.js"
+import { none } from "./none.js"
+import { emulatedSecrets, secrets } from "./secrets.js"
+
+const table = { Secrets: secrets, EmulatedSecrets: emulatedSecrets, Astro: astro, None: none }
+
+export type Delivery = Config.Config.Success<ReturnType<(typeof table)[keyof typeof table]["config"]>>
+
+/** The definition for a tag, or for the delivery of that tag. */
+export const definitionOf = (tag: Delivery["_tag"]): DeliveryDefinition<Delivery> =>
+  table[tag] as unknown as DeliveryDefinition<Delivery>
+
+export const layer = (delivery: Delivery, provider: Parts) => definitionOf(delivery._tag).layer(delivery, provider)

@@ -1,0 +1,55 @@
+/** The checks that every provider and every delivery needs: of this machine and of the project. */
+import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ConfigurationError } from "../../ConfigurationError.js"
+import type { Verdict } from "./verdict.js"
+import { fail, pass, warn } from "./verdict.js"
+
+export const node = (version: string): Verdict =>
+  isBefore(version, [20, 19])
+    ? fail(`${version}, but 20.19 or newer is needed`, "Update Node.js (https://nodejs.org).")
+    : pass(version)
+
+export const configuration = (problems: ConfigurationError["problems"]): Verdict =>
+  problems.length === 0
+    ? pass("complete")
+    : fail(
+      problems.map(({ problem, variable }) => `${variable} ${problem}`).join("; "),
+      [
+        "Set in the environment, or in a .env file in the project's root:",
+        ...problems.map(({ meaning, variable }) => `${variable}: ${meaning}`)
+      ].join("\n")
+    )
+
+export const project = (root: Option.Option<string>) =>
+  Option.match(root, {
+    onNone: () =>
+      Effect.succeed(warn(
+        "no project: no .git and no package.json in this folder or above it",
+        "Run the command inside the project: paths are relative to its root, and its .env is read."
+      )),
+    onSome: (folder) =>
+      Effect.map(exists(`${folder}/.env`), (hasDotEnv) => pass(hasDotEnv ? `${folder}, with a .env` : folder))
+  })
+
+export const cache = (path: string) =>
+  SqliteDeploymentCache.inspect(path).pipe(Effect.match({
+    onFailure: ({ detail, remedy }) => fail(`${path}: ${detail}`, remedy),
+    onSuccess: Option.match({
+      onNone: () => pass(`${path}; the first lease creates it`),
+      onSome: (schema) => pass(`${path}, schema ${schema}`)
+    })
+  }))
+
+export const exists = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.exists(path), () => false))
+
+/** Compares major and minor. A version without a number is a build from source, and counts as new. */
+export const isBefore = (version: string, [major, minor]: readonly [number, number]) => {
+  const numbers = /^v?(\d+)\.(\d+)/.exec(version)
+  if (numbers === null) return false
+  const [itsMajor, itsMinor] = [Number(numbers[1]), Number(numbers[2])]
+  return itsMajor < major || (itsMajor === major && itsMinor < minor)
+}

@@ -1,0 +1,48 @@
+/** What defines a provider: `table.ts` lists them all. */
+import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
+import type { Account } from "@airflow-resource/core/DeploymentProvider"
+import type { EmulatorError } from "@airflow-resource/emulator/Emulator"
+import type * as Config from "effect/Config"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Delivery } from "../delivery/table.js"
+import type { Checks } from "../doctor/verdict.js"
+import type { Variables } from "../variable.js"
+import type { Parts, Platform } from "./parts.js"
+
+/** What the checks of a provider depend on besides its own variables. */
+export interface CheckContext {
+  /** `undefined`: AIRFLOW_RESOURCE_DELIVERY is invalid. */
+  readonly delivery: Delivery["_tag"] | undefined
+  readonly fence: NonNullable<PoolOptions["fence"]>
+  /** From a request for a lease that is made now to the latest possible end of the lease. */
+  readonly longestLease: Duration.Duration
+}
+
+/** A provider whose account was checked, and the variables that tell other processes so. */
+export interface Checked<P> {
+  readonly provider: P
+  readonly environment: Readonly<Record<string, string>>
+}
+
+export interface ProviderDefinition<P extends { readonly _tag: string }> {
+  readonly tag: P["_tag"]
+  /** In a few words, for messages: "Astro, through the astro CLI". */
+  readonly title: string
+  /** The variables that only this provider reads. */
+  readonly variables: Variables
+  readonly config: Config.Config<P>
+  /** What AIRFLOW_RESOURCE_DELIVERY may be, and the delivery that each name stands for. */
+  readonly deliveries: Readonly<Record<string, Delivery["_tag"]>>
+  /** One of those names. */
+  readonly defaultDelivery: string
+  /** Whether other processes can use its deployments. If not, there is no pool to share, and its ledger is temporary. */
+  readonly isShared: boolean
+  /** Makes the provider ready for use, until the scope closes. */
+  readonly open: (provider: P) => Effect.Effect<Parts, EmulatorError, Scope.Scope>
+  /** Records that the account was checked. */
+  readonly remember: (provider: P, account: Account) => Effect.Effect<Checked<P>>
+  /** What `doctor` checks for it. */
+  readonly checks: (context: CheckContext) => Effect.Effect<Checks, never, Platform>
+}

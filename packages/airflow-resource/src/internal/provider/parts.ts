@@ -1,0 +1,24 @@
+/** What the layers of a lease take from the provider of its deployments. */
+import type { DagDelivery } from "@airflow-resource/core/DagDelivery"
+import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
+import type { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
+import type { ProcessRunner } from "@airflow-resource/core/ProcessRunner"
+import type { ProjectDirectory } from "@airflow-resource/core/ProjectDirectory"
+import type { GithubConfig } from "@airflow-resource/github/GithubConfig"
+import type * as NodeContext from "@effect/platform-node/NodeContext"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as Layer from "effect/Layer"
+
+export type Platform = NodeContext.NodeContext | HttpClient.HttpClient | ProcessRunner
+
+/** A provider that is ready for use. */
+export interface Parts {
+  /** What the pool needs to know of it: what to create by default, and how to authenticate. */
+  readonly pool: Pick<PoolOptions, "spec"> & Partial<PoolOptions>
+  readonly provider: Layer.Layer<DeploymentProvider, never, Platform>
+  readonly projects: Layer.Layer<ProjectDirectory, never, Platform>
+  /** Deploys the DAGs of a folder by the provider's own means. Absent: the provider has no deploys. */
+  readonly deploy?: (dags: string) => Layer.Layer<DagDelivery, never, DeploymentProvider | Platform>
+  /** The repository of a provider that has one of its own. */
+  readonly github?: GithubConfig
+}
