@@ -124,6 +124,21 @@ const heavy = (sources: Sources, barrel: string): ReadonlyArray<string> => {
   return found
 }
 
+/** Every module of ours that is loaded when `module` is. */
+const loadedWith = (sources: Sources, module: string): ReadonlySet<string> => {
+  const loaded = new Set<string>()
+  const walk = (path: string): void => {
+    if (loaded.has(path)) return
+    loaded.add(path)
+    for (const one of importsOf(path, sources.get(path) ?? "").filter(({ eager }) => eager)) {
+      const target = resolve(one)
+      if (target !== undefined) walk(target)
+    }
+  }
+  walk(module)
+  return loaded
+}
+
 const packages = fileURLToPath(new URL("../packages", import.meta.url))
 
 const real: Sources = new Map(
@@ -157,6 +172,15 @@ describe("the arrows between packages", () => {
   for (const barrel of barrels) {
     it(`${barrel} loads nothing that is native or Node's`, () => assert.deepStrictEqual(heavy(real, barrel), []))
   }
+
+  it("AstroApi loads the astro CLI's error, but not the CLI", () => {
+    const loaded = loadedWith(real, "astro/src/AstroApi.ts")
+    assert.isTrue(loaded.has("astro/src/AstroCliError.ts"))
+    assert.deepStrictEqual(
+      [...loaded].filter((path) => /\/(AstroCli|ProcessRunner|astroHome|cliOutput)\.ts$/.test(path)),
+      []
+    )
+  })
 })
 
 describe("what is planted is found", () => {
@@ -211,5 +235,16 @@ describe("what is planted is found", () => {
       heavy(planted({ "core/src/index.ts": `import { type A, b } from "node:fs"` }), "core/src/index.ts"),
       1
     )
+  })
+
+  it("modules that are loaded with another, but not those that only give types", () => {
+    const loaded = loadedWith(
+      planted({
+        "astro/src/A.ts": `import type { B } from "./B.js"\nimport { c } from "./internal/c.js"`,
+        "astro/src/internal/c.ts": `import * as D from "@airflow-resource/core/D"`
+      }),
+      "astro/src/A.ts"
+    )
+    assert.deepStrictEqual([...loaded], ["astro/src/A.ts", "astro/src/internal/c.ts", "core/src/D.ts"])
   })
 })

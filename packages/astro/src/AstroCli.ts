@@ -22,52 +22,12 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import { AstroCliError } from "./AstroCliError.js"
 import type { AstroConfig } from "./AstroConfig.js"
 import * as AstroHome from "./internal/astroHome.js"
-import * as CliAnswer from "./internal/cliAnswer.js"
+import * as CliOutput from "./internal/cliOutput.js"
 import { noFolder } from "./internal/dagFolder.js"
-
-/**
- * The astro CLI cannot be used, or did not do what it was asked to.
- *
- * - `notFound`, `unusable`, `tooOld`: there is no program that would do
- * - `notLoggedIn`: it has no token, or does not take it
- * - `hangs`, `unreachable`, `timeout`: may get better; a write may have arrived all the same
- * - `refused`: it asked something, and gave up
- * - `crashed`, `unexpected`: it did not say that it succeeded
- *
- * @since 0.1.0
- * @category errors
- */
-export class AstroCliError extends Schema.TaggedError<AstroCliError>("@airflow-resource/astro/AstroCliError")(
-  "AstroCliError",
-  {
-    kind: Schema.Literal(
-      "notFound",
-      "unusable",
-      "tooOld",
-      "notLoggedIn",
-      "hangs",
-      "unreachable",
-      "timeout",
-      "refused",
-      "crashed",
-      "unexpected"
-    ),
-    /** What happened; neither arguments nor output as a whole. */
-    detail: Schema.String,
-    remedy: Schema.String
-  }
-) {
-  override get message(): string {
-    return `Could not use the astro CLI: ${this.detail}. ${this.remedy}`
-  }
-  get retryable(): boolean {
-    return ["hangs", "unreachable", "timeout"].includes(this.kind)
-  }
-}
 
 /**
  * @since 0.1.0
@@ -193,7 +153,7 @@ export const make = (
         const bin = yield* Effect.provide(locate(options.bin, environment.PATH ?? ""), files)
         const place = yield* Scope.extend(homeOf(options), own)
         const ended = yield* invoke({ bin, place }, ["version"], { limit: Duration.min(timeout, versionTimeout) })
-        const version = CliAnswer.version(ended.stdout)
+        const version = CliOutput.version(ended.stdout)
         if (ended.exitCode !== 0 || version === undefined) {
           return yield* new AstroCliError({
             kind: "unusable",
@@ -201,7 +161,7 @@ export const make = (
             remedy: `Set ASTRO_BIN to the path of Astronomer's program, or ${withoutIt}.`
           })
         }
-        if (CliAnswer.isTooOld(version, minimum)) return yield* tooOld(bin, version, minimum)
+        if (CliOutput.isTooOld(version, minimum)) return yield* tooOld(bin, version, minimum)
         return { bin, place, version }
       })
     // a failure leaves no home behind
@@ -218,17 +178,17 @@ export const make = (
     ))
 
     const problem = (ended: Ended, token = options.token) =>
-      new AstroCliError(CliAnswer.problem(ended, Redacted.value(token)))
+      new AstroCliError(CliOutput.problem(ended, Redacted.value(token)))
 
     // each takes 50 MiB, and a core for 30 ms
     const seats = yield* Effect.makeSemaphore(8)
-    const send = (call: Call): Effect.Effect<CliAnswer.Answer, AstroCliError> =>
+    const send = (call: Call): Effect.Effect<CliOutput.Answer, AstroCliError> =>
       Effect.gen(function*() {
         const headers = Object.entries(call.headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`])
         const input = call.body === undefined ? [] : ["--input", "-"]
         const args = ["api", "cloud", call.path, "-X", call.method, "-i", ...headers, ...input]
         const ended = yield* invoke(yield* found, args, { stdin: call.body })
-        const answer = ended.isCut || ended.signal !== null ? undefined : CliAnswer.parse(ended)
+        const answer = ended.isCut || ended.signal !== null ? undefined : CliOutput.parse(ended)
         return answer ?? (yield* problem(ended))
       }).pipe(seats.withPermits(1))
 
@@ -246,7 +206,7 @@ export const make = (
           // without the version it would ask the Internet for the newest
           const args = ["dev", "init", "--name", name, "--runtime-version", runtimeVersion]
           const ended = yield* invoke(yield* found, args, { cwd: folder })
-          if (ended.exitCode !== 0 || !CliAnswer.isInitialized(ended.stdout)) return yield* problem(ended)
+          if (ended.exitCode !== 0 || !CliOutput.isInitialized(ended.stdout)) return yield* problem(ended)
         })),
       deployDags: (deploy) =>
         pin(Effect.scoped(Effect.gen(function*() {
@@ -259,13 +219,13 @@ export const make = (
             })
           }
           const { bin, version: program } = yield* found
-          if (CliAnswer.isTooOld(program, minimumToDeploy)) return yield* tooOld(bin, program, minimumToDeploy)
+          if (CliOutput.isTooOld(program, minimumToDeploy)) return yield* tooOld(bin, program, minimumToDeploy)
           const { organizationId, token } = deploy
           const place = yield* homeOf({ ...options, token, organizationId: Option.some(organizationId) })
           const project = yield* Effect.provide(copyOf(deploy.dags, place), files)
           const args = ["deploy", deploy.deploymentId, "--dags", "--force", "--workspace-id", options.workspaceId]
           const ended = yield* invoke({ bin, place }, args, { cwd: project, limit: deployTimeout })
-          const version = ended.exitCode === 0 ? CliAnswer.deployed(ended.stdout) : undefined
+          const version = ended.exitCode === 0 ? CliOutput.deployed(ended.stdout) : undefined
           return version ?? (yield* problem(ended, token))
         })))
     })
@@ -371,7 +331,7 @@ const copyOf = (dags: string, home: AstroHome.Home) =>
   })
 
 const manual = "https://www.astronomer.io/docs/astro/cli/install-cli"
-const withoutIt = `go without it by ${CliAnswer.byRest}`
+const withoutIt = `go without it by ${CliOutput.byRest}`
 const install = `Install it (${manual}), set ASTRO_BIN to its path, or ${withoutIt}.`
 
 /** Another program of that name, a web framework's, is in the `node_modules` of many. */
@@ -418,7 +378,7 @@ const toCall = (
   })
 }
 
-const toResponse = (request: HttpClientRequest, { body, headers, status }: CliAnswer.Answer) =>
+const toResponse = (request: HttpClientRequest, { body, headers, status }: CliOutput.Answer) =>
   HttpClientResponse.fromWeb(
     request,
     new Response([204, 205, 304].includes(status) ? null : body, { status, headers: headers.map(([...pair]) => pair) })

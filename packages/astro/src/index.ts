@@ -6,6 +6,7 @@
 export * as AstroAccount from "./AstroAccount.js"
 export * as AstroApi from "./AstroApi.js"
 export * as AstroCli from "./AstroCli.js"
+export * as AstroCliError from "./AstroCliError.js"
 export * as AstroConfig from "./AstroConfig.js"
 export * as AstroCredentials from "./AstroCredentials.js"
 export * as AstroDelivery from "./AstroDelivery.js"

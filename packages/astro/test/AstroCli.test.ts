@@ -1,4 +1,4 @@
-import { AstroApi, AstroCli } from "@airflow-resource/astro"
+import { AstroApi, AstroCli, AstroCliError } from "@airflow-resource/astro"
 import { DeploymentProvider } from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import { Emulator } from "@airflow-resource/emulator"
@@ -95,7 +95,7 @@ describe("AstroCli finds the program", () => {
     readonly [
       title: string,
       options: StandIn.Options & Partial<AstroCli.AstroCliOptions>,
-      kind: AstroCli.AstroCliError["kind"],
+      kind: AstroCliError.AstroCliError["kind"],
       says: RegExp
     ]
   > = [
@@ -317,7 +317,7 @@ describe("AstroApi through AstroCli names what is wrong", () => {
         // as the pool writes
         const get = Effect.uninterruptible(httpClient.get(`${account.apiUrl}/v1/organizations`))
         const { cause } = yield* Effect.flip(get)
-        assert.instanceOf(cause, AstroCli.AstroCliError)
+        assert.instanceOf(cause, AstroCliError.AstroCliError)
         assert.strictEqual(cause.kind, kind)
         assert.isTrue(cause.retryable)
         assert.match(cause.message, says)

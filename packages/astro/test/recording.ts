@@ -11,7 +11,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import * as AstroHome from "../src/internal/astroHome.js"
-import * as CliAnswer from "../src/internal/cliAnswer.js"
+import * as CliOutput from "../src/internal/cliOutput.js"
 import * as Cli from "./cli.js"
 import * as Proxy from "./Proxy.js"
 
@@ -62,13 +62,13 @@ export const meaning = (
 ): string => {
   const ended = { exitCode, signal: null, stdout, stderr, isCut: false }
   const done = args[0] === "version"
-    ? CliAnswer.version(stdout)
+    ? CliOutput.version(stdout)
     : args[0] === "api"
-    ? CliAnswer.parse(ended)?.status
+    ? CliOutput.parse(ended)?.status
     : args[0] === "deploy"
-    ? CliAnswer.deployed(stdout)
-    : CliAnswer.isInitialized(stdout) || undefined
-  return done === undefined ? CliAnswer.problem(ended, "ASTRO_TOKEN").kind : `${done}`
+    ? CliOutput.deployed(stdout)
+    : CliOutput.isInitialized(stdout) || undefined
+  return done === undefined ? CliOutput.problem(ended, "ASTRO_TOKEN").kind : `${done}`
 }
 
 /** Plays a scene with the program at `bin`. */

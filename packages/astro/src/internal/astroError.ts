@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { AstroCliError } from "../AstroCli.js"
+import { AstroCliError } from "../AstroCliError.js"
 
 type Facts = Omit<ConstructorParameters<typeof ProviderError>[0], "operation">
 

@@ -1,5 +1,6 @@
 /** What `doctor` checks on Astro. It asks over REST, also for the provider `cli`, so that a broken astro CLI hides nothing else. */
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
+import { AstroCliError } from "@airflow-resource/astro/AstroCliError"
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as AstroCredentials from "@airflow-resource/astro/AstroCredentials"
 import * as AstroPrerequisites from "@airflow-resource/astro/AstroPrerequisites"
@@ -14,7 +15,6 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { isBefore } from "../doctor/checks.js"
 import type { Check, Checks, Verdict } from "../doctor/verdict.js"
 import { fail, failed, given, noResponse, pass, skip, warn } from "../doctor/verdict.js"
 import type { CheckContext } from "./definition.js"
@@ -117,7 +117,7 @@ export const cli = (account: AstroConfig.AstroConfig, { bin, deploys, sends }: {
       yield* Effect.mapError(
         httpClient.get(`${account.apiUrl.replace(/\/+$/, "")}/v1/organizations?limit=1`),
         (error) =>
-          error.cause instanceof AstroCli.AstroCliError
+          error.cause instanceof AstroCliError
             ? error.cause
             : { detail: error.message, remedy: "Check ASTRO_API_URL, if it is set." }
       )

@@ -1,6 +1,6 @@
 /** What real programs (1.40.1, 1.45.0) printed, and what it means. */
 import { assert, describe, it } from "@effect/vitest"
-import * as CliAnswer from "../src/internal/cliAnswer.js"
+import * as CliOutput from "../src/internal/cliOutput.js"
 
 const ended = (exitCode: number, stdout: string, stderr = "") => ({
   exitCode,
@@ -12,7 +12,7 @@ const ended = (exitCode: number, stdout: string, stderr = "") => ({
 
 describe("the astro CLI's words", () => {
   const problems: ReadonlyArray<
-    readonly [exitCode: number, stdout: string, stderr: string, kind: CliAnswer.Problem["kind"], says: RegExp]
+    readonly [exitCode: number, stdout: string, stderr: string, kind: CliOutput.Problem["kind"], says: RegExp]
   > = [
     [
       0,
@@ -79,10 +79,10 @@ describe("the astro CLI's words", () => {
   ]
   for (const [exitCode, stdout, stderr, kind, says] of problems) {
     it(`${kind}: ${says}`, () => {
-      assert.isUndefined(CliAnswer.parse(ended(exitCode, stdout, stderr)))
-      assert.isFalse(CliAnswer.isInitialized(stdout))
-      assert.isUndefined(CliAnswer.deployed(stdout))
-      const problem = CliAnswer.problem(ended(exitCode, stdout, stderr), "the-token")
+      assert.isUndefined(CliOutput.parse(ended(exitCode, stdout, stderr)))
+      assert.isFalse(CliOutput.isInitialized(stdout))
+      assert.isUndefined(CliOutput.deployed(stdout))
+      const problem = CliOutput.problem(ended(exitCode, stdout, stderr), "the-token")
       assert.strictEqual(problem.kind, kind)
       assert.match(problem.detail, says)
       assert.isNotEmpty(problem.remedy)
@@ -90,22 +90,22 @@ describe("the astro CLI's words", () => {
   }
 
   it("an answer, of any version of HTTP", () => {
-    const answer: CliAnswer.Answer = { status: 200, headers: [["Content-Type", "application/json"]], body: "{}\n" }
+    const answer: CliOutput.Answer = { status: 200, headers: [["Content-Type", "application/json"]], body: "{}\n" }
     for (const start of ["HTTP/1.1 200 OK", "HTTP/2.0 200 OK", "Using an Astro API Token\nHTTP/1.1 200 OK"]) {
-      assert.deepEqual(CliAnswer.parse(ended(0, `${start}\nContent-Type: application/json\n\n{}\n`)), answer)
+      assert.deepEqual(CliOutput.parse(ended(0, `${start}\nContent-Type: application/json\n\n{}\n`)), answer)
     }
-    const gone = CliAnswer.parse(ended(1, "HTTP/1.1 429 Too Many Requests\nRetry-After: 2\n\n", "Error: …"))
+    const gone = CliOutput.parse(ended(1, "HTTP/1.1 429 Too Many Requests\nRetry-After: 2\n\n", "Error: …"))
     assert.deepEqual(gone, { status: 429, headers: [["Retry-After", "2"]], body: "" })
-    assert.isUndefined(CliAnswer.parse(ended(2, "HTTP/1.1 200 OK\n\n{}", "panic: ")))
+    assert.isUndefined(CliOutput.parse(ended(2, "HTTP/1.1 200 OK\n\n{}", "panic: ")))
   })
 
   it("a version", () => {
-    assert.strictEqual(CliAnswer.version("Astro CLI Version: 1.45.0\n"), "1.45.0")
-    assert.strictEqual(CliAnswer.version("Astro CLI Version: v1.46.0-nightly.20260822\n"), "1.46.0-nightly.20260822")
-    assert.strictEqual(CliAnswer.version("Astro CLI Version: \n"), "")
-    assert.isUndefined(CliAnswer.version(" astro  v5.1.0 Build faster websites.\n"))
+    assert.strictEqual(CliOutput.version("Astro CLI Version: 1.45.0\n"), "1.45.0")
+    assert.strictEqual(CliOutput.version("Astro CLI Version: v1.46.0-nightly.20260822\n"), "1.46.0-nightly.20260822")
+    assert.strictEqual(CliOutput.version("Astro CLI Version: \n"), "")
+    assert.isUndefined(CliOutput.version(" astro  v5.1.0 Build faster websites.\n"))
     const tooOld = ["0.9", "1.9.0", "1.39.9", "1.40.0-rc.1", "1.40.0", "1.45.0", "2.0.0", "SNAPSHOT-ed93cc59", ""]
-      .map((version) => CliAnswer.isTooOld(version, [1, 40]))
+      .map((version) => CliOutput.isTooOld(version, [1, 40]))
     assert.deepStrictEqual(tooOld, [true, true, true, false, false, false, false, false, false])
   })
 })

@@ -1,0 +1,48 @@
+/**
+ * The one error of the astro CLI. A module of its own, so that the REST path can tell it apart without loading the CLI's.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * The astro CLI cannot be used, or did not report success.
+ *
+ * - `notFound`, `unusable`, `tooOld`: there is no suitable program
+ * - `notLoggedIn`: it has no token, or rejects it
+ * - `hangs`, `unreachable`, `timeout`: a retry may help; a write may have been carried out all the same
+ * - `refused`: it asked for confirmation, got none, and gave up
+ * - `crashed`, `unexpected`: it did not report success
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AstroCliError extends Schema.TaggedError<AstroCliError>("@airflow-resource/astro/AstroCliError")(
+  "AstroCliError",
+  {
+    kind: Schema.Literal(
+      "notFound",
+      "unusable",
+      "tooOld",
+      "notLoggedIn",
+      "hangs",
+      "unreachable",
+      "timeout",
+      "refused",
+      "crashed",
+      "unexpected"
+    ),
+    /** What happened. Contains no arguments, and at most one line of output. */
+    detail: Schema.String,
+    /** What to do next. */
+    remedy: Schema.String
+  }
+) {
+  override get message(): string {
+    return `Could not use the astro CLI: ${this.detail}. ${this.remedy}`
+  }
+  /** Worth another try for a *read*. */
+  get retryable(): boolean {
+    return ["hangs", "unreachable", "timeout"].includes(this.kind)
+  }
+}
