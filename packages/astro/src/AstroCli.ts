@@ -24,6 +24,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { AstroCliError } from "./AstroCliError.js"
+import * as AstroCliVersion from "./AstroCliVersion.js"
 import type { AstroConfig } from "./AstroConfig.js"
 import * as AstroHome from "./internal/astroHome.js"
 import * as CliOutput from "./internal/cliOutput.js"
@@ -161,7 +162,7 @@ export const make = (
             remedy: `Set ASTRO_BIN to the path of Astronomer's program, or ${withoutIt}.`
           })
         }
-        if (CliOutput.isTooOld(version, minimum)) return yield* tooOld(bin, version, minimum)
+        if (AstroCliVersion.isBefore(version, minimum)) return yield* tooOld(bin, version, minimum)
         return { bin, place, version }
       })
     // a failure leaves no home behind
@@ -219,7 +220,9 @@ export const make = (
             })
           }
           const { bin, version: program } = yield* found
-          if (CliOutput.isTooOld(program, minimumToDeploy)) return yield* tooOld(bin, program, minimumToDeploy)
+          if (AstroCliVersion.isBefore(program, minimumForDeploys)) {
+            return yield* tooOld(bin, program, minimumForDeploys)
+          }
           const { organizationId, token } = deploy
           const place = yield* homeOf({ ...options, token, organizationId: Option.some(organizationId) })
           const project = yield* Effect.provide(copyOf(deploy.dags, place), files)
@@ -290,16 +293,13 @@ interface Call {
   readonly body: string | undefined
 }
 
-/** `api cloud` is there since. */
-const minimum = [1, 40] as const
-/** All before deploy by an API that ends in January 2027. */
-const minimumToDeploy = [1, 43] as const
+const { minimum, minimumForDeploys } = AstroCliVersion
 const maxOutput = 64 * 1024 * 1024
 const deployTimeout = Duration.minutes(5)
 /** It asks nobody. */
 const versionTimeout = Duration.seconds(10)
 
-const tooOld = (bin: string, version: string, needed: readonly [number, number]) =>
+const tooOld = (bin: string, version: string, needed: AstroCliVersion.Release) =>
   new AstroCliError({
     kind: "tooOld",
     detail: `${bin} is version ${version}, and ${needed.join(".")} is needed`,

@@ -1,4 +1,5 @@
 /** What real programs (1.40.1, 1.45.0) printed, and what it means. */
+import { AstroCliVersion } from "@airflow-resource/astro"
 import { assert, describe, it } from "@effect/vitest"
 import * as CliOutput from "../src/internal/cliOutput.js"
 
@@ -105,7 +106,7 @@ describe("the astro CLI's words", () => {
     assert.strictEqual(CliOutput.version("Astro CLI Version: \n"), "")
     assert.isUndefined(CliOutput.version(" astro  v5.1.0 Build faster websites.\n"))
     const tooOld = ["0.9", "1.9.0", "1.39.9", "1.40.0-rc.1", "1.40.0", "1.45.0", "2.0.0", "SNAPSHOT-ed93cc59", ""]
-      .map((version) => CliOutput.isTooOld(version, [1, 40]))
+      .map((version) => AstroCliVersion.isBefore(version, AstroCliVersion.minimum))
     assert.deepStrictEqual(tooOld, [true, true, true, false, false, false, false, false, false])
   })
 })

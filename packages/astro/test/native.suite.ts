@@ -1,4 +1,4 @@
-import type { AstroCli } from "@airflow-resource/astro"
+import { type AstroCli, AstroCliVersion } from "@airflow-resource/astro"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeContext } from "@effect/platform-node"
@@ -29,7 +29,7 @@ export const suite = ({ path: bin, version }: AstroCli.Program) =>
               return stdout
             }
           )
-        const json = /^1\.4[01]\b/.test(version) ? [] : ["--json"]
+        const json = AstroCliVersion.isBefore(version, [1, 42]) ? [] : ["--json"]
         yield* astro(["workspace", "list", ...json], new RegExp(workspaceId))
         yield* astro(["organization", "list", ...json], new RegExp(organizationId))
         yield* astro(["deployment", "list"], /no Deployments found in workspace/)

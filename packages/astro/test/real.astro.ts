@@ -1,5 +1,5 @@
 /** The astro CLI itself, at `ASTRO_BIN` or on the PATH; started by `npm run test:astro`. */
-import { AstroCli, AstroProject } from "@airflow-resource/astro"
+import { AstroCli, AstroCliVersion, AstroProject } from "@airflow-resource/astro"
 import { ProjectDirectory } from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import { Emulator } from "@airflow-resource/emulator"
@@ -47,7 +47,7 @@ const program = await Effect.runPromise(Effect.scoped(Effect.flatMap(
   ({ program }) => program
 )))
 
-if (/^1\.4[0-2]\b/.test(program.version)) {
+if (AstroCliVersion.isBefore(program.version, AstroCliVersion.minimumForDeploys)) {
   it.scopedLive("an astro CLI that is too old to deploy is told so", () =>
     Effect.gen(function*() {
       const { deployDags } = yield* client({ ...Cli.account(yield* Emulator.make()), bin })

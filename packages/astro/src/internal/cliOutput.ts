@@ -32,14 +32,6 @@ export const isInitialized = (stdout: string): boolean =>
 export const deployed = (stdout: string): string | undefined =>
   /^Successfully uploaded DAGs with version (\S+) to Astro/m.exec(plain(stdout))?.[1]
 
-/** Numbers only: what has none is somebody's own build, and taken to be new. */
-export const isTooOld = (version: string, minimum: readonly [major: number, minor: number]): boolean => {
-  const found = /^(\d+)\.(\d+)/.exec(version)
-  if (found === null) return false
-  const [major, minor] = [Number(found[1]), Number(found[2])]
-  return major < minimum[0] || (major === minimum[0] && minor < minimum[1])
-}
-
 export interface Problem {
   readonly kind: "notLoggedIn" | "unreachable" | "timeout" | "refused" | "crashed" | "unexpected"
   readonly detail: string

@@ -1,4 +1,5 @@
 /** The checks that every provider and every delivery needs: of this machine and of the project. */
+import * as AstroCliVersion from "@airflow-resource/astro/AstroCliVersion"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
@@ -8,7 +9,7 @@ import type { Verdict } from "./verdict.js"
 import { fail, pass, warn } from "./verdict.js"
 
 export const node = (version: string): Verdict =>
-  isBefore(version, [20, 19])
+  AstroCliVersion.isBefore(version, [20, 19])
     ? fail(`${version}, but 20.19 or newer is needed`, "Update Node.js (https://nodejs.org).")
     : pass(version)
 
@@ -45,11 +46,3 @@ export const cache = (path: string) =>
 
 export const exists = (path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.exists(path), () => false))
-
-/** Compares major and minor. A version without a number is a build from source, and counts as new. */
-export const isBefore = (version: string, [major, minor]: readonly [number, number]) => {
-  const numbers = /^v?(\d+)\.(\d+)/.exec(version)
-  if (numbers === null) return false
-  const [itsMajor, itsMinor] = [Number(numbers[1]), Number(numbers[2])]
-  return itsMajor < major || (itsMajor === major && itsMinor < minor)
-}

@@ -1,6 +1,7 @@
 /** What `doctor` checks on Astro. It asks over REST, also for the provider `cli`, so that a broken astro CLI hides nothing else. */
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
 import { AstroCliError } from "@airflow-resource/astro/AstroCliError"
+import * as AstroCliVersion from "@airflow-resource/astro/AstroCliVersion"
 import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as AstroCredentials from "@airflow-resource/astro/AstroCredentials"
 import * as AstroPrerequisites from "@airflow-resource/astro/AstroPrerequisites"
@@ -106,9 +107,9 @@ export const cli = (account: AstroConfig.AstroConfig, { bin, deploys, sends }: {
   Effect.gen(function*() {
     const { httpClient, program } = yield* AstroCli.make({ ...account, bin, timeout: "10 seconds" })
     const { path, version } = yield* program
-    if (deploys && isBefore(version, [1, 43])) {
+    if (deploys && AstroCliVersion.isBefore(version, AstroCliVersion.minimumForDeploys)) {
       return fail(
-        `${path} is version ${version}, but deploying DAGs needs 1.43 or newer`,
+        `${path} is version ${version}, but deploying DAGs needs ${AstroCliVersion.minimumForDeploys.join(".")} or newer`,
         "Update it (https://www.astronomer.io/docs/astro/cli/install-cli), or set AIRFLOW_RESOURCE_PROVIDER=api."
       )
     }
