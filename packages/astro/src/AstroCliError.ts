@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as ErrorFields from "@airflow-resource/core/ErrorFields"
 import * as Schema from "effect/Schema"
 
 /**
@@ -33,13 +34,12 @@ export class AstroCliError extends Schema.TaggedError<AstroCliError>("@airflow-r
       "unexpected"
     ),
     /** What happened. Contains no arguments, and at most one line of output. */
-    detail: Schema.String,
-    /** What to do next. */
-    remedy: Schema.String
+    detail: ErrorFields.fields.detail,
+    remedy: ErrorFields.fields.remedy
   }
 ) {
   override get message(): string {
-    return `Could not use the astro CLI: ${this.detail}. ${this.remedy}`
+    return ErrorFields.message({ operation: "use the astro CLI", detail: this.detail, remedy: this.remedy })
   }
   /** Worth another try for a *read*. */
   get retryable(): boolean {

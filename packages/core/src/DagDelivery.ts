@@ -10,6 +10,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { DeploymentId } from "./Deployment.js"
+import * as ErrorFields from "./ErrorFields.js"
 import type { LeaseLost } from "./Lease.js"
 
 /**
@@ -62,14 +63,11 @@ export class DeliveryError extends Schema.TaggedError<DeliveryError>("@airflow-r
       "busy",
       "cache"
     ),
-    operation: Schema.String,
-    detail: Schema.String,
-    remedy: Schema.String,
-    status: Schema.optional(Schema.Number)
+    ...ErrorFields.fields
   }
 ) {
   override get message(): string {
-    return `Could not ${this.operation}: ${this.detail}. ${this.remedy}`
+    return ErrorFields.message(this)
   }
   get retryable(): boolean {
     return ["rateLimited", "unreachable", "timeout", "server", "busy"].includes(this.kind)

@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { DeploymentSpec, DeploymentStatus } from "./Deployment.js"
 import { Deployment, DeploymentId } from "./Deployment.js"
+import * as ErrorFields from "./ErrorFields.js"
 
 /**
  * The account that a provider works with. Together with the name prefix, it identifies the pool.
@@ -110,19 +111,12 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
       "notJson",
       "undecodable"
     ),
-    /** What was attempted: "create deployment". */
-    operation: Schema.String,
-    /** What happened, in the provider's words if it gave any; contains no secret. */
-    detail: Schema.String,
-    /** What to do next. */
-    remedy: Schema.String,
-    status: Schema.optional(Schema.Number),
-    requestId: Schema.optional(Schema.String),
-    retryAfter: Schema.optional(Schema.DurationFromSelf)
+    ...ErrorFields.fields,
+    ...ErrorFields.responseFields
   }
 ) {
   override get message(): string {
-    return `Could not ${this.operation}: ${this.detail}. ${this.remedy}`
+    return ErrorFields.message(this)
   }
   /** A *read* may be retried. Before a write is retried, check whether it was carried out. */
   get retryable(): boolean {

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as ErrorFields from "@airflow-resource/core/ErrorFields"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -35,20 +36,12 @@ export class GithubError extends Schema.TaggedError<GithubError>("@airflow-resou
       "server",
       "undecodable"
     ),
-    /** What was attempted, in words: "write the secret ASTRO_DEPLOYMENT_ID of my-org/my-dags". */
-    operation: Schema.String,
-    /** What happened, in GitHub's words where it gave any; never a secret. */
-    detail: Schema.String,
-    /** What to do next. */
-    remedy: Schema.String,
-    status: Schema.optional(Schema.Number),
-    requestId: Schema.optional(Schema.String),
-    /** How long GitHub wants to be left alone. */
-    retryAfter: Schema.optional(Schema.DurationFromSelf)
+    ...ErrorFields.fields,
+    ...ErrorFields.responseFields
   }
 ) {
   override get message(): string {
-    return `Could not ${this.operation}: ${this.detail}. ${this.remedy}`
+    return ErrorFields.message(this)
   }
   /** Worth another try, for a request that may be repeated. */
   get retryable(): boolean {
