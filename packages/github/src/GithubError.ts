@@ -1,5 +1,5 @@
 /**
- * What can go wrong with GitHub, classified in one place. Nobody else looks at status codes.
+ * What can go wrong with GitHub. Status codes are interpreted here and nowhere else.
  *
  * @since 0.1.0
  */
@@ -12,11 +12,11 @@ import * as Schema from "effect/Schema"
 /**
  * The one error of GitHub's API.
  *
- * - `unauthorized`, `forbidden`, `notFound`: the token, or the repository's name; GitHub hides as 404 what a token may not see
- * - `invalid`: the request was refused, for instance for a name that no secret may have
- * - `staleKey`: the public key that a secret was encrypted with is not the repository's any more
- * - `rateLimited`, `unreachable`, `timeout`, `server`: may get better
- * - `undecodable`: the answer was not what GitHub's API promises
+ * - `unauthorized`, `forbidden`, `notFound`: wrong token or repository name; GitHub responds with 404 for what a token may not see
+ * - `invalid`: GitHub rejected the request, for instance a secret's name
+ * - `staleKey`: the repository's public key has changed since the secret was encrypted
+ * - `rateLimited`, `unreachable`, `timeout`, `server`: a retry may help
+ * - `undecodable`: the response is not what GitHub's API documents
  *
  * @since 0.1.0
  * @category errors
@@ -43,28 +43,28 @@ export class GithubError extends Schema.TaggedError<GithubError>("@airflow-resou
   override get message(): string {
     return ErrorFields.message(this)
   }
-  /** Worth another try, for a request that may be repeated. */
+  /** Worth another try, if the request may be sent twice. */
   get retryable(): boolean {
     return ["rateLimited", "unreachable", "timeout", "server"].includes(this.kind)
   }
 }
 
 /**
- * What a call was about, for the error that may come of it.
+ * The context of a call, for its error.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Attempt {
   readonly operation: string
-  /** Milliseconds since 1970, for an answer that names a time and has no date. */
+  /** Current time in milliseconds since 1970. Used if a response has a reset time but no `date` header. */
   readonly now: number
-  /** Takes out of GitHub's words what must not be shown. */
+  /** Removes secrets from GitHub's message. */
   readonly hide: (text: string) => string
 }
 
 /**
- * Reads what Octokit threw. Only single, named facts are taken over: Octokit's own errors carry the request with its body.
+ * Converts what Octokit threw. Copies named fields only: Octokit's own errors contain the request with its body.
  *
  * @example
  * ```ts
@@ -72,7 +72,7 @@ export interface Attempt {
  *
  * const thrown = { name: "HttpError", status: 401, response: { headers: {}, data: { message: "Bad credentials" } } }
  * export const error = GithubError.fromOctokit(thrown, {
- *   operation: "look at my-org/my-dags",
+ *   operation: "get the repository my-org/my-dags",
  *   now: 0,
  *   hide: (text) => text
  * })
@@ -85,10 +85,10 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
   const fail = (kind: GithubError["kind"], facts: Facts): GithubError =>
     new GithubError({ kind, operation: attempt.operation, ...facts })
 
-  // before the status: Octokit gives an abort, and a request that was never answered, the status 500
+  // checked before the status: Octokit gives an aborted request, and one without a response, the status 500
   const names = chain(thrown).map((error) => error.name)
   if (names.includes("AbortError") || names.includes("TimeoutError")) {
-    return fail("timeout", { detail: "it was given up before GitHub answered", remedy: again })
+    return fail("timeout", { detail: "the request was aborted before GitHub responded", remedy: again })
   }
   const response = record(record(thrown).response)
   const status = record(thrown).status
@@ -96,11 +96,11 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
 
   const headers = record(response.headers)
   const header = (name: string) => (typeof headers[name] === "string" ? headers[name] : undefined)
-  const said = record(response.data).message
-  const words = typeof said === "string" ? attempt.hide(said).replace(/\s+/g, " ").trim().slice(0, 300) : ""
+  const { message } = record(response.data)
+  const words = typeof message === "string" ? attempt.hide(message).replace(/\s+/g, " ").trim().slice(0, 300) : ""
   const requestId = header("x-github-request-id")
   const facts = (remedy: string): Facts => ({
-    detail: words === "" ? `GitHub answered ${status} without a word` : `GitHub answered ${status}: ${stop(words)}`,
+    detail: `GitHub responded with status ${status}${words === "" ? "" : `: ${withoutPeriod(words)}`}`,
     remedy,
     status,
     ...(requestId === undefined ? {} : { requestId })
@@ -109,7 +109,7 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
   const wait = status === 429 || status === 403 ? rateLimit(status, words, header, attempt.now) : undefined
   if (wait !== undefined) {
     return fail("rateLimited", {
-      ...facts(`Wait ${Duration.format(wait)}, or use a token with a budget of its own.`),
+      ...facts(`Wait ${Duration.format(wait)}, or use another token: each has its own rate limit.`),
       retryAfter: wait
     })
   }
@@ -122,26 +122,29 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
       return fail(
         "notFound",
         facts(
-          "Is AIRFLOW_REPO spelled right, and may the token of AIRFLOW_GITHUB_TOKEN see it? GitHub answers 404 for a " +
-            `repository that a token may not see. ${permissionRemedy(header)}`
+          "Check the spelling of AIRFLOW_REPO, and whether the token in AIRFLOW_GITHUB_TOKEN may see the repository: if " +
+            `it may not, GitHub responds with 404 too. ${permissionRemedy(header)}`
         )
       )
     case 408:
       return fail("timeout", facts(again))
     case 422:
       return /improperly encrypted/i.test(words)
-        ? fail("staleKey", facts("The repository's public key changed in between. Try again."))
-        : fail("invalid", facts("Change what GitHub names, or report it: this should not happen."))
+        ? fail("staleKey", facts("The repository's public key has changed. Try again."))
+        : fail(
+          "invalid",
+          facts("Correct the value that GitHub rejects. If you did not choose it, report a bug in airflow-resource.")
+        )
   }
   return status >= 500
-    ? fail("server", facts(`${again} Is https://www.githubstatus.com green?`))
+    ? fail("server", facts(`${again} See https://www.githubstatus.com for outages.`))
     : status >= 400
-    ? fail("invalid", facts("Is GITHUB_API_URL, if it is set, the address of GitHub's API?"))
-    : undecodable(attempt.operation, `GitHub answered ${status}`, status)
+    ? fail("invalid", facts("If GITHUB_API_URL is set, check that it is the address of GitHub's API."))
+    : undecodable(attempt.operation, `GitHub responded with status ${status}`, status)
 }
 
 /**
- * An answer that is not what GitHub's API promises.
+ * A response that is not what GitHub's API documents.
  *
  * @since 0.1.0
  * @category constructors
@@ -151,18 +154,23 @@ export const undecodable = (operation: string, detail: string, status?: number):
     kind: "undecodable",
     operation,
     detail,
-    remedy: "Does GITHUB_API_URL, if it is set, or a proxy lead to something else than GitHub's API?",
+    remedy: "Check whether GITHUB_API_URL or a proxy leads to something other than GitHub's API.",
     ...(status === undefined ? {} : { status })
   })
 
 /**
- * A request that got no answer in time.
+ * GitHub did not respond in time.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const timedOut = (operation: string, after: Duration.Duration): GithubError =>
-  new GithubError({ kind: "timeout", operation, detail: `no answer within ${Duration.format(after)}`, remedy: again })
+  new GithubError({
+    kind: "timeout",
+    operation,
+    detail: `GitHub did not respond within ${Duration.format(after)}`,
+    remedy: again
+  })
 
 // internal
 
@@ -172,12 +180,12 @@ type Header = (name: string) => string | undefined
 
 const again = "Try again later."
 
-const stop = (words: string) => words.replace(/\.$/, "")
+const withoutPeriod = (words: string) => words.replace(/\.$/, "")
 
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null ? value as Record<string, unknown> : {}
 
-/** The error, its cause, its cause's cause. */
+/** The error, its cause, the cause's cause and so on; at most five. */
 const chain = (thrown: unknown): ReadonlyArray<Record<string, unknown>> => {
   const errors = [record(thrown)]
   while (errors.length < 5 && errors.at(-1)!.cause !== undefined) errors.push(record(errors.at(-1)!.cause))
@@ -189,18 +197,21 @@ const unreachable = (thrown: unknown, fail: (kind: GithubError["kind"], facts: F
   return fail("unreachable", {
     detail: `GitHub could not be reached${code === undefined ? "" : ` (${code})`}`,
     remedy: /CERT|SELF_SIGNED|SIGNATURE/.test(String(code))
-      ? "Name your certificate authority in NODE_EXTRA_CA_CERTS."
-      : "Is there a network, a proxy to be named in HTTPS_PROXY, or a mistake in GITHUB_API_URL?"
+      ? "Set NODE_EXTRA_CA_CERTS to the file of your certificate authority."
+      : "Check the network, the proxy (HTTPS_PROXY) and, if it is set, GITHUB_API_URL."
   })
 }
 
-/** In GitHub's order: `retry-after`, else the reset of an empty budget, else a minute. `undefined`: no rate limit. */
+/**
+ * How long to wait, as GitHub documents it: `retry-after`; else until the reset, if no requests remain; else a minute. `undefined` if
+ * the response is not about a rate limit.
+ */
 const rateLimit = (status: number, words: string, header: Header, now: number): Duration.Duration | undefined => {
   const retryAfter = Number(header("retry-after") ?? Number.NaN)
   if (Number.isFinite(retryAfter)) return Duration.seconds(Math.max(0, retryAfter))
   const reset = Number(header("x-ratelimit-reset") ?? Number.NaN)
   if (header("x-ratelimit-remaining") === "0" && Number.isFinite(reset)) {
-    // GitHub's clock rather than ours, which may be wrong; DateTime does not know GMT
+    // by GitHub's clock, because this machine's may be wrong; DateTime does not parse "GMT"
     const date = Option.map(DateTime.make((header("date") ?? "").replace("GMT", "+0000")), DateTime.toEpochMillis)
     return Duration.millis(Math.max(0, reset * 1000 - Option.getOrElse(date, () => now)))
   }
@@ -210,9 +221,9 @@ const rateLimit = (status: number, words: string, header: Header, now: number): 
 const permissionRemedy = (header: Header): string => {
   const accepted = header("x-accepted-github-permissions")
   if (header("x-github-sso") !== undefined) {
-    return "The organization wants the token of AIRFLOW_GITHUB_TOKEN to be authorized for single sign-on."
+    return "Authorize the token in AIRFLOW_GITHUB_TOKEN for the organization's single sign-on."
   }
   return accepted === undefined
-    ? "It needs the permission Secrets: write (a classic token: the scope repo)."
-    : `It needs the permission ${accepted} (a classic token: the scope repo).`
+    ? "The token needs the permission Secrets: write (a classic token: the scope repo)."
+    : `The token needs the permission ${accepted} (a classic token: the scope repo).`
 }

@@ -1,5 +1,5 @@
 /**
- * Which repository the DAGs live in: `AIRFLOW_REPO`, in every form that people paste.
+ * The repository that holds the DAGs: reads `AIRFLOW_REPO` in every common form.
  *
  * @since 0.1.0
  */
@@ -7,11 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /**
+ * A repository on github.com or on another GitHub host.
+ *
  * @since 0.1.0
  * @category models
  */
 export class GithubRepository extends Schema.Class<GithubRepository>("@airflow-resource/github/GithubRepository")({
-  /** In lower case, with a port where the URL had one. */
+  /** In lower case, with the port if the URL has one. */
   host: Schema.NonEmptyString,
   owner: Schema.NonEmptyString,
   name: Schema.NonEmptyString
@@ -23,7 +25,7 @@ export class GithubRepository extends Schema.Class<GithubRepository>("@airflow-r
 }
 
 /**
- * What was given names no repository that may be talked to. The text itself is not repeated: it may carry credentials.
+ * The text does not name a usable repository. It is not part of the error, because it may contain credentials.
  *
  * @since 0.1.0
  * @category errors
@@ -41,8 +43,8 @@ export class RepositoryInvalid
 }
 
 /**
- * Reads `owner/name`, `https://host/owner/name` (also with `.git`, credentials, `/tree/…`, a query), `git@host:owner/name.git`,
- * `ssh://`, `git://`, `git+ssh://`, `git+https://`, and `host/owner/name`. Credentials are dropped, never used.
+ * Parses `owner/name`, `https://host/owner/name` (also with `.git`, credentials, `/tree/…`, a query), `git@host:owner/name.git`,
+ * `ssh://`, `git://`, `git+ssh://`, `git+https://`, and `host/owner/name`. Drops credentials. Fails with `RepositoryInvalid`.
  *
  * @example
  * ```ts
@@ -60,21 +62,21 @@ export class RepositoryInvalid
  */
 export const parse = (text: string): Effect.Effect<GithubRepository, RepositoryInvalid> =>
   Effect.suspend(() => {
-    const place = locate(text.trim())
-    if (typeof place === "string") return invalid(place)
-    const [owner, lastName, ...rest] = place.path.split("/").filter((segment) => segment !== "")
+    const location = locate(text.trim())
+    if (typeof location === "string") return invalid(location)
+    const [owner, lastName, ...rest] = location.path.split("/").filter((segment) => segment !== "")
     const name = lastName?.replace(/\.git$/i, "")
-    const host = place.host.toLowerCase().replace(/^(www|ssh)\.github\.com$/, "github.com")
+    const host = location.host.toLowerCase().replace(/^(www|ssh)\.github\.com$/, "github.com")
     const problem = problemOfHost(host) ?? problemOfOwner(owner) ?? problemOfName(name) ??
-      (rest.length > 0 && !place.pageOfRepository ? "it has more parts than an owner and a name" : undefined)
+      (rest.length > 0 && !location.mayHavePage ? "it has more parts than an owner and a name" : undefined)
     return problem === undefined
       ? Effect.succeed(new GithubRepository({ host, owner: owner!, name: name! }))
       : invalid(problem)
   })
 
 /**
- * Where the repository's host serves its API. The token goes to `api.github.com` and, if it is set, to `GITHUB_API_URL`: never
- * to a host just because it stood in `AIRFLOW_REPO`.
+ * The URL of the API on the repository's host. For github.com that is `https://api.github.com`; for every other host `explicit`
+ * (`GITHUB_API_URL`) is required, so that the token is never sent to a host only because `AIRFLOW_REPO` names it.
  *
  * @example
  * ```ts
@@ -99,8 +101,8 @@ export const apiUrl = (
       ? Effect.succeed(url)
       : Effect.fail(
         new RepositoryInvalid({
-          problem: "GITHUB_API_URL is no https URL without credentials, query and fragment",
-          remedy: "Set it like GITHUB_API_URL=https://github.example.com/api/v3. Plain http is for loopback only."
+          problem: "GITHUB_API_URL is not a plain https URL (without credentials, query or fragment)",
+          remedy: "Set it like GITHUB_API_URL=https://github.example.com/api/v3. http is allowed for loopback only."
         })
       )
   }
@@ -108,11 +110,10 @@ export const apiUrl = (
     ? Effect.succeed("https://api.github.com")
     : Effect.fail(
       new RepositoryInvalid({
-        problem:
-          `its host ${repository.host} is not github.com, and the token is sent to no host that you did not name`,
+        problem: `its host ${repository.host} is not github.com, and the token is only sent to hosts that you name`,
         remedy: repository.host.endsWith(".ghe.com")
-          ? `Set GITHUB_API_URL=https://api.${repository.host} if that is where its API is.`
-          : `Set GITHUB_API_URL=https://${repository.host}/api/v3 if that is where its API is.`
+          ? `If its API is there, set GITHUB_API_URL=https://api.${repository.host}.`
+          : `If its API is there, set GITHUB_API_URL=https://${repository.host}/api/v3.`
       })
     )
 }
@@ -126,38 +127,38 @@ const example = "Write it like https://github.com/my-org/my-dags, git@github.com
 
 const invalid = (problem: string) => Effect.fail(new RepositoryInvalid({ problem, remedy: example }))
 
-interface Place {
+interface Location {
   readonly host: string
   readonly path: string
-  /** A page below the repository, such as `/tree/main`, may follow. */
-  readonly pageOfRepository: boolean
+  /** Whether a page of the repository, such as `/tree/main`, may follow its name. */
+  readonly mayHavePage: boolean
 }
 
-/** Splits off the host, and drops credentials before anything could report them. A string is a problem. */
-const locate = (text: string): Place | string => {
+/** Separates host and path, or returns what is wrong. Drops credentials first, so that no error can contain them. */
+const locate = (text: string): Location | string => {
   if (text === "") return "it is empty"
-  if (/\s/.test(text)) return "there is a space in it"
+  if (/\s/.test(text)) return "it contains a space"
   const url = /^([a-z+]+):\/\/(.*)$/i.exec(text)
   if (url !== null) {
     const [, scheme, rest] = url as unknown as [string, string, string]
-    if (!schemes.has(scheme.toLowerCase())) return `${schemeNames} are the schemes of a repository's URL`
+    if (!schemes.has(scheme.toLowerCase())) return `its scheme is not one of ${schemeNames}`
     const web = /^(git\+)?https?$/i.test(scheme)
     const [authority, path] = cut(rest, "/")
     const host = authority.slice(authority.lastIndexOf("@") + 1)
-    // a "/" in a password would make half of it look like a host
+    // if a password contains a "/", part of it would be read as the host
     return path.includes("@")
-      ? "there is an @ after its host"
-      : { host: web ? host : host.replace(/:\d+$/, ""), path: withoutQuery(path), pageOfRepository: web }
+      ? "it has an @ after its host"
+      : { host: web ? host : host.replace(/:\d+$/, ""), path: withoutQuery(path), mayHavePage: web }
   }
   const scp = /^([^@/]+)@([^@:/]+):([^@]*)$/.exec(text)
-  if (scp !== null) return { host: scp[2]!, path: scp[3]!, pageOfRepository: false }
-  if (text.includes("@")) return "there is an @ in it, but it is neither a URL nor like git@host:owner/name"
+  if (scp !== null) return { host: scp[2]!, path: scp[3]!, mayHavePage: false }
+  if (text.includes("@")) return "it has an @, but is neither a URL nor of the form git@host:owner/name"
   const bare = withoutQuery(text)
   const [first, rest] = cut(bare, "/")
-  // an owner has neither dots nor colons
+  // an owner cannot contain dots or colons
   return /[.:]/.test(first)
-    ? { host: first, path: rest, pageOfRepository: true }
-    : { host: "github.com", path: bare, pageOfRepository: false }
+    ? { host: first, path: rest, mayHavePage: true }
+    : { host: "github.com", path: bare, mayHavePage: false }
 }
 
 const schemes = new Set(["https", "http", "ssh", "git", "git+ssh", "git+https"])
@@ -172,7 +173,7 @@ const withoutQuery = (path: string): string => path.replace(/[?#].*$/s, "")
 
 const problemOfHost = (host: string): string | undefined =>
   !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/.test(host)
-    ? "its host is no host name"
+    ? "its host is not a valid host name"
     : /^(api|gist|raw|codeload|uploads)\.|^raw\.githubusercontent\.com$/.test(host)
     ? "its host serves GitHub's API, gists or files, not repositories"
     : undefined
@@ -181,7 +182,7 @@ const problemOfOwner = (owner: string | undefined): string | undefined =>
   owner === undefined
     ? "it has no owner and no name"
     : !/^[a-z0-9][a-z0-9_-]{0,38}$/i.test(owner)
-    ? "its owner has characters that GitHub does not allow, or more than 39 of them"
+    ? "its owner has characters that GitHub does not allow, or more than 39 characters"
     : /^(orgs|users|settings|enterprises|apps|topics)$/i.test(owner)
     ? "it is a page about an organization or a user, not a repository"
     : undefined
@@ -190,5 +191,5 @@ const problemOfName = (name: string | undefined): string | undefined =>
   name === undefined || name === ""
     ? "it has no repository name after the owner"
     : name === "." || name === ".." || !/^[a-z0-9._-]{1,100}$/i.test(name)
-    ? "its name has characters that GitHub does not allow, or more than 100 of them"
+    ? "its name has characters that GitHub does not allow, or more than 100 characters"
     : undefined

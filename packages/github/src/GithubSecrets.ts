@@ -1,5 +1,5 @@
 /**
- * The secrets of a repository's GitHub Actions: written, never read, since GitHub shows nobody their values.
+ * The secrets of a repository's GitHub Actions. They can be written but not read: GitHub never returns their values.
  *
  * @since 0.1.0
  */
@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -19,19 +20,19 @@ import * as schedules from "./internal/schedules.js"
 import * as SealedBox from "./SealedBox.js"
 
 /**
- * What GitHub says of a repository.
+ * A repository as GitHub describes it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RepositoryFacts {
-  /** `owner/name` as GitHub writes it today: another than what was asked for, if the repository was renamed. */
+  /** Current `owner/name`, in GitHub's spelling. Differs from the requested name if the repository was renamed. */
   readonly fullName: string
-  readonly defaultBranch: string
-  readonly private: boolean
 }
 
 /**
+ * Writes the secrets of repositories.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -39,14 +40,14 @@ export class GithubSecrets extends Context.Tag("@airflow-resource/github/GithubS
   GithubSecrets,
   {
     /**
-     * Writes the secrets one after the other, under a public key that is fetched first. GitHub knows no transaction: who
-     * needs them to belong together holds a lock.
+     * Fetches the public key and writes the secrets one after the other. GitHub has no transactions: a caller that needs the
+     * secrets to be consistent has to hold a lock.
      */
     readonly put: (
       repository: GithubRepository.GithubRepository,
       secrets: Readonly<Record<string, Redacted.Redacted>>
     ) => Effect.Effect<void, GithubError>
-    /** Finds out whether the repository exists and its secrets could be written, and changes nothing. */
+    /** Checks that the repository exists and that the token may write its secrets. Changes nothing. */
     readonly check: (
       repository: GithubRepository.GithubRepository
     ) => Effect.Effect<RepositoryFacts, GithubError>
@@ -54,21 +55,23 @@ export class GithubSecrets extends Context.Tag("@airflow-resource/github/GithubS
 >() {}
 
 /**
+ * What the layer needs.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   readonly token: Redacted.Redacted
-  /** `GITHUB_API_URL`: needed for every host but github.com. */
+  /** `GITHUB_API_URL`. Required for every host except github.com. */
   readonly apiUrl?: string | undefined
-  /** How long one request may take. GitHub itself gives up after 10 seconds. Default: 15 seconds. */
+  /** Limit for one request. GitHub itself gives up after 10 seconds. Default: 15 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** What sends requests. Default: the global `fetch`. */
+  /** Sends the requests. Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch | undefined
 }
 
 /**
- * On the clock that is at hand. Requests that may be repeated are, a few times; they all may be here.
+ * Runs on the clock under which it is built. Retries failed requests up to four times, which is safe: each of them may be sent twice.
  *
  * @example
  * ```ts
@@ -94,7 +97,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
     const timeout = Duration.decode(options.timeout ?? "15 seconds")
     const token = Redacted.value(options.token)
 
-    /** One request: where it goes, how long it may take, what its failure is called. */
+    /** Sends one request with its retries, to the API of the repository's host. */
     const request = <A>(
       operation: string,
       repository: GithubRepository.GithubRepository,
@@ -107,17 +110,17 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
         )
         const { name: repo, owner } = repository
         const now = yield* Clock.currentTimeMillis
-        const answered = Effect.tryPromise({
+        const response = Effect.tryPromise({
           try: (signal) => send(octokit, { owner, repo, baseUrl, headers, request: { signal } }),
           catch: (thrown) => fromOctokit(thrown, { operation, now, hide: (text) => text.replaceAll(token, "***") })
         })
-        return yield* TimeLimit.fail(answered, { limit: timeout, onTimeout: () => timedOut(operation, timeout) })
-      }).pipe(Effect.retry({ while: schedules.worthRepeating, schedule: schedules.repetitions }))
+        return yield* TimeLimit.fail(response, { limit: timeout, onTimeout: () => timedOut(operation, timeout) })
+      }).pipe(Effect.retry({ while: schedules.isWorthRetrying, schedule: schedules.retries }))
 
     const publicKey = (repository: GithubRepository.GithubRepository) => {
       const operation = `get the public key of ${repository.fullName}`
       return request(operation, repository, (octokit, common) => octokit.rest.actions.getRepoPublicKey(common)).pipe(
-        Effect.flatMap((answer) => decode(PublicKey, operation, answer.data))
+        Effect.flatMap(({ data }) => decode(PublicKey, operation, data))
       )
     }
 
@@ -139,16 +142,16 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
               key_id: key.key_id
             }))
         ),
-        // created or updated; a proxy's login page is a 200
+        // created or updated; a status of 200 may be a proxy's login page
         Effect.filterOrFail(
-          (answer) => [201, 204].includes(answer.status as number),
-          (answer) => undecodable(operation, `GitHub answered ${answer.status}, not 201 or 204`, answer.status)
+          ({ status }) => [201, 204].includes(status as number),
+          ({ status }) => undecodable(operation, `GitHub responded with status ${status} instead of 201 or 204`, status)
         ),
         Effect.asVoid
       )
     }
 
-    const put = Effect.fn("GithubSecrets.put")(function*(
+    const put = Effect.fnUntraced(function*(
       repository: GithubRepository.GithubRepository,
       secrets: Readonly<Record<string, Redacted.Redacted>>
     ) {
@@ -167,37 +170,36 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
       }
     })
 
-    const check = Effect.fn("GithubSecrets.check")(function*(repository: GithubRepository.GithubRepository) {
-      const operation = `look at the repository ${repository.fullName}`
-      const answer = yield* request(operation, repository, (octokit, common) => octokit.rest.repos.get(common))
-      const facts = yield* decode(Repository, operation, answer.data)
-      if (facts.permissions?.push === false) {
+    const check = Effect.fnUntraced(function*(repository: GithubRepository.GithubRepository) {
+      const operation = `get the repository ${repository.fullName}`
+      const { data } = yield* request(operation, repository, (octokit, common) => octokit.rest.repos.get(common))
+      const { full_name: fullName, permissions } = yield* decode(Repository, operation, data)
+      if (permissions?.push === false) {
         return yield* new GithubError({
           kind: "forbidden",
           operation: `write secrets of ${repository.fullName}`,
-          detail: "the token's owner may only read the repository",
-          remedy: "Give them write access to it, or set AIRFLOW_GITHUB_TOKEN to the token of somebody who has it."
+          detail: "the token's user may only read the repository",
+          remedy: "Give this user write access, or set AIRFLOW_GITHUB_TOKEN to the token of a user with write access."
         })
       }
-      // asks for the permission that writing needs, without writing
+      // needs the same permission as a write
       yield* publicKey(repository)
-      return { fullName: facts.full_name, defaultBranch: facts.default_branch, private: facts.private }
+      return { fullName }
     })
 
-    return GithubSecrets.of({
-      put: (repository, secrets) => pin(put(repository, secrets)),
-      check: (repository) => pin(check(repository))
-    })
+    return traced({ check, put }, pin)
   })
 
 /**
+ * Over HTTP: see {@link make}.
+ *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (options: Options): Layer.Layer<GithubSecrets> => Layer.effect(GithubSecrets, make(options))
 
 /**
- * No GitHub: every repository exists, and what is written can be found in `written`, under `owner/name` and the secret's name.
+ * In memory: every repository exists. The secrets that were written are in `written`, by `owner/name` and the secret's name.
  *
  * @example
  * ```ts
@@ -214,20 +216,36 @@ export const layer = (options: Options): Layer.Layer<GithubSecrets> => Layer.eff
 export const layerMemory = (
   written: Map<string, Map<string, Redacted.Redacted>> = new Map()
 ): Layer.Layer<GithubSecrets> =>
-  Layer.succeed(GithubSecrets, {
-    put: ({ fullName }, secrets) =>
-      Effect.sync(() => {
-        written.set(fullName, new Map([...written.get(fullName) ?? [], ...Object.entries(secrets)]))
-      }),
-    check: ({ fullName }) => Effect.succeed({ fullName, defaultBranch: "main", private: true })
-  })
+  Layer.succeed(
+    GithubSecrets,
+    traced({
+      put: ({ fullName }, secrets) =>
+        Effect.sync(() => {
+          written.set(fullName, new Map([...written.get(fullName) ?? [], ...Object.entries(secrets)]))
+        }),
+      check: ({ fullName }) => Effect.succeed({ fullName })
+    }, identity)
+  )
 
 // internal
 
-/** Octokit sends no version by itself. */
+/** One span for each operation, which includes its requests and retries. `pin` sets the clock. */
+const traced = (
+  { check, put }: typeof GithubSecrets.Service,
+  pin: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): typeof GithubSecrets.Service => {
+  const span = (name: string, { fullName }: GithubRepository.GithubRepository) =>
+    Effect.withSpan(`GithubSecrets.${name}`, { attributes: { "github.repository": fullName } })
+  return GithubSecrets.of({
+    put: (repository, secrets) => pin(put(repository, secrets).pipe(span("put", repository))),
+    check: (repository) => pin(check(repository).pipe(span("check", repository)))
+  })
+}
+
+/** Octokit does not send a version. */
 const headers = { "x-github-api-version": "2022-11-28" }
 
-// a type, since an interface could be widened and so fits no index signature
+// a type: an interface is not assignable to an index signature
 type Common = {
   readonly owner: string
   readonly repo: string
@@ -240,19 +258,17 @@ const PublicKey = Schema.Struct({ key_id: Schema.String, key: Schema.String })
 
 const Repository = Schema.Struct({
   full_name: Schema.String,
-  default_branch: Schema.String,
-  private: Schema.Boolean,
   permissions: Schema.optional(Schema.Struct({ push: Schema.optional(Schema.Boolean) }))
 })
 
-/** The parser's own words would repeat the answer. */
+/** Without the parser's message, which would quote the response. */
 const decode = <A, I>(schema: Schema.Schema<A, I>, operation: string, data: unknown): Effect.Effect<A, GithubError> =>
   Effect.mapError(
     Schema.decodeUnknown(schema)(data),
-    () => undecodable(operation, "the answer is not what GitHub's API promises")
+    () => undecodable(operation, "the response is not what GitHub's API documents")
   )
 
-/** Without plugins that retry or throttle: they repeat what may not be repeated, and delay aborts. */
+/** Without the plugins for retries and throttling: they retry what must not be sent twice, and delay aborts. */
 const makeOctokit = (options: Options): Effect.Effect<Octokit> =>
   Effect.promise(async () => {
     const { Octokit } = await import("@octokit/rest")

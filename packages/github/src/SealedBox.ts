@@ -1,6 +1,6 @@
 /**
- * Encryption as GitHub wants a secret: a sealed box for the repository's public key, in standard base64. The only module
- * that knows libsodium, which is loaded at the first seal.
+ * Encrypts a secret as GitHub requires: a sealed box for the repository's public key, in standard base64. The only module that uses
+ * libsodium, which is loaded by the first call.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 /**
- * What GitHub gave as its public key is none.
+ * GitHub returned an invalid public key.
  *
  * @since 0.1.0
  * @category errors
@@ -19,13 +19,14 @@ export class PublicKeyInvalid extends Schema.TaggedError<PublicKeyInvalid>("@air
   { detail: Schema.String }
 ) {
   override get message(): string {
-    return `Nothing was encrypted: ${this.detail}. Is GITHUB_API_URL really GitHub's API?`
+    return `Could not encrypt the secret: ${this.detail}. Check that GITHUB_API_URL is the address of GitHub's API.`
   }
   readonly retryable = false
 }
 
 /**
- * Seals a value so that only the owner of the key can open it. Never twice the same: every box has its own ephemeral key.
+ * Encrypts a value so that only the owner of the key can decrypt it. Each result differs, because every box has an ephemeral key of
+ * its own. Fails with `PublicKeyInvalid`.
  *
  * @example
  * ```ts
@@ -49,11 +50,11 @@ export const seal = (
         const key = sodium.from_base64(publicKey, standard)
         return key.length === 32 ? sodium.crypto_box_seal(sodium.from_string(Redacted.value(value)), key) : undefined
       },
-      catch: () => new PublicKeyInvalid({ detail: "the public key is not base64, or is a weak key" })
+      catch: () => new PublicKeyInvalid({ detail: "the public key is not base64, or is weak" })
     })
     return Effect.flatMap(box, (sealed) =>
       sealed === undefined
-        ? Effect.fail(new PublicKeyInvalid({ detail: "the public key has not 32 bytes" }))
+        ? Effect.fail(new PublicKeyInvalid({ detail: "the public key does not have 32 bytes" }))
         : sealed.length < overhead
         ? Effect.die(new Error(`a sealed box has at least ${overhead} bytes`))
         : Effect.succeed(sodium.to_base64(sealed, standard)))
@@ -61,10 +62,10 @@ export const seal = (
 
 // internal
 
-/** An ephemeral public key (32) and a tag (16). */
+/** In bytes: an ephemeral public key (32) and a tag (16). */
 const overhead = 48
 
-/** Before it is ready its functions do not exist. The module system keeps it, and so its initialization, once per process. */
+/** Its functions do not exist until `ready`. The module system caches it, so that it is initialized once per process. */
 const libsodium = Effect.promise(async () => {
   const { default: sodium } = await import("libsodium-wrappers")
   await sodium.ready

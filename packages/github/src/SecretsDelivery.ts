@@ -1,6 +1,6 @@
 /**
- * Delivery by repository secrets: a push to the DAG repository deploys to the deployment that its secrets name. They name one
- * at a time, so leases that share a repository take turns.
+ * Delivery by repository secrets: a push to the DAG repository deploys to the deployment that its secrets name. They can name only one
+ * deployment, so leases that share a repository take turns.
  *
  * @since 0.1.0
  */
@@ -20,6 +20,8 @@ import * as GithubRepository from "./GithubRepository.js"
 import * as GithubSecrets from "./GithubSecrets.js"
 
 /**
+ * What the layer needs.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -28,9 +30,9 @@ export interface Options {
 }
 
 /**
- * Holds the repository's lock as long as the delivery's scope is open, and writes `ASTRO_DEPLOYMENT_ID`,
- * `ASTRO_DEPLOYMENT_NAME` and `ASTRO_ACCESS_TOKEN`, which is the lease's own token. The secrets stay as they are when the
- * scope closes: by then that token is worth nothing.
+ * Takes the repository's lock, holds it until the delivery's scope closes, and writes the secrets `ASTRO_DEPLOYMENT_ID`,
+ * `ASTRO_DEPLOYMENT_NAME` and `ASTRO_ACCESS_TOKEN` (the lease's own token). The secrets are not deleted afterwards: the token is revoked
+ * when the lease ends.
  *
  * @example
  * ```ts
@@ -65,27 +67,37 @@ export const layer = (
       const cache = yield* DeploymentCache
       const secrets = yield* GithubSecrets.GithubSecrets
 
-      const deliver = Effect.fn("SecretsDelivery.deliver")(function*(target: Target) {
-        // before the queue: nobody should wait for a lock to learn that the token is wrong
+      const deliver = Effect.fnUntraced(function*(target: Target) {
+        // before the queue for the lock: a wrong token is reported without a wait
         const { fullName } = yield* Effect.mapError(secrets.check(options.repository), fromGithub)
-        // a repository has one lock, whatever case or former name it was asked for by
+        // one lock for a repository, whichever spelling or former name was requested
         const name = `github:${options.repository.host}/${fullName}`.toLowerCase()
         const lock = yield* Effect.mapError(
           cache.lock(name, { holderId: target.leaseId, label: target.label, onWait: target.onWait }),
           fromCache
         )
-        // a holder that lost its lock stops writing: the secrets are another's by now
+        // stop writing once the lock is lost: the secrets belong to the next holder
         yield* Effect.raceFirst(secrets.put(options.repository, secretsOf(target)), lock.lost).pipe(
           Effect.mapError((error) => error._tag === "LeaseLost" ? fromLoss(error) : fromGithub(error))
         )
         return { lost: lock.lost }
       })
-      return DagDelivery.of({ deliver })
+      return DagDelivery.of({
+        deliver: (target) =>
+          Effect.withSpan(deliver(target), "SecretsDelivery.deliver", {
+            attributes: {
+              "deployment.id": target.deploymentId,
+              "deployment.name": target.deploymentName,
+              "github.repository": options.repository.fullName,
+              "lease.id": target.leaseId
+            }
+          })
+      })
     })
   )
 
 /**
- * As the environment says: see `GithubConfig`.
+ * Configured by environment variables: see `GithubConfig`.
  *
  * @since 0.1.0
  * @category layers
@@ -98,7 +110,7 @@ export const layerFromEnv: Layer.Layer<
   const { apiUrl, repository: text, token } = yield* GithubConfig.config
   const repository = yield* GithubRepository.parse(text)
   const explicit = Option.getOrUndefined(apiUrl)
-  // refused here, at the start, rather than at the first delivery
+  // fails when the layer is built, not at the first delivery
   yield* GithubRepository.apiUrl(repository, explicit)
   return Layer.provide(layer({ repository }), GithubSecrets.layer({ token, apiUrl: explicit }))
 }))

@@ -6,23 +6,24 @@ interface Call {
   readonly headers: Headers
 }
 
-type Answer = () => Response | Promise<Response>
+/** Responds to one request. */
+export type Responder = () => Response | Promise<Response>
 
-export const json = (status: number, body: unknown, headers: Record<string, string> = {}): Answer => () =>
+export const json = (status: number, body: unknown, headers: Record<string, string> = {}): Responder => () =>
   new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", ...headers } })
 
-export const html = (status: number): Answer => () =>
+export const html = (status: number): Responder => () =>
   new Response("<html><body>Unicorn! bad gateway</body></html>", { status, headers: { "content-type": "text/html" } })
 
-/** What Node's fetch throws when nobody listens. */
-export const refused: Answer = () =>
+/** What Node's fetch throws if no server listens. */
+export const refused: Responder = () =>
   Promise.reject(
     new TypeError("fetch failed", { cause: Object.assign(new Error("connect"), { code: "ECONNREFUSED" }) })
   )
 
 /**
- * One repository that really opens the boxes. A route that nobody stubbed is answered by a failing test when the scope
- * closes, since a client may turn any failure of `fetch` into an error that a test expects.
+ * A repository that decrypts the secrets that are written to it. A request to an unstubbed route fails the test when the scope closes:
+ * if `fetch` failed at once, a client might turn that into an error that the test expects.
  */
 export const make = Effect.gen(function*() {
   yield* Effect.promise(() => sodium.ready)
@@ -31,7 +32,7 @@ export const make = Effect.gen(function*() {
   const calls: Array<Call> = []
   const unstubbed: Array<string> = []
   const secrets = new Map<string, string>()
-  const planned = new Map<string, Array<Answer>>()
+  const planned = new Map<string, Array<Responder>>()
   let inFlight = 0
   const { ORIGINAL } = sodium.base64_variants
 
@@ -94,8 +95,8 @@ export const make = Effect.gen(function*() {
       )
       return Promise.race([aborted, serve(route, init!.body ? JSON.parse(String(init!.body)) : undefined)])
     }),
-    /** The next answers of a route, before it goes back to normal. */
-    plan: (route: string, ...answers: ReadonlyArray<Answer>) => planned.set(route, [...answers]),
+    /** Sets the next responses of a route. After them it works as usual. */
+    plan: (route: string, ...responses: ReadonlyArray<Responder>) => planned.set(route, [...responses]),
     rotateKey: () => {
       keys = sodium.crypto_box_keypair()
       version++
@@ -106,4 +107,4 @@ export const make = Effect.gen(function*() {
 
 export type FakeGithub = Effect.Effect.Success<typeof make>
 
-export const hanging: Answer = () => new Promise(() => {})
+export const hanging: Responder = () => new Promise(() => {})

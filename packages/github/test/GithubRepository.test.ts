@@ -15,7 +15,7 @@ const accepted = (text: string) => {
 const problem = (text: string) => Effect.runSync(Effect.flip(GithubRepository.parse(text)))
 
 describe("GithubRepository", () => {
-  it("reads every form that people paste", () => {
+  it("parses every common form", () => {
     for (
       const text of [
         "My-Org/my.dags",
@@ -66,7 +66,7 @@ describe("GithubRepository", () => {
         ["../my-dags", "host name"],
         ["my-org/my-dags/extra", "more parts"],
         ["git@github.com:my-org/my-dags/extra", "more parts"],
-        ["ftp://github.com/my-org/my-dags", "schemes"],
+        ["ftp://github.com/my-org/my-dags", "scheme"],
         ["https://api.github.com/repos/my-org/my-dags", "API"],
         ["https://gist.github.com/my-org/abc", "gists"],
         ["https://raw.githubusercontent.com/my-org/my-dags/main", "files"],
@@ -111,7 +111,7 @@ describe("GithubRepository", () => {
     ))
   })
 
-  it("is total, and what it accepts is safe in a path", () => {
+  it("throws for no text, and accepts only what is safe in a path", () => {
     fc.assert(fc.property(
       fc.oneof(
         fc.string(),
@@ -150,7 +150,7 @@ describe("GithubRepository", () => {
     ))
   })
 
-  it("sends the token to no host that nobody named", () => {
+  it("sends the token only to hosts that the user names", () => {
     const at = (text: string, explicit?: string) =>
       Effect.runSyncExit(
         Effect.flatMap(GithubRepository.parse(text), (repository) => GithubRepository.apiUrl(repository, explicit))
@@ -167,7 +167,7 @@ describe("GithubRepository", () => {
     for (
       const url of ["http://ghe.example.com", "https://u:CANARY@ghe.example.com", "ghe.example.com", "https://x?CANARY"]
     ) {
-      assert.include(refusal("o/r", url), "GITHUB_API_URL is no https URL")
+      assert.include(refusal("o/r", url), "GITHUB_API_URL is not a plain https URL")
       assert.notInclude(refusal("o/r", url), "CANARY")
     }
   })

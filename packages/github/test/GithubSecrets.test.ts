@@ -20,7 +20,7 @@ const setup = Effect.gen(function*() {
   return { github, secrets }
 })
 
-/** Nothing in any form of the error, not even in what vitest or a logger would print. */
+/** No form of the error contains a secret, not even what vitest or a logger would print. */
 const assertSafe = (error: unknown) => {
   const shown = [
     inspect(error, { depth: 20, showHidden: true }),
@@ -34,17 +34,17 @@ const assertSafe = (error: unknown) => {
   assert.notInclude(shown, "authorization")
 }
 
-const failing = (route: string, answers: Parameters<FakeGithub.FakeGithub["plan"]>[1][], times = 5) =>
+const failing = (route: string, responses: ReadonlyArray<FakeGithub.Responder>, times = 5) =>
   Effect.gen(function*() {
     const { github, secrets } = yield* setup
-    github.plan(route, ...Array.from({ length: times }, () => answers).flat())
+    github.plan(route, ...Array.from({ length: times }, () => responses).flat())
     const error = yield* simulate(Effect.flip(secrets.put(repository, secretsOf("CANARYVALUE"))), github.idle)
     assertSafe(error)
     return { error, github }
   })
 
 describe("GithubSecrets", () => {
-  it.scoped("writes what the repository can open, with one key for the batch", () =>
+  it.scoped("writes secrets that the repository can decrypt, with one key for the batch", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       yield* secrets.put(repository, secretsOf("naïve 🔑\n"))
@@ -57,7 +57,7 @@ describe("GithubSecrets", () => {
       }
     }))
 
-  it.scoped("fetches the key once more when it has changed in between", () =>
+  it.scoped("fetches the key again when it has changed in between", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       github.plan(putRoute("ONE"), () => {
@@ -69,7 +69,7 @@ describe("GithubSecrets", () => {
       assert.strictEqual(github.count(keyRoute), 2)
     }))
 
-  it.scoped("gives up on a key that stays wrong", () =>
+  it.scoped("gives up on a key that GitHub keeps rejecting", () =>
     Effect.gen(function*() {
       const stale = json(422, { message: "Bad request - validation failed due to an improperly encrypted secret" })
       const { error, github } = yield* failing(putRoute("ONE"), [stale])
@@ -88,7 +88,7 @@ describe("GithubSecrets", () => {
       assert.strictEqual(github.calls.length, 1)
     }))
 
-  it.scoped("403: names the permission that GitHub asks for", () =>
+  it.scoped("403: names the permission that GitHub requires", () =>
     Effect.gen(function*() {
       const { error, github } = yield* failing(putRoute("ONE"), [json(
         403,
@@ -111,14 +111,14 @@ describe("GithubSecrets", () => {
       assert.include(error.message, "single sign-on")
     }))
 
-  it.scoped("404: may be a matter of permission", () =>
+  it.scoped("404: names the repository's variable", () =>
     Effect.gen(function*() {
       const { error } = yield* failing(keyRoute, [json(404, { message: "Not Found" })])
       assert.strictEqual(error.kind, "notFound")
       assert.include(error.message, "AIRFLOW_REPO")
     }))
 
-  it.scoped("422: any other is final", () =>
+  it.scoped("422: any other is not retried", () =>
     Effect.gen(function*() {
       const { error, github } = yield* failing(putRoute("ONE"), [json(422, { message: "Secret names are invalid." })])
       assert.strictEqual(error.kind, "invalid")
@@ -129,14 +129,14 @@ describe("GithubSecrets", () => {
     const [name, status, message, headers] of [
       ["429 with retry-after", 429, "slow down", { "retry-after": "30" }],
       ["403 with retry-after", 403, "You have exceeded a secondary rate limit", { "retry-after": "30" }],
-      ["403 with an empty budget", 403, "API rate limit exceeded", {
+      ["403 with no requests left", 403, "API rate limit exceeded", {
         "x-ratelimit-remaining": "0",
         "x-ratelimit-reset": "1800000030",
         date: new Date(1_800_000_000_000).toUTCString()
       }]
     ] as const
   ) {
-    it.scoped(`${name}: waits as told, then goes on`, () =>
+    it.scoped(`${name}: waits as long as GitHub says, then retries`, () =>
       Effect.gen(function*() {
         const { github, secrets } = yield* setup
         const startedAt = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
@@ -149,7 +149,7 @@ describe("GithubSecrets", () => {
       }))
   }
 
-  it.scoped("fails at once when GitHub wants to be left alone for longer than a minute", () =>
+  it.scoped("fails at once when GitHub asks for a wait of more than a minute", () =>
     Effect.gen(function*() {
       const { error, github } = yield* failing(keyRoute, [json(429, { message: "no" }, { "retry-after": "3600" })])
       assert.strictEqual(error.kind, "rateLimited")
@@ -157,7 +157,7 @@ describe("GithubSecrets", () => {
       assert.strictEqual(github.calls.length, 1)
     }))
 
-  it.scoped("503 that passes is not noticed", () =>
+  it.scoped("retries after a temporary 503", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       const down = json(503, { message: "Secrets service unavailable" })
@@ -167,7 +167,7 @@ describe("GithubSecrets", () => {
       assert.strictEqual(github.count(putRoute("ONE")), 4)
     }))
 
-  it.scoped("503 that stays is tried five times", () =>
+  it.scoped("gives up on a lasting 503 after five attempts", () =>
     Effect.gen(function*() {
       const { error, github } = yield* failing(keyRoute, [json(503, { message: "Secrets service unavailable" })])
       assert.strictEqual(error.kind, "server")
@@ -175,14 +175,14 @@ describe("GithubSecrets", () => {
       assert.strictEqual(github.calls.length, 5)
     }))
 
-  it.scoped("502 as a web page is not repeated in the message", () =>
+  it.scoped("does not quote the web page of a 502 in the message", () =>
     Effect.gen(function*() {
       const { error } = yield* failing(keyRoute, [html(502)])
       assert.strictEqual(error.kind, "server")
       assert.notInclude(error.message, "Unicorn")
     }))
 
-  it.scoped("nobody listens: unreachable, not a 500", () =>
+  it.scoped("no server: unreachable, not a 500", () =>
     Effect.gen(function*() {
       const github = yield* FakeGithub.make
       const secrets = yield* GithubSecrets.make({
@@ -196,11 +196,11 @@ describe("GithubSecrets", () => {
       assert.isUndefined(error.status)
     }))
 
-  it.scoped("no answer: a time-out, not a 500", () =>
+  it.scoped("no response: a timeout, not a 500", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       github.plan(keyRoute, ...Array.from({ length: 5 }, () => FakeGithub.hanging))
-      // also where a finalizer waits for it
+      // even if a finalizer waits for it
       const error = yield* simulate(Effect.flip(Effect.uninterruptible(secrets.put(repository, secretsOf("CANARY")))))
       assertSafe(error)
       assert.strictEqual(error.kind, "timeout")
@@ -208,7 +208,7 @@ describe("GithubSecrets", () => {
       assert.isTrue(github.idle())
     }))
 
-  it.scopedLive("an interruption ends the request", () =>
+  it.scopedLive("an interruption aborts the request", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       github.plan(keyRoute, FakeGithub.hanging)
@@ -222,33 +222,29 @@ describe("GithubSecrets", () => {
       assert.strictEqual(github.calls.length, 1)
     }))
 
-  it.scoped("answers that are no answers", () =>
+  it.scoped("responses that are not GitHub's are undecodable", () =>
     Effect.gen(function*() {
       for (
-        const [route, answer] of [
+        const [route, response] of [
           [keyRoute, html(200)],
           [keyRoute, json(200, { key_id: "1", key: "CANARY" })],
           [keyRoute, json(200, { key: "CANARY" })],
           [putRoute("ONE"), html(200)]
         ] as const
       ) {
-        const { error } = yield* failing(route, [answer])
+        const { error } = yield* failing(route, [response])
         assert.strictEqual(error.kind, "undecodable", error.message)
       }
     }))
 
-  it.scoped("check tells who the repository is, and writes nothing", () =>
+  it.scoped("check returns the repository's current name and writes nothing", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
-      assert.deepStrictEqual(yield* secrets.check(repository), {
-        fullName: "My-Org/my-dags",
-        defaultBranch: "main",
-        private: true
-      })
+      assert.deepStrictEqual(yield* secrets.check(repository), { fullName: "My-Org/my-dags" })
       assert.deepStrictEqual(github.calls.map(({ route }) => route), [`GET ${base}`, keyRoute])
     }))
 
-  it.scoped("check refuses a token whose owner may only read", () =>
+  it.scoped("check fails for a token whose user may only read", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       github.plan(
@@ -259,7 +255,7 @@ describe("GithubSecrets", () => {
       assert.strictEqual(error.kind, "forbidden")
     }))
 
-  it.scoped("sends nothing to a host that nobody named", () =>
+  it.scoped("sends nothing to a host that GITHUB_API_URL does not name", () =>
     Effect.gen(function*() {
       const { github, secrets } = yield* setup
       const elsewhere = new GithubRepository.GithubRepository({ host: "evil.example.com", owner: "o", name: "r" })

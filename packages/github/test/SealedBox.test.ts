@@ -13,7 +13,7 @@ const keyPair = Effect.promise(async () => {
 })
 
 describe("SealedBox", () => {
-  it.effect("seals what the key's owner can open", () =>
+  it.effect("encrypts what the key's owner can decrypt", () =>
     Effect.gen(function*() {
       const keys = yield* keyPair
       for (const value of ["", "a", "naïve 🔑\n", "x".repeat(48_000)]) {
@@ -26,14 +26,14 @@ describe("SealedBox", () => {
       }
     }))
 
-  it.effect("never seals twice the same", () =>
+  it.effect("never returns the same box twice", () =>
     Effect.gen(function*() {
       const { text } = yield* keyPair
       const seal = SealedBox.seal(text, Redacted.make("value"))
       assert.notStrictEqual(yield* seal, yield* seal)
     }))
 
-  it.effect("refuses what is no public key, and shows nothing of the value", () =>
+  it.effect("refuses an invalid public key, and does not show the value", () =>
     Effect.gen(function*() {
       for (
         const key of [

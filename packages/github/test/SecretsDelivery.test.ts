@@ -11,7 +11,7 @@ import { inspect } from "node:util"
 import * as FakeGithub from "./FakeGithub.js"
 import { simulate } from "./simulate.js"
 
-// in another spelling than GitHub's own, which does not care about case
+// GitHub's own spelling differs in case, which GitHub ignores
 const repository = new GithubRepository.GithubRepository({ host: "github.com", owner: "my-org", name: "MY-dags" })
 
 const target = (number: number, waits: Array<string> = []): Target => ({
@@ -54,7 +54,7 @@ const open = (effect: ReturnType<typeof DagDelivery.Service.deliver>) =>
   })
 
 describe("SecretsDelivery", () => {
-  it.scoped("points the repository at the deployment, and leaves the secrets as they are", () =>
+  it.scoped("points the repository's secrets at the deployment, and leaves them there", () =>
     Effect.gen(function*() {
       const { deliver, github } = yield* setup()
       const { close } = yield* open(deliver(target(1)))
@@ -63,7 +63,7 @@ describe("SecretsDelivery", () => {
       assert.deepStrictEqual([...github.secrets], secretsOf(1))
     }))
 
-  it.scoped("two leases of one repository take turns, and the second is told for whom it waits", () =>
+  it.scoped("two leases of one repository take turns, and the second learns which test it waits for", () =>
     Effect.gen(function*() {
       const { deliver, github } = yield* setup()
       const waits: Array<string> = []
@@ -80,7 +80,7 @@ describe("SecretsDelivery", () => {
       yield* close
     }))
 
-  it.scoped("a wrong token is reported before anybody waits, and frees nobody's way", () =>
+  it.scoped("reports a wrong token before it waits for the lock, and leaves the lock with its holder", () =>
     Effect.gen(function*() {
       const { deliver, github } = yield* setup()
       const waits: Array<string> = []
@@ -95,7 +95,7 @@ describe("SecretsDelivery", () => {
       yield* first.close
     }))
 
-  it.scoped("a refused write gives the lock back", () =>
+  it.scoped("gives the lock back when a write is refused", () =>
     Effect.gen(function*() {
       const { deliver, github } = yield* setup()
       const route = "PUT /repos/My-Org/my-dags/actions/secrets/ASTRO_DEPLOYMENT_NAME"
@@ -128,7 +128,7 @@ describe("SecretsDelivery", () => {
       assert.strictEqual(github.secrets.size, 0)
     }))
 
-  it.scoped("hands on the loss of its lock", () =>
+  it.scoped("reports the loss of its lock", () =>
     Effect.gen(function*() {
       let lost = false
       const watched = Effect.suspend(() => (lost ? Effect.fail(loss) : Effect.never))
@@ -138,7 +138,7 @@ describe("SecretsDelivery", () => {
       assert.strictEqual(yield* Effect.flip(delivery.lost), loss)
     }))
 
-  it.scoped("a cache that cannot be used is a delivery's failure", () =>
+  it.scoped("reports an unusable cache as a DeliveryError", () =>
     Effect.gen(function*() {
       const cacheError = (kind: "io" | "busy") =>
         Layer.mock(DeploymentCache.DeploymentCache, {
@@ -155,7 +155,7 @@ describe("SecretsDelivery", () => {
       }
     }))
 
-  it.scoped("from the environment: a repository that cannot be used is refused at the start", () =>
+  it.scoped("layerFromEnv fails at once for an unusable repository", () =>
     Effect.gen(function*() {
       const build = (env: Record<string, string>) =>
         Layer.build(SecretsDelivery.layerFromEnv).pipe(
@@ -168,7 +168,7 @@ describe("SecretsDelivery", () => {
       yield* build({ ...env, GITHUB_API_URL: "https://ghe.example.com/api/v3" })
     }))
 
-  it.scoped("in memory: what was written can be looked at", () =>
+  it.scoped("in memory, the secrets that were written can be read", () =>
     Effect.gen(function*() {
       const written = new Map<string, Map<string, Redacted.Redacted>>()
       const layer = SecretsDelivery.layer({ repository }).pipe(

@@ -29,8 +29,8 @@ const secretsOf = (number: number) => ({
   ASTRO_ACCESS_TOKEN: `lease-token-${number}`
 })
 
-describe("against the emulator, over HTTP", () => {
-  it.scopedLive("secrets arrive as they were given, and are replaced", () =>
+describe("GithubSecrets over the emulator", () => {
+  it.scopedLive("writes and replaces secrets", () =>
     Effect.gen(function*() {
       const { emulator, repository, secretsFor } = yield* setup
       const secrets = yield* secretsFor(emulator.githubToken)
@@ -40,7 +40,7 @@ describe("against the emulator, over HTTP", () => {
       assert.deepStrictEqual(yield* emulator.secrets(), { ONE: "again", TWO: "" })
     }))
 
-  it.scopedLive("tokens that may not are told apart, and are not in the error", () =>
+  it.scopedLive("distinguishes tokens without permission, and shows none of them in the error", () =>
     Effect.gen(function*() {
       const { emulator, repository, secretsFor } = yield* setup
       const attempt = (token: Redacted.Redacted, how: "put" | "check") =>
@@ -65,7 +65,7 @@ describe("against the emulator, over HTTP", () => {
       assert.deepStrictEqual(yield* emulator.secrets(), {})
     }))
 
-  it.scopedLive("names that no secret may have are refused by GitHub", () =>
+  it.scopedLive("reports a secret's name that GitHub rejects", () =>
     Effect.gen(function*() {
       const { emulator, repository, secretsFor } = yield* setup
       const secrets = yield* secretsFor(emulator.githubToken)
@@ -74,7 +74,7 @@ describe("against the emulator, over HTTP", () => {
       assert.include(error.message, "GITHUB_")
     }))
 
-  it.scopedLive("an answer that was lost after the write is asked for again", () =>
+  it.scopedLive("retries a write whose response was lost", () =>
     Effect.gen(function*() {
       const { emulator, repository, secretsFor } = yield* setup
       const secrets = yield* secretsFor(emulator.githubToken)
@@ -88,7 +88,7 @@ describe("against the emulator, over HTTP", () => {
       assert.deepStrictEqual(yield* emulator.secrets(), { ONE: "first" })
     }))
 
-  it.scopedLive("two deliveries take turns; the second is told why it waits, and each finds its own secrets", () =>
+  it.scopedLive("two deliveries take turns; the second learns why it waits, and each reads its own secrets", () =>
     Effect.gen(function*() {
       const { emulator } = yield* setup
       const env = new Map([

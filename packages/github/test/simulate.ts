@@ -3,8 +3,8 @@ import { Effect, Fiber, Option, TestClock } from "effect"
 const tick = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 /**
- * Runs an effect while the TestClock goes on, half a second at a time and only when no request is on its way: promises know
- * nothing of the TestClock.
+ * Runs an effect and advances the TestClock by half seconds, but only while no request is in flight: promises do not run on the
+ * TestClock.
  */
 export const simulate = <A, E, R>(effect: Effect.Effect<A, E, R>, idle: () => boolean = () => true) =>
   Effect.gen(function*() {
