@@ -1,6 +1,6 @@
 /**
- * An account that was checked, in a form that one process hands to others: token, organization and workspace are looked at once in
- * a test run, and every worker goes by that.
+ * A checked account, in a form that one process passes to others: token, organization and workspace are checked once in a test run,
+ * and every worker relies on that check.
  *
  * @since 0.1.0
  */
@@ -12,27 +12,29 @@ import * as Redacted from "effect/Redacted"
 import type { AstroConfig } from "./AstroConfig.js"
 
 /**
- * The value of `AstroConfig.accountVariable` for processes with the same configuration. It is no secret.
+ * The value of `AstroConfig.accountVariable` for processes with the same configuration. It is not a secret.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const encode = (config: AstroConfig, { organizationId }: Account): Effect.Effect<string> =>
-  Effect.map(fingerprint(config), (print) => `${organizationId}:${print}`)
+  Effect.map(fingerprint(config), (hash) => `${organizationId}:${hash}`)
 
 /**
- * The account, where it was checked with this very configuration; another token, for one, has to be checked anew.
+ * The account, if another process has checked it with exactly this configuration. `None` otherwise, for example for another token.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const decode = (config: AstroConfig): Effect.Effect<Option.Option<Account>> =>
-  Effect.map(fingerprint(config), (print) => {
+  Effect.map(fingerprint(config), (hash) => {
     const [organizationId = "", checked] = Option.getOrElse(config.checked ?? Option.none(), () => "").split(":")
-    return checked === print ? Option.some(accountOf(config, organizationId)) : Option.none()
+    return checked === hash ? Option.some(accountOf(config, organizationId)) : Option.none()
   })
 
 /**
+ * The account of a configuration whose organization is known.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -1,5 +1,5 @@
 /**
- * Astro's REST API as a provider of deployments.
+ * A `DeploymentProvider` over Astro's REST API.
  *
  * @since 0.1.0
  */
@@ -29,6 +29,8 @@ import * as AstroError from "./internal/astroError.js"
 import * as Transport from "./internal/transport.js"
 
 /**
+ * See {@link layer}. Runs on the clock under which it is built.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -49,45 +51,46 @@ export const make = (
       return AstroAccount.accountOf(options, id)
     }).pipe(Effect.provideService(HttpClient.HttpClient, http))
     const gate = yield* Effect.makeSemaphore(1)
-    let account = Option.none<Account>()
+    let knownAccount = Option.none<Account>()
     const ready = gate.withPermits(1)(Effect.suspend(() =>
-      Option.match(account, {
+      Option.match(knownAccount, {
         onSome: Effect.succeed,
-        onNone: () => Effect.tap(findAccount, (found) => Effect.sync(() => account = Option.some(found)))
+        onNone: () => Effect.tap(findAccount, (account) => Effect.sync(() => knownAccount = Option.some(account)))
       })
     ))
 
-    // the list as a whole is read and written: between the two nobody else may
+    // an update reads the whole list of variables and writes it back: no other update may come in between
     const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
 
-    const at = (path: string) => Effect.map(ready, ({ organizationId }) => `/organizations/${organizationId}${path}`)
-    const deployment = (id: DeploymentId) => at(`/deployments/${encodeURIComponent(id)}`)
+    const organizationPath = (path: string) =>
+      Effect.map(ready, ({ organizationId }) => `/organizations/${organizationId}${path}`)
+    const deploymentPath = (id: DeploymentId) => organizationPath(`/deployments/${encodeURIComponent(id)}`)
     const toDeployment = fromAstro(options.workspaceId)
 
     const pages = <A>(path: string, page: (url: string) => Effect.Effect<Page<A>, ProviderError>) => {
       const from = (offset: number): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
         Effect.flatMap(page(`${path}&limit=${pageSize}&offset=${offset}`), ({ items, total }) => {
-          const seen = offset + items.length
-          return items.length === 0 || seen >= total || seen >= pageSize * maxPages
+          const next = offset + items.length
+          return items.length === 0 || next >= total || next >= pageSize * maxPages
             ? Effect.succeed(items)
-            : Effect.map(from(seen), (rest) => [...items, ...rest])
+            : Effect.map(from(next), (rest) => [...items, ...rest])
         })
       return from(0)
     }
 
     const setHibernating = (operation: string, id: DeploymentId, isHibernating: boolean) =>
       Effect.flatMap(
-        deployment(id),
+        deploymentPath(id),
         (path) => call.write("POST", operation, `${path}/hibernation-override`, { isHibernating })
       ).pipe(
-        // already as it should be
+        // already in the requested state
         Effect.catchIf((error) => error.kind === "invalid" && /already/i.test(error.detail), () => Effect.void)
       )
 
-    return DeploymentProvider.of({
-      ready: pin(ready),
-      list: pin(Effect.flatMap(
-        at(`/deployments?workspaceIds=${encodeURIComponent(options.workspaceId)}`),
+    return traced({
+      ready,
+      list: Effect.flatMap(
+        organizationPath(`/deployments?workspaceIds=${encodeURIComponent(options.workspaceId)}`),
         (path) =>
           pages(
             path,
@@ -97,38 +100,42 @@ export const make = (
                 total: totalCount
               }))
           )
-      )),
+      ),
       get: (id) =>
-        pin(
-          Effect.flatMap(deployment(id), (path) =>
-            Effect.map(call.read(`read the deployment ${id}`, path, AstroDeployment), toDeployment))
+        Effect.flatMap(
+          deploymentPath(id),
+          (path) => Effect.map(call.read(`get the deployment ${id}`, path, AstroDeployment), toDeployment)
         ),
       create: (request) =>
-        pin(Effect.gen(function*() {
+        Effect.gen(function*() {
           const operation = `create the deployment ${request.name}`
           const body = newDeployment(options.workspaceId, request)
-          const created = yield* call.write("POST", operation, yield* at("/deployments"), body, AstroDeployment)
+          const path = yield* organizationPath("/deployments")
+          const created = yield* call.write("POST", operation, path, body, AstroDeployment)
           if (created.isDevelopmentMode !== true) {
             const deleted = yield* Effect.option(
-              call.write("DELETE", `delete the deployment ${created.id}`, yield* deployment(created.id))
+              call.write("DELETE", `delete the deployment ${created.id}`, yield* deploymentPath(created.id))
             )
             return yield* AstroError.make(operation, {
               kind: "notDevelopment",
-              detail: `it is no development deployment, and only those can hibernate`,
+              detail: "Astro did not create it as a development deployment, and only those can hibernate",
               remedy: Option.match(deleted, {
-                onNone: () => `Delete ${request.name} in Astro's UI, for it costs, and ask`,
-                onSome: () => "It was deleted again. Ask"
-              }) + " Astronomer why development mode is not available."
+                onNone: () => `Delete ${request.name} in Astro's UI, because it costs money.`,
+                onSome: () => "It was deleted again."
+              }) + " Ask Astronomer why development mode is not available."
             })
           }
           return toDeployment(created)
-        })),
+        }),
       delete: (id) =>
-        pin(Effect.flatMap(deployment(id), (path) => gone(call.write("DELETE", `delete the deployment ${id}`, path)))),
-      hibernate: (id) => pin(setHibernating(`hibernate the deployment ${id}`, id, true)),
-      wake: (id) => pin(setHibernating(`wake the deployment ${id}`, id, false)),
+        Effect.flatMap(
+          deploymentPath(id),
+          (path) => ignoreNotFound(call.write("DELETE", `delete the deployment ${id}`, path))
+        ),
+      hibernate: (id) => setHibernating(`hibernate the deployment ${id}`, id, true),
+      wake: (id) => setHibernating(`wake the deployment ${id}`, id, false),
       createToken: (id, name) =>
-        pin(Effect.gen(function*() {
+        Effect.gen(function*() {
           const body = {
             name,
             description: "A lease's own token, deleted when the lease ends.",
@@ -137,51 +144,49 @@ export const make = (
             entityId: id,
             tokenExpiryPeriodInDays: 1
           }
-          const operation = "make a deployment token"
-          const token = yield* call.write("POST", operation, yield* at("/tokens"), body, NewToken)
+          const path = yield* organizationPath("/tokens")
+          const token = yield* call.write("POST", "mint a deployment token", path, body, NewToken)
           return { ...toToken(token), value: token.token }
-        })),
+        }),
       listTokens: (id) =>
-        pin(
-          Effect.flatMap(
-            at(`/tokens?deploymentId=${encodeURIComponent(id)}`),
-            (path) =>
-              pages(path, (url) =>
-                Effect.map(call.read("list deployment tokens", url, Tokens), ({ tokens, totalCount }) => ({
-                  items: tokens,
-                  total: totalCount
-                })))
-          ).pipe(Effect.map((tokens) =>
-            // the list names tokens of the workspace and the organization too
-            tokens.filter(({ roles, scope }) =>
-              scope === "DEPLOYMENT" && (roles === undefined || roles.some(({ entityId }) =>
-                entityId === id
-              ))
-            ).map(toToken)
-          ))
-        ),
+        Effect.flatMap(
+          organizationPath(`/tokens?deploymentId=${encodeURIComponent(id)}`),
+          (path) =>
+            pages(path, (url) =>
+              Effect.map(call.read("list deployment tokens", url, Tokens), ({ tokens, totalCount }) => ({
+                items: tokens,
+                total: totalCount
+              })))
+        ).pipe(Effect.map((tokens) =>
+          // the list includes tokens of the workspace and of the organization
+          tokens.filter(({ roles, scope }) =>
+            scope === "DEPLOYMENT" && (roles === undefined || roles.some(({ entityId }) =>
+              entityId === id
+            ))
+          ).map(toToken)
+        )),
       deleteToken: (_, tokenId) =>
-        pin(
-          Effect.flatMap(at(`/tokens/${encodeURIComponent(tokenId)}`), (path) =>
-            gone(call.write("DELETE", "delete a deployment token", path)))
+        Effect.flatMap(
+          organizationPath(`/tokens/${encodeURIComponent(tokenId)}`),
+          (path) => ignoreNotFound(call.write("DELETE", "delete a deployment token", path))
         ),
       setVariables: (id, variables) =>
-        pin(oneAtATime(Effect.gen(function*() {
-          const path = yield* deployment(id)
-          const now = yield* call.read(`read the deployment ${id}`, path, Configuration)
-          const known = now.environmentVariables ?? []
-          if (Object.entries(variables).every((entry) => known.some(isSame(entry)))) return known.map(toVariable)
-          const body = withVariables(now, variables)
+        oneAtATime(Effect.gen(function*() {
+          const path = yield* deploymentPath(id)
+          const current = yield* call.read(`get the deployment ${id}`, path, Configuration)
+          const existing = current.environmentVariables ?? []
+          if (Object.entries(variables).every((entry) => existing.some(isSame(entry)))) return existing.map(toVariable)
+          const body = withVariables(current, variables)
           const operation = `set variables of the deployment ${id}`
           const changed = yield* call.write("POST", operation, path, body, Configuration)
           return (changed.environmentVariables ?? []).map(toVariable)
-        })))
-    })
+        }))
+    }, pin)
   })
 
 /**
- * Reads are repeated while that may help, up to four times; writes are sent once, but for those that Astro's rate limit kept out. All of
- * it keeps below Astro's limits for a token.
+ * Retries a failed read up to four times if a retry may help. Sends a write once; only a write that Astro's rate limit rejected is sent
+ * again. Limits its own rate so that it stays below Astro's limits for a token. Each operation is a span, such as `AstroApi.create`.
  *
  * @since 0.1.0
  * @category layers
@@ -191,6 +196,41 @@ export const layer = (options: AstroConfig): Layer.Layer<DeploymentProvider, nev
 
 // internal
 
+/** One span for each operation, which includes its requests and retries. `pin` sets the clock. */
+const traced = (
+  provider: typeof DeploymentProvider.Service,
+  pin: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): typeof DeploymentProvider.Service => {
+  const span =
+    (operation: string, attributes: Readonly<Record<string, unknown>> = {}) =>
+    <A>(self: Effect.Effect<A, ProviderError>) => pin(Effect.withSpan(self, `AstroApi.${operation}`, { attributes }))
+  return DeploymentProvider.of({
+    ready: provider.ready.pipe(span("ready")),
+    list: provider.list.pipe(span("list")),
+    get: (id) => provider.get(id).pipe(span("get", { "deployment.id": id })),
+    create: (deployment) =>
+      provider.create(deployment).pipe(
+        Effect.tap(({ id }) => Effect.annotateCurrentSpan("deployment.id", id)),
+        span("create", { "deployment.name": deployment.name })
+      ),
+    delete: (id) => provider.delete(id).pipe(span("delete", { "deployment.id": id })),
+    hibernate: (id) => provider.hibernate(id).pipe(span("hibernate", { "deployment.id": id })),
+    wake: (id) => provider.wake(id).pipe(span("wake", { "deployment.id": id })),
+    createToken: (id, name) =>
+      provider.createToken(id, name).pipe(
+        Effect.tap((token) => Effect.annotateCurrentSpan("token.id", token.id)),
+        span("createToken", { "deployment.id": id, "token.name": name })
+      ),
+    listTokens: (id) => provider.listTokens(id).pipe(span("listTokens", { "deployment.id": id })),
+    deleteToken: (id, tokenId) =>
+      provider.deleteToken(id, tokenId).pipe(span("deleteToken", { "deployment.id": id, "token.id": tokenId })),
+    setVariables: (id, variables) =>
+      provider.setVariables(id, variables).pipe(
+        span("setVariables", { "deployment.id": id, "variable.keys": Object.keys(variables) })
+      )
+  })
+}
+
 const pageSize = 1000
 const maxPages = 100
 
@@ -199,7 +239,7 @@ interface Page<A> {
   readonly total: number
 }
 
-// only what is used; whatever else there is, and whatever is added, is ignored
+// only the fields that are used; all others are ignored, including those that Astro adds later
 
 const AstroDeployment = Schema.Struct({
   id: DeploymentId,
@@ -231,7 +271,7 @@ const Variable = Schema.Struct({
   value: Schema.optional(Schema.NullOr(Schema.String))
 })
 
-/** As a whole: an update replaces it. */
+/** With all of its fields, because an update replaces the whole configuration. */
 const Configuration = Schema.Struct(
   {
     environmentVariables: Schema.optional(Schema.NullOr(Schema.Array(Variable))),
@@ -284,13 +324,13 @@ const cloudOf = (text: string | undefined) => {
   return lower === "gcp" || lower === "azure" ? lower : "aws"
 }
 
-/** Astro gives it with and without scheme, with the API's path, and sometimes with a query. */
+/** Astro returns it with or without the scheme, with the API's path, and sometimes with a query. */
 const airflowUrl = (text: string) => {
   const bare = text.replace(/[?#].*$/, "").replace(/\/+$/, "").replace(/\/(home|api\/v\d+)$/, "")
   return bare === "" || /^https?:\/\//.test(bare) ? bare : `https://${bare}`
 }
 
-/** Everything is said explicitly: defaults differ between versions of the API. */
+/** Sets every field explicitly, because defaults differ between versions of the API. */
 const newDeployment = (workspaceId: string, { description, name, spec }: NewDeployment) => ({
   name,
   description,
@@ -322,25 +362,30 @@ const newDeployment = (workspaceId: string, { description, name, spec }: NewDepl
 const toVariable = ({ isSecret, key, value }: typeof Variable.Type): DeploymentVariable =>
   isSecret ? { key, isSecret } : { key, isSecret, value: value ?? "" }
 
-/** Of a secret's value nothing is known. */
-const isSame = ([key, value]: [string, string | Redacted.Redacted]) => (known: typeof Variable.Type) =>
-  known.key === key && !known.isSecret && known.value === value
+/** Always false for a secret, because Astro does not return its value. */
+const isSame = ([key, value]: [string, string | Redacted.Redacted]) => (existing: typeof Variable.Type) =>
+  existing.key === key && !existing.isSecret && existing.value === value
 
-/** An update with everything as it is but these variables: what it leaves out may be lost, save for secrets' values. */
+/**
+ * An update that changes these variables only. It contains everything else as it is, because Astro may reset what an update omits. Only
+ * the values of secrets can be omitted.
+ */
 const withVariables = (
-  now: typeof Configuration.Type,
+  current: typeof Configuration.Type,
   variables: Readonly<Record<string, string | Redacted.Redacted>>
 ) => {
-  const known = now.environmentVariables ?? []
-  const kept = known.filter(({ key }) => variables[key] === undefined)
+  const existing = current.environmentVariables ?? []
+  const kept = existing.filter(({ key }) => variables[key] === undefined)
   return {
-    ...pick(now, updatable),
-    ...(now.workerQueues ? { workerQueues: now.workerQueues.map((queue) => pick(queue, updatableOfQueue)) } : {}),
+    ...pick(current, updatable),
+    ...(current.workerQueues
+      ? { workerQueues: current.workerQueues.map((queue) => pick(queue, updatableOfQueue)) }
+      : {}),
     environmentVariables: [
       ...kept.map(({ isSecret, key, value }) => isSecret ? { key, isSecret } : { key, isSecret, value }),
       ...Object.entries(variables).map(([key, value]) => ({
         key,
-        isSecret: Redacted.isRedacted(value) || known.some((one) => one.key === key && one.isSecret),
+        isSecret: Redacted.isRedacted(value) || existing.some((variable) => variable.key === key && variable.isSecret),
         value: Redacted.isRedacted(value) ? Redacted.value(value) : value
       }))
     ]
@@ -352,7 +397,7 @@ const pick = (from: Readonly<Record<string, unknown>>, names: ReadonlyArray<stri
     names.flatMap((name) => from[name] === undefined || from[name] === null ? [] : [[name, from[name]]])
   )
 
-// hibernation and workload identities stay as they are when they are left out
+// an update that omits hibernation and workload identities does not change them
 const updatable = ["type", "name", "description", "workspaceId", "executor", "schedulerSize", "contactEmails"].concat(
   ["isCicdEnforced", "isDagDeployEnabled", "isHighAvailability", "isDevelopmentMode"],
   ["defaultTaskPodCpu", "defaultTaskPodMemory", "resourceQuotaCpu", "resourceQuotaMemory"]
@@ -361,10 +406,10 @@ const updatableOfQueue = ["id", "name", "isDefault", "astroMachine", "minWorkerC
   ["workerConcurrency", "podEphemeralStorage"]
 )
 
-const gone = (self: Effect.Effect<void, ProviderError>) =>
+const ignoreNotFound = (self: Effect.Effect<void, ProviderError>) =>
   Effect.catchIf(self, (error) => error.kind === "notFound", () => Effect.void)
 
-/** A token that has expired is not worth a request. */
+/** Sends no request with a token that has expired. */
 const checkExpiry = (token: Redacted.Redacted): Effect.Effect<void, ProviderError> =>
   Effect.flatMap(
     Clock.currentTimeMillis,

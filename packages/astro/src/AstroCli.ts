@@ -1,8 +1,8 @@
 /**
- * The `astro` program: found, checked once, and used as a transport for Astro's API.
+ * The `astro` program: finds it, checks it once, and uses it as a transport for Astro's API.
  *
- * It gets an `ASTRO_HOME` of its own in which the token lies, so that it asks nothing, opens no browser, and disturbs neither the
- * user's own login nor other processes.
+ * The program runs with its own `ASTRO_HOME`, whose config contains the token. So it never prompts, opens no browser, and does not
+ * affect the user's own login or other processes.
  *
  * @since 0.1.0
  */
@@ -28,73 +28,79 @@ import * as AstroCliVersion from "./AstroCliVersion.js"
 import type { AstroConfig } from "./AstroConfig.js"
 import * as AstroHome from "./internal/astroHome.js"
 import * as CliOutput from "./internal/cliOutput.js"
-import { noFolder } from "./internal/dagFolder.js"
+import { missingFolder } from "./internal/dagFolder.js"
 
 /**
+ * The astro CLI, for one account.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class AstroCli extends Context.Tag("@airflow-resource/astro/AstroCli")<
   AstroCli,
   {
-    /** Finds the program and checks it, once; every later call is answered from memory. */
+    /** Finds and checks the program. Once that succeeds, later calls return the same result. */
     readonly program: Effect.Effect<Program, AstroCliError>
     /**
-     * Sends every request through `astro api cloud`, with the token of the options whatever the request's own is. A failure is a
-     * `RequestError` whose cause is an `AstroCliError`.
+     * Sends every request through `astro api cloud`. Uses the token of the options and ignores the request's. If the program fails, the
+     * request fails with a `RequestError` whose cause is an `AstroCliError`.
      */
     readonly httpClient: HttpClient.HttpClient
-    /** Makes a project in an empty folder. */
+    /** Creates a project in an empty folder. */
     readonly devInit: (project: {
       readonly folder: string
       readonly name: string
       readonly runtimeVersion: string
     }) => Effect.Effect<void, AstroCliError>
-    /** Puts the DAGs of a folder in place of all that a deployment has, and gives their version. Needs version 1.43. */
+    /** Replaces all DAGs of a deployment with those of a folder, and returns their version. For `AstroCliVersion.minimumForDeploys` or newer. */
     readonly deployDags: (deploy: Deploy) => Effect.Effect<string, AstroCliError>
   }
 >() {}
 
 /**
- * The program that was found.
+ * The astro CLI that is used.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Program {
   readonly path: string
-  /** Empty for a build of somebody's own, without a number. */
+  /** Empty for a build from source, which has no version number. */
   readonly version: string
 }
 
 /**
+ * A deploy of DAGs to one deployment.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Deploy {
   readonly deploymentId: string
   readonly organizationId: string
-  /** The lease's own is enough. */
+  /** The lease's own token is sufficient. */
   readonly token: Redacted.Redacted
-  /** The folder of the DAGs. */
+  /** Path of the folder that holds the DAGs. */
   readonly dags: string
 }
 
 /**
+ * What the layer needs.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface AstroCliOptions extends AstroConfig {
   /** The program's path. Default: the first `astro` on the `PATH`. */
   readonly bin?: string | undefined
-  /** Where `PATH`, proxies and certificates are taken from. Default: this process's. */
+  /** Source of `PATH`, proxies and certificates. Default: the environment of this process. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
-  /** How long a call may take. Default: 29 seconds, a little less than what a request to Astro's API gets. */
+  /** Limit for one call. Default: 29 seconds, slightly less than the limit of a request to Astro's API. */
   readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**
- * Nothing is looked for before the first call.
+ * See {@link layer}. Runs on the clock under which it is built.
  *
  * @since 0.1.0
  * @category constructors
@@ -110,7 +116,7 @@ export const make = (
     const pin = yield* PinnedClock.pin
     const { run } = yield* ProcessRunner
     const scope = yield* Effect.scope
-    // without the scope that is in it too: whose a file is, is said where it is made
+    // without the scope of this context, so that each folder is created in an explicit scope
     const files = Context.pick(FileSystem.FileSystem, Path.Path)(
       yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     )
@@ -120,121 +126,125 @@ export const make = (
     const homeOf = (account: AstroConfig) =>
       AstroHome.make(account, environment).pipe(
         Effect.provide(files),
-        Effect.mapError(() => noFiles("its home cannot be made"))
+        Effect.mapError(() => noFiles("its home folder cannot be created"))
       )
 
     const invoke = (
-      { bin, place }: Pick<Found, "bin" | "place">,
+      { bin, home }: Pick<Installation, "bin" | "home">,
       args: ReadonlyArray<string>,
-      { cwd = place.path, limit = timeout, stdin }: {
+      { cwd = home.path, limit = timeout, stdin }: {
         readonly cwd?: string
         readonly limit?: Duration.DurationInput
         readonly stdin?: string | undefined
       } = {}
     ): Effect.Effect<Ended, AstroCliError> =>
-      run({ command: bin, args, env: place.env, cwd, stdin, timeout: limit, maxOutput, remedy: install }).pipe(
+      run({ command: bin, args, env: home.env, cwd, stdin, timeout: limit, maxOutput, remedy: install }).pipe(
         Effect.mapError(({ detail, kind, remedy }) =>
           kind === "timedOut"
-            ? new AstroCliError({ kind: "hangs", detail, remedy: `Try again, or ${withoutIt}.` })
+            ? new AstroCliError({ kind: "hangs", detail, remedy: `Try again, or ${useRest}.` })
             : kind === "notFound"
             ? new AstroCliError({ kind, detail: `there is no ${bin}`, remedy })
             : new AstroCliError({ kind: "unusable", detail: `${bin}: ${detail}`, remedy })
         )
       )
 
-    const findIn = (own: Scope.Scope): Effect.Effect<Found, AstroCliError> =>
+    const findIn = (homeScope: Scope.Scope): Effect.Effect<Installation, AstroCliError> =>
       Effect.gen(function*() {
         if (Redacted.value(options.token).trim() === "") {
           return yield* new AstroCliError({
             kind: "notLoggedIn",
-            detail: "there is no token for it",
+            detail: "it has no token",
             remedy: "Set ASTRO_ACCESS_TOKEN (https://cloud.astronomer.io/token)."
           })
         }
         const bin = yield* Effect.provide(locate(options.bin, environment.PATH ?? ""), files)
-        const place = yield* Scope.extend(homeOf(options), own)
-        const ended = yield* invoke({ bin, place }, ["version"], { limit: Duration.min(timeout, versionTimeout) })
+        const home = yield* Scope.extend(homeOf(options), homeScope)
+        const ended = yield* invoke({ bin, home }, ["version"], { limit: Duration.min(timeout, versionTimeout) })
         const version = CliOutput.version(ended.stdout)
         if (ended.exitCode !== 0 || version === undefined) {
           return yield* new AstroCliError({
             kind: "unusable",
-            detail: `${bin} is not Astronomer's: it does not tell its version`,
-            remedy: `Set ASTRO_BIN to the path of Astronomer's program, or ${withoutIt}.`
+            detail: `${bin} is not Astronomer's program: it does not print a version as that does`,
+            remedy: `Set ASTRO_BIN to the path of Astronomer's program, or ${useRest}.`
           })
         }
-        if (AstroCliVersion.isBefore(version, minimum)) return yield* tooOld(bin, version, minimum)
-        return { bin, place, version }
+        if (AstroCliVersion.isBefore(version, AstroCliVersion.minimum)) {
+          return yield* tooOld(bin, version, AstroCliVersion.minimum)
+        }
+        return { bin, home, version }
       })
-    // a failure leaves no home behind
-    const find = Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) =>
-      Effect.onError(findIn(own), (cause) => Scope.close(own, Exit.failCause(cause))))
+    // a failure deletes the home folder
+    const find = Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (homeScope) =>
+      Effect.onError(findIn(homeScope), (cause) => Scope.close(homeScope, Exit.failCause(cause))))
     const gate = yield* Effect.makeSemaphore(1)
-    let known = Option.none<Found>()
-    const found = gate.withPermits(1)(Effect.suspend(() =>
+    let known = Option.none<Installation>()
+    const installation = gate.withPermits(1)(Effect.suspend(() =>
       Option.match(known, {
         onSome: Effect.succeed,
         onNone: () =>
-          Effect.tap(find, (one) => Effect.sync(() => known = Option.some(one)))
+          Effect.tap(find, (found) => Effect.sync(() => known = Option.some(found)))
       })
     ))
 
     const problem = (ended: Ended, token = options.token) =>
       new AstroCliError(CliOutput.problem(ended, Redacted.value(token)))
 
-    // each takes 50 MiB, and a core for 30 ms
-    const seats = yield* Effect.makeSemaphore(8)
-    const send = (call: Call): Effect.Effect<CliOutput.Answer, AstroCliError> =>
+    // limits the load: each process takes 50 MiB and one core for 30 ms
+    const processes = yield* Effect.makeSemaphore(8)
+    const send = (call: Call): Effect.Effect<CliOutput.Response, AstroCliError> =>
       Effect.gen(function*() {
         const headers = Object.entries(call.headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`])
         const input = call.body === undefined ? [] : ["--input", "-"]
         const args = ["api", "cloud", call.path, "-X", call.method, "-i", ...headers, ...input]
-        const ended = yield* invoke(yield* found, args, { stdin: call.body })
-        const answer = ended.isCut || ended.signal !== null ? undefined : CliOutput.parse(ended)
-        return answer ?? (yield* problem(ended))
-      }).pipe(seats.withPermits(1))
+        const ended = yield* invoke(yield* installation, args, { stdin: call.body })
+        const response = ended.isCut || ended.signal !== null ? undefined : CliOutput.response(ended)
+        return response ?? (yield* problem(ended))
+      }).pipe(processes.withPermits(1))
 
-    return AstroCli.of({
-      program: pin(Effect.map(found, ({ bin, version }) => ({ path: bin, version }))),
+    return traced({
+      program: Effect.map(installation, ({ bin, version }) => ({ path: bin, version })),
       httpClient: HttpClient.make((request, url) =>
         pin(Effect.flatMap(toCall(options, request, url), (call) =>
           send(call).pipe(Effect.mapBoth({
             onFailure: (cause) => new HttpClientError.RequestError({ request, reason: "Transport", cause }),
-            onSuccess: (answer) => toResponse(request, answer)
+            onSuccess: (response) => toHttpResponse(request, response)
           }))))
       ),
       devInit: ({ folder, name, runtimeVersion }) =>
-        pin(Effect.gen(function*() {
-          // without the version it would ask the Internet for the newest
+        Effect.gen(function*() {
+          // without the version the program would request the newest one from the Internet
           const args = ["dev", "init", "--name", name, "--runtime-version", runtimeVersion]
-          const ended = yield* invoke(yield* found, args, { cwd: folder })
+          const ended = yield* invoke(yield* installation, args, { cwd: folder })
           if (ended.exitCode !== 0 || !CliOutput.isInitialized(ended.stdout)) return yield* problem(ended)
-        })),
+        }),
       deployDags: (deploy) =>
-        pin(Effect.scoped(Effect.gen(function*() {
-          // without an id it would take any deployment
+        Effect.scoped(Effect.gen(function*() {
+          // without an id the program would choose a deployment itself
           if (!/^\w[\w-]*$/.test(deploy.deploymentId)) {
             return yield* new AstroCliError({
               kind: "refused",
-              detail: `"${deploy.deploymentId}" is no deployment's id`,
-              remedy: "Report this."
+              detail: `"${deploy.deploymentId}" is not the id of a deployment`,
+              remedy: CliOutput.reportBug
             })
           }
-          const { bin, version: program } = yield* found
-          if (AstroCliVersion.isBefore(program, minimumForDeploys)) {
-            return yield* tooOld(bin, program, minimumForDeploys)
+          const { bin, version: cliVersion } = yield* installation
+          if (AstroCliVersion.isBefore(cliVersion, AstroCliVersion.minimumForDeploys)) {
+            return yield* tooOld(bin, cliVersion, AstroCliVersion.minimumForDeploys)
           }
           const { organizationId, token } = deploy
-          const place = yield* homeOf({ ...options, token, organizationId: Option.some(organizationId) })
-          const project = yield* Effect.provide(copyOf(deploy.dags, place), files)
+          const home = yield* homeOf({ ...options, token, organizationId: Option.some(organizationId) })
+          const project = yield* Effect.provide(projectWith(deploy.dags, home), files)
           const args = ["deploy", deploy.deploymentId, "--dags", "--force", "--workspace-id", options.workspaceId]
-          const ended = yield* invoke({ bin, place }, args, { cwd: project, limit: deployTimeout })
-          const version = ended.exitCode === 0 ? CliOutput.deployed(ended.stdout) : undefined
+          const ended = yield* invoke({ bin, home }, args, { cwd: project, limit: deployTimeout })
+          const version = ended.exitCode === 0 ? CliOutput.deployedVersion(ended.stdout) : undefined
           return version ?? (yield* problem(ended, token))
-        })))
-    })
+        }))
+    }, pin)
   })
 
 /**
+ * The program is searched for at the first call, not when the layer is built. Each operation is a span, such as `AstroCli.deployDags`.
+ *
  * @since 0.1.0
  * @category layers
  */
@@ -244,7 +254,7 @@ export const layer = (
   Layer.scoped(AstroCli, make(options))
 
 /**
- * The transport alone, for `AstroApi`.
+ * Only the transport, for `AstroApi`.
  *
  * @example
  * ```ts
@@ -269,8 +279,8 @@ export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, never, AstroCli
 )
 
 /**
- * What `.astro/config.yaml` has to say in an `ASTRO_HOME`, so that the program uses this account, asks nothing and logs in nowhere. It
- * holds the token.
+ * The content of `.astro/config.yaml` in an `ASTRO_HOME` with which the program uses this account, without a prompt or a login. It
+ * contains the token.
  *
  * @since 0.1.0
  * @category accessors
@@ -279,48 +289,70 @@ export const configText: (account: AstroConfig) => string = AstroHome.configText
 
 // internal
 
-interface Found {
+/** One span for each operation. Requests have the spans of every `HttpClient`. `pin` sets the clock. */
+const traced = (
+  { deployDags, devInit, httpClient, program }: typeof AstroCli.Service,
+  pin: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): typeof AstroCli.Service => {
+  const span =
+    (operation: string, attributes: Readonly<Record<string, string>> = {}) =>
+    <A>(self: Effect.Effect<A, AstroCliError>) => pin(Effect.withSpan(self, `AstroCli.${operation}`, { attributes }))
+  return AstroCli.of({
+    program: program.pipe(span("program")),
+    httpClient,
+    devInit: (project) =>
+      devInit(project).pipe(span("devInit", { "project.name": project.name, "project.folder": project.folder })),
+    deployDags: (deploy) =>
+      deployDags(deploy).pipe(
+        span("deployDags", { "deployment.id": deploy.deploymentId, "dag.folder": deploy.dags })
+      )
+  })
+}
+
+interface Installation {
   readonly bin: string
-  readonly place: AstroHome.Home
+  readonly home: AstroHome.Home
   readonly version: string
 }
 
 interface Call {
   readonly method: string
-  /** After `/v1`. */
+  /** Without the leading `/v1`. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
 }
 
-const { minimum, minimumForDeploys } = AstroCliVersion
 const maxOutput = 64 * 1024 * 1024
 const deployTimeout = Duration.minutes(5)
-/** It asks nobody. */
+/** Short, because `astro version` sends no request. */
 const versionTimeout = Duration.seconds(10)
 
 const tooOld = (bin: string, version: string, needed: AstroCliVersion.Release) =>
   new AstroCliError({
     kind: "tooOld",
     detail: `${bin} is version ${version}, and ${needed.join(".")} is needed`,
-    remedy: `Update it (${manual})${needed === minimum ? `, or ${withoutIt}` : ""}.`
+    remedy: `Update it (${manual})${needed === AstroCliVersion.minimum ? `, or ${useRest}` : ""}.`
   })
 
 const noFiles = (detail: string) =>
   new AstroCliError({
     kind: "unusable",
     detail,
-    remedy: "Is the system's folder for temporary files writable and not full?"
+    remedy: "Check that the system's folder for temporary files is writable and not full."
   })
 
-/** A project of its own, for the CLI writes its bundle into it. It lies in the home, and goes with it. */
-const copyOf = (dags: string, home: AstroHome.Home) =>
+/**
+ * Copies the DAGs into a temporary project, because the CLI writes its bundle into the project. The project is inside the home folder
+ * and is deleted with it.
+ */
+const projectWith = (dags: string, home: AstroHome.Home) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const { join } = yield* Path.Path
     const project = join(home.path, "project")
     if (!(yield* Effect.orElseSucceed(fs.exists(dags), () => false))) {
-      return yield* new AstroCliError(noFolder(dags))
+      return yield* new AstroCliError(missingFolder(dags))
     }
     return yield* Effect.gen(function*() {
       yield* fs.makeDirectory(join(project, ".astro"), { recursive: true })
@@ -331,24 +363,26 @@ const copyOf = (dags: string, home: AstroHome.Home) =>
   })
 
 const manual = "https://www.astronomer.io/docs/astro/cli/install-cli"
-const withoutIt = `go without it by ${CliOutput.byRest}`
-const install = `Install it (${manual}), set ASTRO_BIN to its path, or ${withoutIt}.`
+const { useRest } = CliOutput
+const install = `Install it (${manual}), set ASTRO_BIN to its path, or ${useRest}.`
 
-/** Another program of that name, a web framework's, is in the `node_modules` of many. */
+/** Skips `node_modules`, where a web framework installs a program of the same name. */
 const locate = (
-  given: string | undefined,
-  searched: string
+  bin: string | undefined,
+  searchPath: string
 ): Effect.Effect<string, AstroCliError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    if (given !== undefined) return path.resolve(given)
+    if (bin !== undefined) return path.resolve(bin)
     const isProgram = (file: string) =>
       fs.stat(file).pipe(
         Effect.map(({ mode, type }) => type === "File" && (mode & 0o111) !== 0),
         Effect.orElseSucceed(() => false)
       )
-    const folders = searched.split(":").filter((folder) => path.isAbsolute(folder) && !/\/node_modules\//.test(folder))
+    const folders = searchPath.split(":").filter((folder) =>
+      path.isAbsolute(folder) && !/\/node_modules\//.test(folder)
+    )
     const found = yield* Effect.findFirst(folders.map((folder) => path.join(folder, "astro")), isProgram)
     return yield* Option.match(found, {
       onSome: Effect.succeed,
@@ -356,16 +390,20 @@ const locate = (
     })
   })
 
-/** What of a request can be said to the program: the token is in its config, and not in its arguments. */
+/** Converts a request to a call of the program. Without the token, which is in the program's config and never in its arguments. */
 const toCall = (
   { apiUrl }: AstroConfig,
   request: HttpClientRequest,
   url: URL
 ): Effect.Effect<Call, HttpClientError.RequestError> => {
-  const base = `${AstroHome.trimmed(apiUrl)}/v1/`
+  const base = `${AstroHome.withoutTrailingSlash(apiUrl)}/v1/`
   const { body } = request
   if (!url.href.startsWith(base)) {
-    return new HttpClientError.RequestError({ request, reason: "InvalidUrl", description: `it is not below ${base}` })
+    return new HttpClientError.RequestError({
+      request,
+      reason: "InvalidUrl",
+      description: `its URL is not below ${base}`
+    })
   }
   if (body._tag !== "Empty" && body._tag !== "Uint8Array") {
     return new HttpClientError.RequestError({ request, reason: "Encode", description: "only JSON can be sent" })
@@ -378,7 +416,7 @@ const toCall = (
   })
 }
 
-const toResponse = (request: HttpClientRequest, { body, headers, status }: CliOutput.Answer) =>
+const toHttpResponse = (request: HttpClientRequest, { body, headers, status }: CliOutput.Response) =>
   HttpClientResponse.fromWeb(
     request,
     new Response([204, 205, 304].includes(status) ? null : body, { status, headers: headers.map(([...pair]) => pair) })

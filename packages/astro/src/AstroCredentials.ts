@@ -1,5 +1,5 @@
 /**
- * What a token for Astro says of itself, and what Astro says of it. Signatures are Astro's to verify: nothing here proves anything.
+ * What a token for Astro claims, and what Astro reports about it. This module does not verify signatures, so claims are not proofs.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type { AstroConfig } from "./AstroConfig.js"
 import * as Transport from "./internal/transport.js"
 
 /**
- * Whose a token is. `opaque`: it is none of Astro's form, and only Astro can tell.
+ * To whom or what a token belongs. `opaque`: the token is not in Astro's format, so that only Astro knows.
  *
  * @since 0.1.0
  * @category models
@@ -22,12 +22,14 @@ import * as Transport from "./internal/transport.js"
 export type Kind = "user" | "organization" | "workspace" | "deployment" | "opaque"
 
 /**
+ * The claims of a token.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Claims {
   readonly kind: Kind
-  /** Milliseconds since 1970. `None`: never, as far as it says. */
+  /** Milliseconds since 1970. `None` if the token claims no expiry. */
   readonly expiresAt: Option.Option<number>
   readonly apiTokenId: Option.Option<string>
   readonly organizationId: Option.Option<string>
@@ -35,7 +37,7 @@ export interface Claims {
 }
 
 /**
- * Reads a token, whatever it is. A claim of the wrong type counts as missing.
+ * Reads the claims of any token. A claim of the wrong type counts as missing.
  *
  * @example
  * ```ts
@@ -52,49 +54,52 @@ export interface Claims {
  */
 export const claims = (token: Redacted.Redacted): Claims => {
   const payload = Schema.decodeOption(Payload)(Redacted.value(token).split(".")[1] ?? "")
-  const said = Option.getOrElse(payload, (): Record<string, unknown> => ({}))
-  const permissions = Array.isArray(said.permissions) ? said.permissions.filter(Predicate.isString) : []
-  const permitted = (name: string) =>
-    Option.fromNullable(permissions.filter((one) => one.startsWith(`${name}:`)).at(-1)?.slice(name.length + 1))
+  const fields = Option.getOrElse(payload, (): Record<string, unknown> => ({}))
+  const permissions = Array.isArray(fields.permissions) ? fields.permissions.filter(Predicate.isString) : []
+  // a permission has the form "workspaceId:clx…"
+  const permission = (name: string) =>
+    Option.fromNullable(permissions.filter((text) => text.startsWith(`${name}:`)).at(-1)?.slice(name.length + 1))
   const apiTokenId = Option.orElse(
-    Option.liftPredicate(Predicate.isString)(said.apiTokenId),
-    () => permitted("apiTokenId")
+    Option.liftPredicate(Predicate.isString)(fields.apiTokenId),
+    () => permission("apiTokenId")
   )
-  const workspaceId = permitted("workspaceId")
+  const workspaceId = permission("workspaceId")
   return {
     kind: Option.isNone(payload)
       ? "opaque"
       : Option.isNone(apiTokenId)
       ? "user"
-      : Option.isSome(permitted("deploymentId"))
+      : Option.isSome(permission("deploymentId"))
       ? "deployment"
       : Option.isSome(workspaceId)
       ? "workspace"
       : "organization",
-    expiresAt: Option.map(Option.liftPredicate(isTime)(said.exp), (seconds) => seconds * 1000),
+    expiresAt: Option.map(Option.liftPredicate(isTime)(fields.exp), (seconds) => seconds * 1000),
     apiTokenId,
-    organizationId: permitted("organizationId"),
+    organizationId: permission("organizationId"),
     workspaceId
   }
 }
 
 /**
- * - `owner`: may do all that a lease needs, and give it a token of its own
- * - `operator`: may not give it a token of its own
- * - `none`: may not make deployments
- * - `unknown`: Astro does not tell this token
+ * What a token may do in a workspace.
+ *
+ * - `owner`: everything that a lease needs, including to mint its token
+ * - `operator`: everything except to mint tokens
+ * - `none`: may not create deployments
+ * - `unknown`: Astro reports no workspace role for this token
  *
  * @since 0.1.0
  * @category models
  */
 export interface Rights {
   readonly level: "owner" | "operator" | "none" | "unknown"
-  /** As Astro names them. */
+  /** In Astro's spelling. */
   readonly roles: ReadonlyArray<string>
 }
 
 /**
- * Asks Astro what the token may do in the workspace: one request, which changes nothing.
+ * Gets the token's rights in the workspace from Astro. One read. Fails with `ProviderError`.
  *
  * @since 0.1.0
  * @category accessors
@@ -107,7 +112,7 @@ export const rights = (
     const { apiTokenId, kind } = claims(account.token)
     if (kind === "opaque") return unknown
     const { read } = yield* Transport.make(account)
-    const operation = "look at the token's roles"
+    const operation = "get the token's roles"
     const roles = Option.match(apiTokenId, {
       onSome: (id) =>
         Effect.map(
@@ -120,7 +125,7 @@ export const rights = (
     })
     return rightsOf(yield* roles, account.workspaceId)
   })).pipe(
-    // who may not look at itself may still be an operator
+    // a token that may not read its own roles may still be an operator's
     Effect.catchIf(({ kind }) =>
       kind === "forbidden" || kind === "notFound", () => Effect.succeed(unknown))
   )
@@ -132,7 +137,7 @@ const Payload = Schema.compose(
   Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
 )
 
-/** In seconds, within what a date can be. */
+/** Seconds since 1970, within the range of a Date. */
 const isTime = (value: unknown): value is number => Predicate.isNumber(value) && value >= 0 && value <= 8.64e12
 
 const ApiToken = Schema.Struct({

@@ -1,5 +1,5 @@
 /**
- * Delivers DAGs by a deploy of Astro's own: no repository, no workflow.
+ * Delivers DAGs by a deploy to Astro: without a repository or a workflow.
  *
  * @since 0.1.0
  */
@@ -19,8 +19,8 @@ import type { AstroConfig } from "./AstroConfig.js"
 import * as Deploy from "./internal/deploy.js"
 
 /**
- * Each lease gets the DAGs of a folder, put there with the lease's own token by `astro deploy --dags`, and has them once Astro says that
- * they are in force.
+ * Delivers the DAGs of a folder to each lease's deployment by `astro deploy --dags`, with the lease's own token. Ends once Astro reports
+ * that they are live. Each delivery is a span, `AstroDelivery.deliver`.
  *
  * @example
  * ```ts
@@ -38,13 +38,12 @@ export const layer = (
   Layer.effect(
     DagDelivery,
     Effect.flatMap(AstroCli, ({ deployDags }) =>
-      make(({ accessToken, deploymentId }, organizationId) =>
-        deployDags({ deploymentId, organizationId, token: accessToken, dags })
-      ))
+      make(dags, ({ accessToken, deploymentId }, organizationId) =>
+        deployDags({ deploymentId, organizationId, token: accessToken, dags })))
   )
 
 /**
- * The same without the astro CLI.
+ * The same through Astro's API, without the astro CLI.
  *
  * @since 0.1.0
  * @category layers
@@ -56,13 +55,12 @@ export const layerApi = (
     DagDelivery,
     Effect.gen(function*() {
       const [http, fs] = yield* Effect.all([HttpClient.HttpClient, FileSystem.FileSystem])
-      return yield* make(({ accessToken, deploymentId }, organizationId) =>
+      return yield* make(dags, ({ accessToken, deploymentId }, organizationId) =>
         Deploy.dags({ apiUrl, rates, token: accessToken, organizationId, deploymentId, dags }).pipe(
           Effect.scoped,
           Effect.provideService(HttpClient.HttpClient, http),
           Effect.provideService(FileSystem.FileSystem, fs)
-        )
-      )
+        ))
     })
   )
 
@@ -70,8 +68,9 @@ export const layerApi = (
 
 type Refusal = AstroCliError | ProviderError | Deploy.DagsMissing
 
-/** `deploy` answers with the version of what it has put there. */
+/** `deploy` returns the version of the DAGs that it deployed. */
 const make = (
+  dags: string,
   deploy: (target: Target, organizationId: string) => Effect.Effect<string, Refusal>
 ): Effect.Effect<typeof DagDelivery.Service, never, DeploymentProvider> =>
   Effect.gen(function*() {
@@ -84,17 +83,29 @@ const make = (
             const { organizationId } = yield* provider.ready
             yield* target.onWait("the DAGs are being deployed")
             const version = yield* deploy(target, organizationId)
-            yield* inForce(provider, target.deploymentId, version)
+            yield* awaitLive(provider, target.deploymentId, version)
             return { lost: Effect.never }
-          }).pipe(Effect.mapError((error) => error._tag === "DeliveryError" ? error : toDeliveryError(error)))
+          }).pipe(
+            Effect.mapError((error) => error._tag === "DeliveryError" ? error : toDeliveryError(error)),
+            Effect.withSpan("AstroDelivery.deliver", {
+              attributes: {
+                "deployment.id": target.deploymentId,
+                "deployment.name": target.deploymentName,
+                "dag.folder": dags,
+                "lease.id": target.leaseId
+              }
+            })
+          )
         )
     })
   })
 
 const rolloutTimeout = Duration.minutes(5)
 
-const inForce = (provider: typeof DeploymentProvider.Service, id: DeploymentId, version: string) =>
+const awaitLive = (provider: typeof DeploymentProvider.Service, id: DeploymentId, version: string) =>
   provider.get(id).pipe(
+    // without a span for each poll
+    Effect.withTracerEnabled(false),
     Effect.repeat({
       until: ({ dagVersion }) => dagVersion === version,
       schedule: Schedule.union(Schedule.exponential("250 millis"), Schedule.spaced("5 seconds"))
@@ -105,8 +116,8 @@ const inForce = (provider: typeof DeploymentProvider.Service, id: DeploymentId, 
         new DeliveryError({
           kind: "timeout",
           operation,
-          detail: `they were uploaded, and not in force ${Duration.format(rolloutTimeout)} later`,
-          remedy: "Try again; if it stays, look at the deployment's page, Deploy History."
+          detail: `they were uploaded, but were not live ${Duration.format(rolloutTimeout)} later`,
+          remedy: "Try again. If it happens again, see Deploy History on the deployment's page."
         })
     })
   )

@@ -1,6 +1,5 @@
 /**
- * What Astro has to have before a lease can be made, each looked at by itself: for those who want to know before anything is used.
- * Every look is a read, which changes nothing.
+ * What has to exist on Astro before a lease is possible, as separate checks. Each is a read and changes nothing.
  *
  * @since 0.1.0
  */
@@ -14,14 +13,16 @@ import * as AstroError from "./internal/astroError.js"
 import * as Transport from "./internal/transport.js"
 
 /**
- * Where Astro is, and who asks.
+ * Where Astro's API is, and the token for it.
  *
  * @since 0.1.0
  * @category models
  */
-export type Asker = Pick<AstroConfig, "apiUrl" | "token">
+export type Connection = Pick<AstroConfig, "apiUrl" | "token">
 
 /**
+ * An organization or a workspace.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -31,22 +32,22 @@ export interface Named {
 }
 
 /**
- * The organization of that id, or else the first that the token sees. Fails where it is not active.
+ * The organization with the given id; without an id, the first that the token sees. Fails if it is not active.
  *
  * @since 0.1.0
  * @category accessors
  */
 export const organization = (
-  account: Asker & Pick<AstroConfig, "organizationId">
+  account: Connection & Pick<AstroConfig, "organizationId">
 ): Effect.Effect<Named, ProviderError, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const operation = "find the organization"
     const { organizations } = yield* read(account, operation, "/organizations?limit=100", Organizations)
-    const found = Option.match(account.organizationId, {
+    const organization = Option.match(account.organizationId, {
       onNone: () => organizations[0],
-      onSome: (wanted) => organizations.find(({ id }) => id === wanted)
+      onSome: (organizationId) => organizations.find(({ id }) => id === organizationId)
     })
-    if (found === undefined) {
+    if (organization === undefined) {
       return yield* AstroError.make(operation, {
         kind: "notFound",
         detail: Option.match(account.organizationId, {
@@ -56,21 +57,24 @@ export const organization = (
         remedy: "Use a token of the organization that the workspace belongs to."
       })
     }
-    if (found.status === "SUSPENDED" || found.status === "INACTIVE") {
-      return yield* AstroError.suspended(operation, `the organization ${found.id} is ${found.status.toLowerCase()}`)
+    const { id, name = id, status } = organization
+    if (status === "SUSPENDED" || status === "INACTIVE") {
+      return yield* AstroError.suspended(operation, `the organization ${id} is ${status.toLowerCase()}`)
     }
-    return { id: found.id, name: found.name ?? found.id }
+    return { id, name }
   })
 
 /**
+ * The workspace of the account. Fails with `workspaceNotFound` if the token does not see it.
+ *
  * @since 0.1.0
  * @category accessors
  */
 export const workspace = (
-  account: Asker & Pick<AstroConfig, "workspaceId">,
+  account: Connection & Pick<AstroConfig, "workspaceId">,
   organizationId: string
 ): Effect.Effect<Named, ProviderError, HttpClient.HttpClient> => {
-  const operation = "find the workspace"
+  const operation = "get the workspace"
   const path = `/organizations/${organizationId}/workspaces/${encodeURIComponent(account.workspaceId)}`
   return read(account, operation, path, Workspace).pipe(
     Effect.mapBoth({
@@ -81,7 +85,7 @@ export const workspace = (
             kind: "workspaceNotFound",
             detail: `the token does not see the workspace ${account.workspaceId}`,
             remedy:
-              "Check ASTRO_WORKSPACE_ID (Astro's UI, Workspace Settings), and that the token is of that workspace.",
+              "Check ASTRO_WORKSPACE_ID (Astro's UI, Workspace Settings), and that the token belongs to that workspace.",
             status: 404
           })
           : error
@@ -90,37 +94,37 @@ export const workspace = (
 }
 
 /**
- * The runtime versions that a new deployment may have.
+ * The Astro Runtime versions that a new deployment may use.
  *
  * @since 0.1.0
  * @category accessors
  */
 export const runtimeVersions = (
-  account: Asker,
+  account: Connection,
   organizationId: string
 ): Effect.Effect<ReadonlyArray<string>, ProviderError, HttpClient.HttpClient> =>
   Effect.map(
-    read(account, "look at the runtime versions", `/organizations/${organizationId}/deployment-options`, Options),
+    read(account, "list the runtime versions", `/organizations/${organizationId}/deployment-options`, Options),
     ({ runtimeReleases }) => runtimeReleases.map(({ version }) => version)
   )
 
 /**
- * The regions of each cloud, as variables name them: `aws`, `us-east-1`.
+ * The regions of each cloud, in the spelling of `ASTRO_CLOUD_PROVIDER` and `ASTRO_REGION`: `aws`, `us-east-1`.
  *
  * @since 0.1.0
  * @category accessors
  */
 export const regions = (
-  account: Asker,
+  account: Connection,
   organizationId: string
 ): Effect.Effect<
   ReadonlyArray<{ readonly cloudProvider: string; readonly region: string }>,
   ProviderError,
   HttpClient.HttpClient
 > =>
-  // there is no list for shared clusters, only the one of where they and others can be
+  // Astro has no list for shared clusters; the list for dedicated clusters includes their regions
   Effect.map(
-    read(account, "look at the regions", `/organizations/${organizationId}/cluster-options?type=DEDICATED`, Clusters),
+    read(account, "list the regions", `/organizations/${organizationId}/cluster-options?type=DEDICATED`, Clusters),
     (clouds) =>
       clouds.flatMap(({ provider, regions }) =>
         regions.map(({ name }) => ({ cloudProvider: provider.toLowerCase(), region: name }))
@@ -129,7 +133,7 @@ export const regions = (
 
 // internal
 
-const read = <A, I>(account: Asker, operation: string, path: string, schema: Schema.Schema<A, I>) =>
+const read = <A, I>(account: Connection, operation: string, path: string, schema: Schema.Schema<A, I>) =>
   Effect.scoped(Effect.flatMap(Transport.make(account), (transport) => transport.read(operation, path, schema)))
 
 const Workspace = Schema.Struct({ id: Schema.String, name: Schema.optional(Schema.String) })

@@ -1,5 +1,5 @@
 /**
- * The local Astro project of a lease: by `astro dev init`, or from a template with the same paths.
+ * The local Astro project of a lease: created by `astro dev init`, or from a template with the same files.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { AstroCli } from "./AstroCli.js"
-import * as OwnFolder from "./internal/ownFolder.js"
+import * as TemporaryFolder from "./internal/temporaryFolder.js"
 
 interface NewProject {
   readonly folder: string
@@ -19,7 +19,7 @@ interface NewProject {
   readonly runtimeVersion: string
 }
 
-/** `fill` fills the empty folder, by the template or otherwise. */
+/** `fill` writes the files into the empty folder. It may run `template`. */
 const make = (
   fill: (project: NewProject, template: Effect.Effect<void, PlatformError>) => Effect.Effect<void, PlatformError>
 ): Effect.Effect<typeof ProjectDirectory.Service, never, FileSystem.FileSystem | Path.Path> =>
@@ -27,7 +27,7 @@ const make = (
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const newFolder = Effect.provide(
-      OwnFolder.make("airflow-resource-project-"),
+      TemporaryFolder.make("airflow-resource-project-"),
       Context.pick(FileSystem.FileSystem, Path.Path)(yield* Effect.context<FileSystem.FileSystem | Path.Path>())
     )
     return ProjectDirectory.of({
@@ -49,7 +49,7 @@ const make = (
   })
 
 /**
- * From the template.
+ * Creates projects from the template.
  *
  * @since 0.1.0
  * @category layers
@@ -60,7 +60,8 @@ export const layer: Layer.Layer<ProjectDirectory, never, FileSystem.FileSystem |
 )
 
 /**
- * By `astro dev init`; from the template where the astro CLI is not there, or does not do it.
+ * Creates projects by `astro dev init`. Falls back to the template if the astro CLI is missing or fails; a failure is logged as a
+ * warning.
  *
  * @since 0.1.0
  * @category layers
@@ -82,7 +83,7 @@ export const layerCli: Layer.Layer<ProjectDirectory, never, AstroCli | FileSyste
   )
 
 /**
- * Copies the DAGs of a folder, where there is one, into every project that a layer makes.
+ * Copies the DAGs of a folder, if it exists, into every project that the layer creates.
  *
  * @example
  * ```ts
@@ -104,13 +105,15 @@ export const withDags = <E, R>(
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const { make } = yield* ProjectDirectory
-      const copyInto = (project: string) =>
+      const copyDagsInto = (project: string) =>
         Effect.whenEffect(fs.copy(dags, path.join(project, "dags"), { overwrite: true }), fs.exists(dags)).pipe(
           Effect.mapError((error) =>
-            new ProjectError({ detail: `the DAGs of ${dags} cannot be copied (${error.message})` })
+            new ProjectError({ detail: `the DAGs of ${dags} could not be copied (${error.message})` })
           )
         )
-      return ProjectDirectory.of({ make: (options) => Effect.tap(make(options), (project) => copyInto(project.path)) })
+      return ProjectDirectory.of({
+        make: (options) => Effect.tap(make(options), (project) => copyDagsInto(project.path))
+      })
     })
   ).pipe(Layer.provide(projects))
 
@@ -126,7 +129,7 @@ const files = (name: string, runtimeVersion: string): Readonly<Record<string, st
   "airflow_settings.yaml": "airflow:\n  connections: []\n  pools: []\n  variables: []\n",
   ".gitignore": ".env\n",
   ".dockerignore": ".astro\n.git\n.env\n",
-  "README.md": `# ${name}\n\nThe project of one lease; it is removed when the lease ends.\n`,
+  "README.md": `# ${name}\n\nThe project of one lease. It is deleted when the lease ends.\n`,
   "dags/.airflowignore": "",
   "dags/exampledag.py": exampleDag,
   "tests/dags/test_dag_example.py": "def test_the_folder_is_here():\n    assert __file__\n",
@@ -135,7 +138,7 @@ const files = (name: string, runtimeVersion: string): Readonly<Record<string, st
   ".astro/test_dag_integrity_default.py": "def test_nothing_is_excepted():\n    assert __file__\n"
 })
 
-/** Runtimes of Airflow 3 (3.0-1) come from another registry than those of Airflow 2 (13.1.0). */
+/** Runtimes of Airflow 3 (such as 3.0-1) are in another registry than those of Airflow 2 (such as 13.1.0). */
 const image = (runtimeVersion: string) =>
   /^\d+\.\d+-/.test(runtimeVersion)
     ? `astrocrpublic.azurecr.io/runtime:${runtimeVersion}`

@@ -9,7 +9,8 @@ const canary = "canary-5d1f0c"
 const id = Deployment.DeploymentId.make("cdeployment0000000000001")
 const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
-type Answer =
+/** What the server does with one request. */
+type Reply =
   | {
     readonly status: number
     readonly body?: unknown
@@ -19,7 +20,7 @@ type Answer =
   | "refused"
   | "silence"
 
-const account: Record<string, ReadonlyArray<Answer>> = {
+const account: Record<string, ReadonlyArray<Reply>> = {
   "GET /organizations": [{ status: 200, body: { organizations: [{ id: "org" }], totalCount: 1 } }],
   "GET /organizations/org/workspaces/ws": [{ status: 200, body: { id: "ws" } }]
 }
@@ -37,9 +38,9 @@ const deploymentBody = {
 const path = `/organizations/org/deployments/${id}`
 const token = (exp: number) => `e30.${Buffer.from(JSON.stringify({ exp, canary })).toString("base64url")}.${canary}`
 
-/** Answers by a table, the last answer again and again; a route that is not in it dies. */
+/** Responds from a table. The last reply of a route repeats; a request to any other route dies. */
 const against = (
-  table: Record<string, ReadonlyArray<Answer>>,
+  table: Record<string, ReadonlyArray<Reply>>,
   options: { readonly token?: string; readonly organizationId?: string; readonly checked?: string } = {}
 ) => {
   const sent: Array<string> = []
@@ -47,13 +48,13 @@ const against = (
   const http = HttpClient.make((request, url) =>
     Effect.suspend(() => {
       const route = `${request.method} ${url.pathname.replace(/^\/v1/, "")}`
-      const answers = { ...account, ...table }[route]
+      const replies = { ...account, ...table }[route]
       const count = sent.filter((earlier) => earlier === route).length
       sent.push(route)
       if (request.body._tag === "Uint8Array") bodies.push(JSON.parse(new TextDecoder().decode(request.body.body)))
-      const answer = answers?.[Math.min(count, answers.length - 1)]
-      if (answer === undefined) return Effect.dieMessage(`${route} is not stubbed`)
-      return respond(request, answer)
+      const reply = replies?.[Math.min(count, replies.length - 1)]
+      if (reply === undefined) return Effect.dieMessage(`${route} is not stubbed`)
+      return respond(request, reply)
     })
   )
   const layer = AstroApi.layer({
@@ -66,20 +67,20 @@ const against = (
   return { layer, sent, bodies, count: (route: string) => sent.filter((one) => one === route).length }
 }
 
-const respond = (request: HttpClientRequest.HttpClientRequest, answer: Answer) => {
-  if (answer === "silence") return Effect.never
-  if (answer === "refused") {
+const respond = (request: HttpClientRequest.HttpClientRequest, reply: Reply) => {
+  if (reply === "silence") return Effect.never
+  if (reply === "refused") {
     const cause = new TypeError("fetch failed", { cause: Object.assign(new Error(canary), { code: "ECONNREFUSED" }) })
     return new HttpClientError.RequestError({ request, reason: "Transport", cause })
   }
-  const text = answer.text ?? (answer.body === undefined ? null : JSON.stringify(answer.body))
+  const text = reply.text ?? (reply.body === undefined ? null : JSON.stringify(reply.body))
   return Effect.succeed(HttpClientResponse.fromWeb(
     request,
-    new Response(answer.status === 204 ? null : text, { status: answer.status, headers: answer.headers ?? {} })
+    new Response(reply.status === 204 ? null : text, { status: reply.status, headers: reply.headers ?? {} })
   ))
 }
 
-/** Runs a call to its end, moving the clock as far as any wait may go. */
+/** Runs a call to its end and advances the clock past every wait. */
 const exitOf = <A, E>(
   { layer }: ReturnType<typeof against>,
   call: (provider: typeof DeploymentProvider.DeploymentProvider.Service) => Effect.Effect<A, E>
@@ -111,18 +112,18 @@ const errorOf = (
     return error
   })
 
-const refusal = (status: number, message: string, headers: Record<string, string> = {}): Answer => ({
+const refusal = (status: number, message: string, headers: Record<string, string> = {}): Reply => ({
   status,
   body: { message, requestId: "r1", statusCode: status },
   headers
 })
-const html: Omit<Exclude<Answer, string>, "status"> = { text: "<html><body>502</body></html>" }
+const html: Omit<Exclude<Reply, string>, "status"> = { text: "<html><body>502</body></html>" }
 const create = (provider: typeof DeploymentProvider.DeploymentProvider.Service) =>
   provider.create({ name: "pool-1", description: "d", spec })
-const creating = (answer: Answer) => against({ "POST /organizations/org/deployments": [answer] })
-const reading = (...answers: ReadonlyArray<Answer>) => against({ [`GET ${path}`]: answers })
+const creating = (reply: Reply) => against({ "POST /organizations/org/deployments": [reply] })
+const reading = (...replies: ReadonlyArray<Reply>) => against({ [`GET ${path}`]: replies })
 
-describe("AstroApi names what is wrong", () => {
+describe("AstroApi classifies", () => {
   const cases: ReadonlyArray<
     readonly [
       title: string,
@@ -170,7 +171,7 @@ describe("AstroApi names what is wrong", () => {
       /other/
     ],
     [
-      "no right to make tokens",
+      "no right to mint tokens",
       () => against({ "POST /organizations/org/tokens": [refusal(403, "Forbidden")] }),
       ({ createToken }) => createToken(id, "lease"),
       "forbidden",
@@ -200,7 +201,7 @@ describe("AstroApi names what is wrong", () => {
     ],
     ["another refusal", () => creating(refusal(400, "description is odd")), create, "invalid", /description is odd/],
     [
-      "no development deployment",
+      "a new deployment that is not in development mode",
       () =>
         against({
           "POST /organizations/org/deployments": [{
@@ -214,7 +215,7 @@ describe("AstroApi names what is wrong", () => {
       /development.*deleted again/
     ],
     [
-      "no development deployment that cannot be deleted either",
+      "a new deployment that is not in development mode and cannot be deleted",
       () =>
         against({
           "POST /organizations/org/deployments": [{
@@ -228,7 +229,7 @@ describe("AstroApi names what is wrong", () => {
       /Delete pool-1 in Astro's UI/
     ],
     [
-      "one to hibernate that is no development deployment",
+      "the hibernation of a deployment that is not in development mode",
       () =>
         against({
           [`POST ${path}/hibernation-override`]: [
@@ -266,21 +267,21 @@ describe("AstroApi names what is wrong", () => {
     ["HTML with a 502", () => reading({ status: 502, ...html }), ({ get }) => get(id), "notJson", /proxy/],
     ["HTML with a 200", () => reading({ status: 200, ...html }), ({ get }) => get(id), "notJson", /proxy/],
     ["no connection", () => reading("refused"), ({ get }) => get(id), "unreachable", /ECONNREFUSED/],
-    ["no answer", () => reading("silence"), ({ get }) => get(id), "timeout", /30s/],
+    ["no response", () => reading("silence"), ({ get }) => get(id), "timeout", /30s/],
     ["a missing field", () => reading({ status: 200, body: { id } }), ({ get }) => get(id), "undecodable", /name/],
     [
-      "no JSON",
+      "invalid JSON",
       () => reading({ status: 200, text: `{"id": "${canary}` }),
       ({ get }) => get(id),
       "undecodable",
       /Update/
     ],
     [
-      "a rate limit that stays",
+      "a lasting rate limit",
       () => reading(refusal(429, "Too many requests")),
       ({ get }) => get(id),
       "rateLimited",
-      /Fewer processes/
+      /fewer processes/
     ]
   ]
   for (const [title, server, call, kind, says] of cases) {
@@ -291,7 +292,7 @@ describe("AstroApi names what is wrong", () => {
       }))
   }
 
-  it.effect("a token that has expired, without asking", () =>
+  it.effect("an expired token, without a request", () =>
     Effect.gen(function*() {
       const server = against({}, { token: token(0) })
       const error = yield* errorOf(server, ({ ready }) => ready)
@@ -301,8 +302,8 @@ describe("AstroApi names what is wrong", () => {
     }))
 })
 
-describe("AstroApi repeats", () => {
-  it.effect("what is read, up to four times", () =>
+describe("AstroApi retries", () => {
+  it.effect("reads, up to four times", () =>
     Effect.gen(function*() {
       const server = reading(refusal(500, "oh"), { status: 502, ...html }, "refused", {
         status: 200,
@@ -314,20 +315,20 @@ describe("AstroApi repeats", () => {
       assert.strictEqual(hopeless.count(`GET ${path}`), 5)
     }))
 
-  it.effect("no creation that may have arrived", () =>
+  it.effect("no creation that may have been carried out", () =>
     Effect.forEach(
       [refusal(500, "oh"), { status: 502, ...html }, "refused", "silence"] as const,
-      (answer) =>
+      (reply) =>
         Effect.gen(function*() {
-          const server = creating(answer)
-          // as the pool creates
+          const server = creating(reply)
+          // uninterruptible, as in the pool
           const error = yield* errorOf(server, (provider) => Effect.uninterruptible(create(provider)))
           assert.isTrue(error.ambiguous)
           assert.strictEqual(server.count("POST /organizations/org/deployments"), 1)
         })
     ))
 
-  it.effect("what the rate limit kept out, as late as it says", () =>
+  it.effect("a write that the rate limit rejected, when Astro says so", () =>
     Effect.gen(function*() {
       const server = against({
         "POST /organizations/org/deployments": [
@@ -349,7 +350,7 @@ describe("AstroApi repeats", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).name, "pool-1")
     }))
 
-  it.effect("nothing that the rate limit kept out for longer than the ledger expects", () =>
+  it.effect("no rejected write for longer than the ledger expects", () =>
     Effect.gen(function*() {
       const server = creating(refusal(429, "slow down", { "retry-after": "45" }))
       const error = yield* errorOf(server, create)
@@ -357,8 +358,10 @@ describe("AstroApi repeats", () => {
       assert.deepStrictEqual(error.retryAfter, Duration.seconds(45))
       assert.strictEqual(server.count("POST /organizations/org/deployments"), 1)
     }))
+})
 
-  it.effect("no check of the account that another process made with the same configuration", () =>
+describe("AstroApi checks the account", () => {
+  it.effect("not at all if another process has checked the same configuration", () =>
     Effect.gen(function*() {
       const config = {
         apiUrl: "https://astro.invalid",
@@ -379,7 +382,7 @@ describe("AstroApi repeats", () => {
       assert.strictEqual((yield* errorOf(late, ({ ready }) => ready)).kind, "tokenExpired")
     }))
 
-  it.effect("no check of the account that went well, however many ask at once", () =>
+  it.effect("once, even for concurrent calls, but again after a failure", () =>
     Effect.gen(function*() {
       const server = against({ "GET /organizations": [refusal(403, "no"), ...(account["GET /organizations"] ?? [])] })
       const exit = yield* exitOf(server, (provider) =>
@@ -392,7 +395,7 @@ describe("AstroApi repeats", () => {
     }))
 })
 
-describe("AstroApi keeps below Astro's limits", () => {
+describe("AstroApi stays below Astro's rate limits", () => {
   for (
     const [method, limit, call] of [
       ["GET", 25, ({ get }) => get(id)],
@@ -428,7 +431,7 @@ describe("AstroApi keeps below Astro's limits", () => {
         }
         const inASecond = counts.flatMap((sent, at) => at < 10 ? [] : [sent - (counts[at - 10] ?? 0)])
         assert.isBelow(Math.max(count() === 0 ? Infinity : 0, counts[9] ?? 0, ...inASecond), limit)
-        assert.isAbove(counts[40] ?? 0, counts[20] ?? 0, "and goes on")
+        assert.isAbove(counts[40] ?? 0, counts[20] ?? 0, "and continues")
       }))
   }
 })
@@ -454,7 +457,7 @@ describe("AstroApi sets variables", () => {
     ]
   }
 
-  it.effect("with everything else as it is", () =>
+  it.effect("and leaves everything else as it is", () =>
     Effect.gen(function*() {
       const server = against({
         [`GET ${path}`]: [{ status: 200, body: configuration }],
@@ -484,7 +487,7 @@ describe("AstroApi sets variables", () => {
       }])
     }))
 
-  it.effect("not at all where nothing would change, which spares a restart", () =>
+  it.effect("not at all if nothing would change, to avoid a restart", () =>
     Effect.gen(function*() {
       const server = reading({ status: 200, body: configuration })
       const exit = yield* exitOf(server, ({ setVariables }) => setVariables(id, { OLD: "old" }))
@@ -519,7 +522,7 @@ describe("AstroApi reads", () => {
       assert.strictEqual((yield* url({ apiUrl: "http://127.0.0.1:1/d1/api/v1" })).airflowUrl, "http://127.0.0.1:1/d1")
     }))
 
-  it.effect("a status of tomorrow as UNKNOWN, and HEALTHY that is about to sleep as not awake", () =>
+  it.effect("an unknown status as UNKNOWN, and HEALTHY with a requested hibernation as not awake", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* url({ status: "DREAMING" })).status, "UNKNOWN")
       const override = { isActive: true, isHibernating: true }

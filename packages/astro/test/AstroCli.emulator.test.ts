@@ -17,7 +17,7 @@ suite(
 
 Refusals.suite("AstroApi through a stand-in for the astro CLI", Effect.map(StandIn.make(), ({ bin }) => bin))
 
-it.scopedLive("a lease is the same through the astro CLI as by REST", () =>
+it.scopedLive("a lease through the astro CLI is the same as one through REST", () =>
   Effect.gen(function*() {
     const { bin, calls } = yield* StandIn.make()
     const rest = yield* Lease.twice(Cli.rest)

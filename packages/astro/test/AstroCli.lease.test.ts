@@ -1,4 +1,4 @@
-/** What the one who asks for a lease hears when the astro CLI does not do its part. */
+/** The error of a lease if the astro CLI does not work. */
 import type { AstroCli } from "@airflow-resource/astro"
 import { AirflowResource, type DeploymentProvider } from "@airflow-resource/core"
 import { Emulator } from "@airflow-resource/emulator"
@@ -28,9 +28,9 @@ const cases: ReadonlyArray<
   ["another program", { mood: "other" }, "unusable", /not Astronomer's.*Set ASTRO_BIN/],
   ["too old", { version: "1.39.0" }, "unusable", /1\.39\.0, and 1\.40 is needed\. Update it/],
   ["one that gives up", { mood: "cancels" }, "undecodable", /gave up \(Canceling/],
-  ["one that says nothing", { mood: "silent" }, "undecodable", /none of the words that mean success.*Update/],
+  ["one that says nothing", { mood: "silent" }, "undecodable", /without a report of success.*Update/],
   ["one that is logged out", { mood: "loggedOut" }, "unauthorized", /ASTRO_ACCESS_TOKEN/],
-  ["one that dies", { mood: "dies" }, "undecodable", /SIGKILL ended it/],
+  ["one that dies", { mood: "dies" }, "undecodable", /ended by SIGKILL/],
   ["one that panics", { mood: "panics" }, "undecodable", /crashed.*Update/]
 ]
 
@@ -55,27 +55,33 @@ describe("a lease through an astro CLI that is", () => {
         assert.notInclude(JSON.stringify(error), Redacted.value(emulator.astroToken))
         const calls = yield* standIn.calls
         assert.deepStrictEqual(calls.filter(({ pid }) => StandIn.runs(pid)), [], "nothing is left running")
-        assert.deepStrictEqual(calls.filter(({ cwd }) => existsSync(cwd)), [], "nor is a home, or a project")
+        assert.deepStrictEqual(calls.filter(({ cwd }) => existsSync(cwd)), [], "no home folder or project is left")
         const { awake, deployments, tokens } = yield* emulator.audit
         assert.deepStrictEqual({ awake, deployments, tokens }, { awake: [], deployments: [], tokens: [] })
       }), 30_000)
   }
 
-  it.scopedLive("one that gives up when it is to hibernate is not believed", () =>
-    Effect.gen(function*() {
-      const logged: Array<string> = []
-      const logger = Logger.make(({ cause, message }) => void logged.push(`${String(message)} ${Cause.pretty(cause)}`))
-      const emulator = yield* Emulator.make({ speed: 1000 })
-      const { bin } = yield* StandIn.make({ mood: "cancels", when: "hibernation-override" })
-      yield* AirflowResource.use({ testName: "a test" }, () => Effect.void).pipe(
-        Effect.provide(
-          Layer.merge(Lease.pool(Cli.services(emulator, bin)), Logger.replace(Logger.defaultLogger, logger))
+  it.scopedLive(
+    "a release fails if the astro CLI gives up instead of hibernating the deployment",
+    () =>
+      Effect.gen(function*() {
+        const logged: Array<string> = []
+        const logger = Logger.make(({ cause, message }) =>
+          void logged.push(`${String(message)} ${Cause.pretty(cause)}`)
         )
-      )
-      assert.lengthOf((yield* emulator.audit).awake, 1)
-      assert.match(
-        logged.join("\n"),
-        /release did not end well; the next holder of the slot repairs it[^]*gave up \(Canceling/
-      )
-    }), 30_000)
+        const emulator = yield* Emulator.make({ speed: 1000 })
+        const { bin } = yield* StandIn.make({ mood: "cancels", when: "hibernation-override" })
+        yield* AirflowResource.use({ testName: "a test" }, () => Effect.void).pipe(
+          Effect.provide(
+            Layer.merge(Lease.pool(Cli.services(emulator, bin)), Logger.replace(Logger.defaultLogger, logger))
+          )
+        )
+        assert.lengthOf((yield* emulator.audit).awake, 1)
+        assert.match(
+          logged.join("\n"),
+          /release did not end well; the next holder of the slot repairs it[^]*gave up \(Canceling/
+        )
+      }),
+    30_000
+  )
 })

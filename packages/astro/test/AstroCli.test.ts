@@ -14,7 +14,7 @@ import * as StandIn from "./StandIn.js"
 const canary = "canary-90c2"
 const node = Layer.merge(ProcessRunner.layer, NodeContext.layer)
 
-/** Nothing listens there, so nothing is asked by accident. */
+/** No server listens there, so that no request succeeds by accident. */
 const account = {
   apiUrl: "http://127.0.0.1:1",
   token: Redacted.make(canary),
@@ -48,7 +48,7 @@ const provider = (options: Partial<AstroCli.AstroCliOptions>) => {
 const test = (title: string, body: () => Effect.Effect<void, unknown, Scope.Scope>) =>
   it.scopedLive(title, body, 30_000)
 
-/** The failure, with the token nowhere in it. */
+/** The failure. Asserts that it does not contain the token. */
 const failure = <A, E extends { readonly message: string }>(self: Effect.Effect<A, E, Scope.Scope>) =>
   Effect.map(Effect.exit(self), (exit) => {
     assert(Exit.isFailure(exit), "it succeeded")
@@ -62,11 +62,11 @@ const failure = <A, E extends { readonly message: string }>(self: Effect.Effect<
   })
 
 describe("AstroCli finds the program", () => {
-  test("and asks for its version once, however many ask at once", () =>
+  test("and runs `astro version` once, even for concurrent calls", () =>
     Effect.gen(function*() {
       const standIn = yield* StandIn.make({ version: "1.40.1" })
       const { version } = yield* cli({ bin: standIn.bin })
-      assert.deepStrictEqual(yield* standIn.calls, [], "not before it is needed")
+      assert.deepStrictEqual(yield* standIn.calls, [], "no call before the first use")
       assert.deepStrictEqual(
         yield* Effect.all([version, version, version], { concurrency: "unbounded" }),
         ["1.40.1", "1.40.1", "1.40.1"]
@@ -74,7 +74,7 @@ describe("AstroCli finds the program", () => {
       assert.deepStrictEqual((yield* standIn.calls).map(({ argv }) => argv), [["version"]])
     }))
 
-  test("on the PATH, where a web framework's of the same name does not count", () =>
+  test("on the PATH, and skips a web framework's program of the same name", () =>
     Effect.gen(function*() {
       const { bin, folder } = yield* StandIn.make({ version: "1.45.0" })
       const other = yield* StandIn.make({ mood: "other" })
@@ -110,7 +110,7 @@ describe("AstroCli finds the program", () => {
     ["without a token", { token: Redacted.make(" ") }, "notLoggedIn", /ASTRO_ACCESS_TOKEN/]
   ]
   for (const [title, options, kind, says] of cases) {
-    test(`or says what is wrong: ${title}`, () =>
+    test(`or reports what is wrong: ${title}`, () =>
       Effect.gen(function*() {
         const standIn = yield* StandIn.make(options)
         const { version } = yield* cli({ bin: standIn.bin, ...options })
@@ -119,11 +119,11 @@ describe("AstroCli finds the program", () => {
         assert.match(error.message, says)
         const calls = yield* standIn.calls
         assert.strictEqual(calls.length > 0, ["tooOld", "hangs"].includes(kind) || title.startsWith("another"))
-        assert.isFalse(calls.some(({ cwd }) => existsSync(cwd)), "its home is gone")
+        assert.isFalse(calls.some(({ cwd }) => existsSync(cwd)), "its home folder is deleted")
       }))
   }
 
-  test("of somebody's own make, and trusts it", () =>
+  test("built from source, and accepts it", () =>
     Effect.gen(function*() {
       const standIn = yield* StandIn.make({ version: "" })
       assert.strictEqual(yield* (yield* cli({ bin: standIn.bin })).version, "")
@@ -141,7 +141,7 @@ describe("AstroCli finds the program", () => {
 })
 
 describe("AstroCli gives the program", () => {
-  test("a home of its own with the token in it, which goes with the scope", () =>
+  test("its own home folder with the token in it, and deletes it with the scope", () =>
     Effect.gen(function*() {
       const standIn = yield* StandIn.make()
       const environment = {
@@ -185,7 +185,7 @@ describe("AstroCli gives the program", () => {
       assert.isFalse(existsSync(home))
     }))
 
-  test("Astro's own domain where the API is Astro's", () =>
+  test("Astro's own domain if the API is Astro's", () =>
     Effect.gen(function*() {
       const standIn = yield* StandIn.make()
       yield* (yield* cli({ bin: standIn.bin, apiUrl: "https://api.astronomer.io/" })).version
@@ -194,7 +194,7 @@ describe("AstroCli gives the program", () => {
       assert.notInclude(config, "local:")
     }))
 
-  test("a request without its secrets, and takes back the answer", () =>
+  test("a request without its token, and returns the response", () =>
     Effect.gen(function*() {
       const standIn = yield* StandIn.make()
       const emulator = yield* Emulator.make()
@@ -250,7 +250,7 @@ describe("AstroCli gives the program", () => {
     }))
 })
 
-describe("AstroApi through AstroCli names what is wrong", () => {
+describe("AstroApi through AstroCli reports", () => {
   const cases: ReadonlyArray<
     readonly [
       options: StandIn.Options & Partial<AstroCli.AstroCliOptions>,
@@ -261,14 +261,14 @@ describe("AstroApi through AstroCli names what is wrong", () => {
     [{ version: "1.38.1" }, "unusable", /1\.38\.1.*1\.40 is needed/],
     [{ bin: "/nowhere/astro" }, "unusable", /ASTRO_BIN/],
     [{ mood: "cancels" }, "undecodable", /Canceling deployment deletion/],
-    [{ mood: "silent" }, "undecodable", /none of the words that mean success/],
-    [{ mood: "help" }, "undecodable", /none of the words that mean success/],
+    [{ mood: "silent" }, "undecodable", /without a report of success/],
+    [{ mood: "help" }, "undecodable", /without a report of success/],
     [{ mood: "loggedOut" }, "unauthorized", /ASTRO_ACCESS_TOKEN/],
     [{ mood: "opensBrowser" }, "unauthorized", /ASTRO_ACCESS_TOKEN/],
     [{ mood: "panics" }, "undecodable", /crashed/],
     [{ mood: "dies" }, "undecodable", /SIGKILL/],
     [{ mood: "diesHalfway" }, "undecodable", /SIGKILL/],
-    [{ mood: "floods" }, "undecodable", /printed more than is read/],
+    [{ mood: "floods" }, "undecodable", /printed more output than is read/],
     [{ mood: "shouts", token: Redacted.make(`eyJh.${canary}.x`) }, "undecodable", /<the token>/],
     [{ mood: "shouts" }, "undecodable", /something with Bearer <the token>/]
   ]
@@ -280,11 +280,11 @@ describe("AstroApi through AstroCli names what is wrong", () => {
         assert.strictEqual(error.kind, kind)
         assert.match(error.message, says)
         assert.include(error.message, error.remedy)
-        assert.isAtMost((yield* standIn.calls).length, 2, "nothing was repeated")
+        assert.isAtMost((yield* standIn.calls).length, 2, "no call was retried")
       }))
   }
 
-  test("an answer that got lost, or was another's, and leaves what was made", () =>
+  test("a lost response and one of a gateway, and leaves what was created", () =>
     Effect.gen(function*() {
       const { bin } = yield* StandIn.make()
       const emulator = yield* Emulator.make()
@@ -303,7 +303,7 @@ describe("AstroApi through AstroCli names what is wrong", () => {
       assert.deepStrictEqual((yield* emulator.audit).deployments.map(({ name }) => name), ["DropAfter"])
     }))
 
-  test("what is worth another try, as its cause", () =>
+  test("what is worth a retry, as the cause of the error", () =>
     Effect.gen(function*() {
       const cases = [
         ["hangs", "hangs", /within 1s/],
@@ -314,7 +314,7 @@ describe("AstroApi through AstroCli names what is wrong", () => {
       for (const [mood, kind, says] of cases) {
         const standIn = yield* StandIn.make(mood === undefined ? {} : { mood })
         const { httpClient } = yield* cli({ bin: standIn.bin, timeout: kind === "hangs" ? "1 seconds" : "20 seconds" })
-        // as the pool writes
+        // uninterruptible, as in the pool
         const get = Effect.uninterruptible(httpClient.get(`${account.apiUrl}/v1/organizations`))
         const { cause } = yield* Effect.flip(get)
         assert.instanceOf(cause, AstroCliError.AstroCliError)
@@ -326,7 +326,7 @@ describe("AstroApi through AstroCli names what is wrong", () => {
       }
     }))
 
-  test("and leaves nothing running that ignores SIGTERM", () =>
+  test("nothing after an interruption, and kills a program that ignores SIGTERM", () =>
     Effect.gen(function*() {
       const standIn = yield* StandIn.make({ mood: "forks" })
       const { httpClient } = yield* cli({ bin: standIn.bin })

@@ -9,7 +9,7 @@ const jwt = (payload: unknown) =>
 const api = (...permissions: ReadonlyArray<unknown>) => jwt({ permissions: ["apiTokenId:t", ...permissions] })
 
 describe("a token's claims", () => {
-  it("tell whose it is", () => {
+  it("give the kind of the token", () => {
     const kind = (token: Redacted.Redacted) => AstroCredentials.claims(token).kind
     assert.strictEqual(kind(jwt({ sub: "auth0|6", org_id: "org", exp: 1 })), "user")
     assert.strictEqual(kind(api("organizationId:o")), "organization")
@@ -21,11 +21,11 @@ describe("a token's claims", () => {
     }
   })
 
-  it("are read where they are well-formed, and counted as missing where they are not", () => {
+  it("are read if they are well-formed, and count as missing otherwise", () => {
     const { apiTokenId, organizationId, workspaceId } = AstroCredentials.claims(
       api("workspaceId:early", 7, "organizationId:o", null, "workspaceId:late", "workspaceIdx:no")
     )
-    // later ones win, as in the astro CLI
+    // the last one counts, as in the astro CLI
     assert.deepStrictEqual([apiTokenId, organizationId, workspaceId].map(Option.getOrNull), ["t", "o", "late"])
     const end = (exp: unknown) => Option.getOrNull(AstroCredentials.claims(jwt({ exp })).expiresAt)
     assert.strictEqual(end(1_700_000_000), 1_700_000_000_000)
@@ -38,7 +38,7 @@ describe("a token's claims", () => {
 describe("a token's rights", () => {
   const fetched = Effect.provide(FetchHttpClient.layer)
 
-  it.scopedLive("are asked for of Astro, in one request that changes nothing", () =>
+  it.scopedLive("come from Astro, by one read", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const rightsOf = (token: Redacted.Redacted) =>
@@ -54,54 +54,54 @@ describe("a token's rights", () => {
       assert.include(["unauthorized", "tokenExpired"], refused.kind)
     }))
 
-  /** The one answer; a second request, or another path, dies. */
-  const answering = (path: string, status: number, body: unknown) => {
-    let isAsked = false
+  /** Responds once; a second request, or another path, dies. */
+  const responding = (path: string, status: number, body: unknown) => {
+    let hasResponded = false
     return Effect.provide(Layer.succeed(
       HttpClient.HttpClient,
       HttpClient.make((request, url) => {
-        if (isAsked || url.pathname !== path) return Effect.dieMessage(`${url.pathname} is not stubbed`)
-        isAsked = true
+        if (hasResponded || url.pathname !== path) return Effect.dieMessage(`${url.pathname} is not stubbed`)
+        hasResponded = true
         return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(JSON.stringify(body), { status })))
       })
     ))
   }
-  const ask = (token: Redacted.Redacted) =>
+  const rightsOfToken = (token: Redacted.Redacted) =>
     AstroCredentials.rights({ apiUrl: "https://astro.invalid", token, workspaceId: "w" }, "o")
   const token = "/v1/organizations/o/tokens/t"
   const role = (role: string, entityId = "w") => ({ role, entityId, entityType: "WORKSPACE" })
 
-  it.effect("are those in the workspace, and of the organization", () =>
+  it.effect("include roles in the workspace and in the organization", () =>
     Effect.gen(function*() {
       const level = (...roles: ReadonlyArray<unknown>) =>
-        Effect.map(answering(token, 200, { scope: "WORKSPACE", roles })(ask(api())), ({ level }) => level)
+        Effect.map(responding(token, 200, { scope: "WORKSPACE", roles })(rightsOfToken(api())), ({ level }) => level)
       assert.strictEqual(yield* level(role("ORGANIZATION_OWNER", "o")), "owner")
       assert.strictEqual(yield* level(role("ORGANIZATION_MEMBER", "o"), role("WORKSPACE_OPERATOR")), "operator")
       assert.strictEqual(yield* level(role("WORKSPACE_OWNER", "another"), role("WORKSPACE_AUTHOR")), "none")
       assert.strictEqual(yield* level(role("WORKSPACE_OWNER", "another")), "unknown")
       assert.strictEqual(yield* level(role("SOMETHING_NEW")), "unknown")
       assert.strictEqual(
-        (yield* answering(token, 200, { scope: "DEPLOYMENT" })(ask(api()))).level,
+        (yield* responding(token, 200, { scope: "DEPLOYMENT" })(rightsOfToken(api()))).level,
         "none"
       )
     }))
 
-  it.effect("of a user are the user's", () =>
+  it.effect("of a user's token are those of the user", () =>
     Effect.gen(function*() {
       const user = jwt({ sub: "auth0|6" })
       const roles = [{ role: "ORGANIZATION_MEMBER" }, { role: "WORKSPACE_OWNER", scope: { entityId: "w" } }]
-      const found = yield* answering("/v1/users/self", 200, { id: "u", roles })(ask(user))
+      const found = yield* responding("/v1/users/self", 200, { id: "u", roles })(rightsOfToken(user))
       assert.deepStrictEqual(found, { level: "owner", roles: ["ORGANIZATION_MEMBER", "WORKSPACE_OWNER"] })
-      assert.strictEqual((yield* answering("/v1/users/self", 200, { id: "u" })(ask(user))).level, "unknown")
+      assert.strictEqual((yield* responding("/v1/users/self", 200, { id: "u" })(rightsOfToken(user))).level, "unknown")
     }))
 
-  it.effect("are unknown where Astro does not tell", () =>
+  it.effect("are unknown if Astro reports no role", () =>
     Effect.gen(function*() {
       const none = { level: "unknown", roles: [] } as const
       for (const status of [403, 404]) {
-        assert.deepStrictEqual(yield* answering(token, status, { message: "no" })(ask(api())), none)
+        assert.deepStrictEqual(yield* responding(token, status, { message: "no" })(rightsOfToken(api())), none)
       }
-      // nothing to ask by, and nothing is asked
-      assert.deepStrictEqual(yield* answering("", 500, {})(ask(Redacted.make("opaque"))), none)
+      // no id to send, and no request
+      assert.deepStrictEqual(yield* responding("", 500, {})(rightsOfToken(Redacted.make("opaque"))), none)
     }))
 })

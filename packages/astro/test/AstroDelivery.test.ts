@@ -11,7 +11,7 @@ import { suite, suiteApi } from "./delivery.suite.js"
 import * as StandIn from "./StandIn.js"
 
 suite("AstroDelivery through a stand-in for the astro CLI", Effect.map(StandIn.make(), ({ bin }) => bin))
-suiteApi("AstroDelivery by Astro's endpoints")
+suiteApi("AstroDelivery through Astro's API")
 
 describe("a bundle of DAGs", () => {
   const folder = Effect.acquireRelease(
@@ -19,21 +19,21 @@ describe("a bundle of DAGs", () => {
     (path) => Effect.sync(() => rmSync(path, { recursive: true }))
   )
 
-  /** A deploy of `dags`; the storage answers with `status`, and what it was sent is kept. */
+  /** Deploys `dags`. The storage responds with `status`; the uploads that it receives are kept. */
   const deploy = (dags: string, status = 201) => {
     const uploads: Array<{ readonly headers: Record<string, string>; readonly body: Uint8Array }> = []
     const http = HttpClient.make((request, { host, pathname }) => {
-      const answer = (status: number, body: unknown, headers: Record<string, string> = {}) =>
+      const respond = (status: number, body: unknown, headers: Record<string, string> = {}) =>
         Effect.succeed(HttpClientResponse.fromWeb(request, new Response(JSON.stringify(body), { status, headers })))
       if (host === "astro.invalid") {
-        return answer(
+        return respond(
           200,
           pathname.endsWith("/deploys") ? { id: "deploy", dagsUploadUrl: "https://storage.invalid/b?sig=secret" } : {}
         )
       }
       assert(request.body._tag === "Uint8Array")
       uploads.push({ headers: request.headers, body: request.body.body })
-      return answer(status, {}, { "x-ms-version-id": "v1" })
+      return respond(status, {}, { "x-ms-version-id": "v1" })
     })
     const account = { apiUrl: "https://astro.invalid", token: Redacted.make("token") }
     return Effect.map(
@@ -52,7 +52,7 @@ describe("a bundle of DAGs", () => {
     return found.filter((name) => !name.endsWith("/")).sort()
   }
 
-  it.scopedLive("holds the folder as dags/, as the astro CLI packs it, and is sent with its signature alone", () =>
+  it.scopedLive("contains the folder as dags/, as the astro CLI packs it, and is uploaded without the token", () =>
     Effect.gen(function*() {
       const dags = yield* folder
       mkdirSync(join(dags, "shop"))
@@ -71,7 +71,7 @@ describe("a bundle of DAGs", () => {
       ])
     }))
 
-  it.scopedLive("is refused where there is nothing in it, before Astro is asked", () =>
+  it.scopedLive("is refused if the folder is empty, before any request", () =>
     Effect.gen(function*() {
       const { result } = yield* deploy(yield* folder)
       assert(result._tag === "Left")
@@ -79,7 +79,7 @@ describe("a bundle of DAGs", () => {
       assert.match(result.left.remedy, /AIRFLOW_DAG_PATH/)
     }))
 
-  it.scopedLive("that the storage refuses is an error that does not show where it was to go", () =>
+  it.scopedLive("is an error without the upload's URL if the storage refuses it", () =>
     Effect.gen(function*() {
       const dags = yield* folder
       writeFileSync(join(dags, "one.py"), "")

@@ -26,7 +26,7 @@ const paths = [
   "requirements.txt"
 ]
 
-it.effect("a project has the paths of `astro dev init` and goes with its scope", () =>
+it.effect("a project has the files of `astro dev init` and is deleted with its scope", () =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const projects = yield* ProjectDirectory.ProjectDirectory
@@ -46,7 +46,7 @@ it.effect("a project has the paths of `astro dev init` and goes with its scope",
     assert.isFalse(yield* fs.exists(path))
   }).pipe(Effect.provide(AstroProject.layer.pipe(Layer.provideMerge(NodeContext.layer)))))
 
-const madeBy = (bin: string) => {
+const createdBy = (bin: string) => {
   const logged: Array<string> = []
   const cli = AstroCli.layer({
     apiUrl: "http://127.0.0.1:1",
@@ -78,16 +78,16 @@ const madeBy = (bin: string) => {
 }
 
 it.scopedLive(
-  "a project is made by the astro CLI, and from the template where that does not do it",
+  "a project is created by the astro CLI, and from the template if the CLI fails",
   () =>
     Effect.gen(function*() {
       const config = "project:\n    name: airflow_test_1\n"
-      const made = yield* madeBy((yield* StandIn.make()).bin)
-      assert.deepStrictEqual(made, { logged: [], files: 2, dockerfile: "FROM stand-in:13.1.0\n", config })
+      const created = yield* createdBy((yield* StandIn.make()).bin)
+      assert.deepStrictEqual(created, { logged: [], files: 2, dockerfile: "FROM stand-in:13.1.0\n", config })
       const dockerfile = "FROM quay.io/astronomer/astro-runtime:13.1.0\n"
-      const missing = yield* madeBy("/nowhere/astro")
+      const missing = yield* createdBy("/nowhere/astro")
       assert.deepStrictEqual(missing, { logged: [], files: 13, dockerfile, config })
-      const gaveUp = yield* madeBy((yield* StandIn.make({ mood: "cancels" })).bin)
+      const gaveUp = yield* createdBy((yield* StandIn.make({ mood: "cancels" })).bin)
       assert.deepStrictEqual([gaveUp.files, gaveUp.dockerfile, gaveUp.logged.length], [13, dockerfile, 1])
       assert.match(gaveUp.logged[0] ?? "", /Canceling/)
     }),

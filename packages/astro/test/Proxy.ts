@@ -1,4 +1,4 @@
-/** Stands before the emulator, and remembers what was asked and what it answered. */
+/** A proxy in front of the emulator that records requests and responses. */
 import { Effect } from "effect"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -10,7 +10,7 @@ export interface Exchange {
   readonly target: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** `null`: the connection broke before there was one. */
+  /** The response. `null` if the connection broke before it. */
   answer: {
     readonly status: number
     readonly headers: Readonly<Record<string, string>>
@@ -18,7 +18,7 @@ export interface Exchange {
   } | null
 }
 
-/** Every text of it changed by `f`, in the order in which they came. */
+/** Changes every text of an exchange by `f`, in the order in which they were sent. */
 export const map = ({ answer, body, headers, method, target }: Exchange, f: (text: string) => string): Exchange => {
   const all = (record: Readonly<Record<string, string>>) =>
     Object.fromEntries(Object.entries(record).map(([name, text]) => [name, f(text)]))
@@ -37,17 +37,23 @@ export const make = (upstream: string) =>
     const server = http.createServer(async (request, response) => {
       const { headers, method = "", url: target = "" } = request
       const body = await bytes(request)
-      const exchange: Exchange = { method, target, headers: pick(headers, asked), body: textOf(body), answer: null }
+      const exchange: Exchange = {
+        method,
+        target,
+        headers: pick(headers, requestHeaders),
+        body: textOf(body),
+        answer: null
+      }
       exchanges.push(exchange)
-      const forwarded = http.request(`${upstream}${target}`, { method, headers, agent: false }, async (answered) => {
+      const forwarded = http.request(`${upstream}${target}`, { method, headers, agent: false }, async (received) => {
         const ours = (text: string) => text.replaceAll(upstream, url).replaceAll(host(upstream), host(url))
-        const whole = await bytes(answered)
+        const whole = await bytes(received)
         const text = ours(whole.toString())
-        const { statusCode: status = 0 } = answered
-        exchange.answer = { status, headers: pick(answered.headers, told), body: text }
-        const { connection: _, "content-length": length, "keep-alive": __, ...rest } = answered.headers
-        // what was cut stays cut
-        const { complete } = answered
+        const { statusCode: status = 0 } = received
+        exchange.answer = { status, headers: pick(received.headers, responseHeaders), body: text }
+        const { connection: _, "content-length": length, "keep-alive": __, ...rest } = received.headers
+        // a truncated response stays truncated
+        const { complete } = received
         response.writeHead(status, { ...rest, "content-length": complete ? Buffer.byteLength(text) : Number(length) })
         if (complete) response.end(text)
         else response.write(text, () => response.destroy())
@@ -55,7 +61,7 @@ export const make = (upstream: string) =>
       forwarded.on("error", () => request.socket.destroy())
       forwarded.end(body)
     })
-    // the answer's head tells it
+    // fixed, because it is part of the head of every response
     server.keepAliveTimeout = 5000
     yield* Effect.acquireRelease(
       Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
@@ -69,7 +75,7 @@ export const make = (upstream: string) =>
     return { url, taken: () => exchanges.splice(0) }
   })
 
-const asked = [
+const requestHeaders = [
   "authorization",
   "accept",
   "content-type",
@@ -77,25 +83,25 @@ const asked = [
   "x-astro-client-identifier",
   "x-ms-blob-type"
 ]
-const told = ["content-type", "retry-after", "x-ms-version-id"]
+const responseHeaders = ["content-type", "retry-after", "x-ms-version-id"]
 
 const pick = (headers: http.IncomingHttpHeaders, names: ReadonlyArray<string>) =>
   Object.fromEntries(names.flatMap((name) => headers[name] === undefined ? [] : [[name, String(headers[name])]]))
 
 const host = (url: string) => new URL(url).host
 
-/** All that came, also where the end did not. */
+/** Everything that was received, even if the end is missing. */
 const bytes = async (message: http.IncomingMessage): Promise<Buffer> => {
   const chunks: Array<Buffer> = []
   try {
     for await (const chunk of message) chunks.push(chunk)
   } catch {
-    // it was cut
+    // truncated
   }
   return Buffer.concat(chunks)
 }
 
-/** A bundle by the names in it: it is packed differently each time. */
+/** For a bundle the names in it, because its bytes differ each time. */
 const textOf = (body: Buffer): string => {
   if (!body.subarray(0, 2).equals(Buffer.from([0x1f, 0x8b]))) return body.toString()
   const names: Array<string> = []

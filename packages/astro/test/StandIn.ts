@@ -3,15 +3,16 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** How the stand-in misbehaves. */
+/** How the stand-in behaves. */
 export interface Options {
+  /** One of the `moods` in `astro-stand-in.mjs`. Default: works like the real program. */
   readonly mood?: string
-  /** Only in calls with these arguments. */
+  /** Applies the mood only to calls whose arguments contain this. */
   readonly when?: string
   readonly version?: string
 }
 
-/** One call of it, as it saw it. */
+/** One call, as the stand-in received it. */
 export interface Call {
   readonly argv: ReadonlyArray<string>
   readonly env: Record<string, string>
@@ -19,7 +20,7 @@ export interface Call {
   readonly pid: number
 }
 
-/** A program that stands in for the astro CLI, and what it was called with. */
+/** A program that replaces the astro CLI, and its calls. */
 export const make = (options: Options = {}) =>
   Effect.map(
     Effect.acquireRelease(
@@ -29,7 +30,7 @@ export const make = (options: Options = {}) =>
     (folder) => {
       const [bin, log] = [join(folder, "astro"), join(folder, "log")]
       const program = new URL("astro-stand-in.mjs", import.meta.url).href
-      // the folder holds nothing else of Node's: its env is that of the real program, which needs no PATH
+      // the absolute path of Node, because the program's environment has a PATH without it
       const text = `#!${process.execPath}\nglobalThis.standIn = ${JSON.stringify({ ...options, log })}\n` +
         `import(${JSON.stringify(program)})\n`
       writeFileSync(bin, text, { mode: 0o755 })
@@ -37,14 +38,14 @@ export const make = (options: Options = {}) =>
         bin,
         folder,
         calls: Effect.sync((): ReadonlyArray<Call> =>
-          // what comes after the last line's end is still being written
+          // text after the last newline is still being written
           existsSync(log) ? readFileSync(log, "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line)) : []
         )
       }
     }
   )
 
-/** Whether a process still runs; one that only waits to be reaped does not. */
+/** Whether a process still runs. A zombie does not. */
 export const runs = (pid: number) => {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))

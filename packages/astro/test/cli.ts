@@ -5,7 +5,7 @@ import { FetchHttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Layer, Option } from "effect"
 
-/** Where the emulator is, as the astro package is told. */
+/** The emulator's account, as configuration of the astro package. */
 export const account = ({ astroApiUrl, astroToken, workspaceId }: Emulator.Service) => ({
   apiUrl: astroApiUrl,
   token: astroToken,
@@ -13,7 +13,7 @@ export const account = ({ astroApiUrl, astroToken, workspaceId }: Emulator.Servi
   organizationId: Option.none<string>()
 })
 
-/** All that the program does for a lease: the one at `bin`, or on the PATH. */
+/** All services of a lease that use the astro CLI: the one at `bin`, or the first on the PATH. */
 export const services = (
   emulator: Emulator.Service,
   bin: string | undefined,
@@ -27,7 +27,7 @@ export const services = (
     Layer.provide([ProcessRunner.layer, NodeContext.layer])
   )
 
-/** The same without it. */
+/** The same services through REST. */
 export const rest = (emulator: Emulator.Service) =>
   Layer.mergeAll(AstroApi.layer(account(emulator)), AstroProject.layer).pipe(
     Layer.provide([FetchHttpClient.layer, NodeContext.layer])

@@ -1,4 +1,4 @@
-/** What real programs (1.40.1, 1.45.0) printed, and what it means. */
+/** Output of real programs (1.40.1, 1.45.0), and how it is read. */
 import { AstroCliVersion } from "@airflow-resource/astro"
 import { assert, describe, it } from "@effect/vitest"
 import * as CliOutput from "../src/internal/cliOutput.js"
@@ -11,7 +11,7 @@ const ended = (exitCode: number, stdout: string, stderr = "") => ({
   isCut: false
 })
 
-describe("the astro CLI's words", () => {
+describe("the astro CLI's output", () => {
   const problems: ReadonlyArray<
     readonly [exitCode: number, stdout: string, stderr: string, kind: CliOutput.Problem["kind"], says: RegExp]
   > = [
@@ -76,13 +76,13 @@ describe("the astro CLI's words", () => {
     ],
     [1, "", "Error: failed to perform request, status 502\n", "unreachable", /502/],
     [1, "", "Error: project name is invalid\n", "unexpected", /project name is invalid/],
-    [0, "", "", "unexpected", /none of the words/]
+    [0, "", "", "unexpected", /without a report of success/]
   ]
   for (const [exitCode, stdout, stderr, kind, says] of problems) {
     it(`${kind}: ${says}`, () => {
-      assert.isUndefined(CliOutput.parse(ended(exitCode, stdout, stderr)))
+      assert.isUndefined(CliOutput.response(ended(exitCode, stdout, stderr)))
       assert.isFalse(CliOutput.isInitialized(stdout))
-      assert.isUndefined(CliOutput.deployed(stdout))
+      assert.isUndefined(CliOutput.deployedVersion(stdout))
       const problem = CliOutput.problem(ended(exitCode, stdout, stderr), "the-token")
       assert.strictEqual(problem.kind, kind)
       assert.match(problem.detail, says)
@@ -90,14 +90,14 @@ describe("the astro CLI's words", () => {
     })
   }
 
-  it("an answer, of any version of HTTP", () => {
-    const answer: CliOutput.Answer = { status: 200, headers: [["Content-Type", "application/json"]], body: "{}\n" }
+  it("a response, in any version of HTTP", () => {
+    const expected: CliOutput.Response = { status: 200, headers: [["Content-Type", "application/json"]], body: "{}\n" }
     for (const start of ["HTTP/1.1 200 OK", "HTTP/2.0 200 OK", "Using an Astro API Token\nHTTP/1.1 200 OK"]) {
-      assert.deepEqual(CliOutput.parse(ended(0, `${start}\nContent-Type: application/json\n\n{}\n`)), answer)
+      assert.deepEqual(CliOutput.response(ended(0, `${start}\nContent-Type: application/json\n\n{}\n`)), expected)
     }
-    const gone = CliOutput.parse(ended(1, "HTTP/1.1 429 Too Many Requests\nRetry-After: 2\n\n", "Error: …"))
-    assert.deepEqual(gone, { status: 429, headers: [["Retry-After", "2"]], body: "" })
-    assert.isUndefined(CliOutput.parse(ended(2, "HTTP/1.1 200 OK\n\n{}", "panic: ")))
+    const limited = CliOutput.response(ended(1, "HTTP/1.1 429 Too Many Requests\nRetry-After: 2\n\n", "Error: …"))
+    assert.deepEqual(limited, { status: 429, headers: [["Retry-After", "2"]], body: "" })
+    assert.isUndefined(CliOutput.response(ended(2, "HTTP/1.1 200 OK\n\n{}", "panic: ")))
   })
 
   it("a version", () => {

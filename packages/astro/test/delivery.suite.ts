@@ -22,11 +22,11 @@ const folder = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true }))
 )
 
-/** What a deploy through the astro CLI promises; the program is the one at `bin`, or on the PATH. */
+/** The contract of a deploy through the astro CLI: the one at `bin`, or the first on the PATH. */
 export const suite = (name: string, bin: Effect.Effect<string | undefined, never, Scope.Scope>) =>
-  promises(name, {
-    // the program looks first which deployment it is
-    looks: 1,
+  contract(name, {
+    // the program gets the deployment first
+    reads: 1,
     layer: (emulator, dags, homes) => {
       const runner = Layer.map(ProcessRunner.layer, (context) => {
         const { run } = Context.get(context, ProcessRunner.ProcessRunner)
@@ -45,10 +45,10 @@ export const suite = (name: string, bin: Effect.Effect<string | undefined, never
     }
   })
 
-/** The same without it. */
+/** The same contract through Astro's API. */
 export const suiteApi = (name: string) =>
-  promises(name, {
-    looks: 0,
+  contract(name, {
+    reads: 0,
     layer: (emulator, dags) =>
       AstroDelivery.layerApi({ apiUrl: emulator.astroApiUrl, dags }).pipe(
         Layer.provide([FetchHttpClient.layer, NodeContext.layer])
@@ -56,8 +56,8 @@ export const suiteApi = (name: string) =>
   })
 
 interface Way {
-  /** How many requests of its own it makes before a deploy. */
-  readonly looks: number
+  /** Number of additional reads before a deploy. */
+  readonly reads: number
   readonly layer: (
     emulator: Emulator.Service,
     dags: string,
@@ -65,9 +65,9 @@ interface Way {
   ) => Layer.Layer<DagDelivery.DagDelivery, never, DeploymentProvider.DeploymentProvider>
 }
 
-const promises = (name: string, way: Way) =>
+const contract = (name: string, way: Way) =>
   describe(name, () => {
-    /** A deployment that is awake, a token of its own, and a way to deliver to it. */
+    /** An awake deployment, a token for it, and a function that delivers to it. */
     const world = (dags: string) =>
       Effect.gen(function*() {
         const emulator = yield* Emulator.make({ speed: 1000 })
@@ -97,18 +97,18 @@ const promises = (name: string, way: Way) =>
         return { deliver, emulator, homes, id, provider, token, waits }
       })
 
-    it.scopedLive("puts the DAGs there, with the lease's token alone", () =>
+    it.scopedLive("deploys the DAGs with nothing but the lease's token", () =>
       Effect.gen(function*() {
         const { deliver, emulator, homes, id, token, waits } = yield* world(yield* folder)
         const before = (yield* emulator.audit).requests.length
         yield* deliver()
         yield* deliver()
-        // beside it the provider looks whether they are in force
+        // without the provider's polls, which have another token
         const requests = (yield* emulator.audit).requests.slice(before).filter((request) =>
           request.token === token.id || request.token === null
         )
         const deploy = [
-          ...Array.from({ length: way.looks }, () => `GET deployments/${id} 200`),
+          ...Array.from({ length: way.reads }, () => `GET deployments/${id} 200`),
           `POST deployments/${id}/deploys 200`,
           `PUT blobs/D 201`,
           `POST deployments/${id}/deploys/D/finalize 200`
@@ -122,11 +122,11 @@ const promises = (name: string, way: Way) =>
           [...deploy, ...deploy]
         )
         assert.deepStrictEqual([...new Set(requests.map((request) => request.token))].sort(), [token.id, null].sort())
-        assert.deepStrictEqual(homes.filter(existsSync), [], "the token's file is gone")
+        assert.deepStrictEqual(homes.filter(existsSync), [], "the file with the token is deleted")
         assert.deepStrictEqual(waits, ["the DAGs are being deployed", "the DAGs are being deployed"])
       }), 30_000)
 
-    it.scopedLive("has ended once the DAGs are in force", () =>
+    it.scopedLive("ends once the DAGs are live", () =>
       Effect.gen(function*() {
         const { deliver, id, provider } = yield* world(yield* folder)
         const versions: Array<string | undefined> = []
@@ -139,7 +139,7 @@ const promises = (name: string, way: Way) =>
         assert.notStrictEqual(versions[0], versions[1])
       }), 30_000)
 
-    it.scopedLive("says why they are not there", () =>
+    it.scopedLive("reports why the DAGs were not deployed", () =>
       Effect.gen(function*() {
         const { deliver, emulator, id, provider, token } = yield* world(yield* folder)
         const refused = yield* Effect.flip(deliver(yield* emulator.mintAstroToken({ expiresIn: 0 })))

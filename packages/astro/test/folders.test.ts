@@ -15,11 +15,11 @@ const project = Effect.flatMap(
 const projects = AstroProject.layer.pipe(Layer.provideMerge(NodeContext.layer))
 
 describe("temporary folders", () => {
-  it.scoped("of a process that was killed are removed by the next; those of others stay", () =>
+  it.scoped("of a process that was killed are deleted by the next process; all others stay", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const { owner } = yield* Host.live
-      // a pid that was just used is nobody's
+      // the pid of a process that has ended
       const dead = { ...owner, pid: spawnSync("true").pid, startedAt: "1" }
       const abandoned = (by: unknown) =>
         Effect.tap(
@@ -31,21 +31,21 @@ describe("temporary folders", () => {
       yield* project
       assert.isFalse(yield* fs.exists(left))
       for (const folder of kept) assert.isTrue(yield* fs.exists(folder), folder)
-      // the scope's finalizer expects it
+      // the scope's finalizer deletes it
       yield* fs.makeDirectory(left)
     }).pipe(Effect.provide(projects)))
 })
 
 describe("a project with DAGs", () => {
-  it.scoped("has them beside its own, and none where there is no folder", () =>
+  it.scoped("contains them besides its own, and none if the folder does not exist", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const dags = yield* fs.makeTempDirectoryScoped()
       yield* fs.makeDirectory(`${dags}/shop`)
       yield* fs.writeFileString(`${dags}/shop/orders.py`, "# a DAG\n")
-      const made = yield* Effect.provide(project, AstroProject.withDags(projects, dags))
-      assert.strictEqual(yield* fs.readFileString(`${made.path}/dags/shop/orders.py`), "# a DAG\n")
-      assert.isTrue(yield* fs.exists(`${made.path}/dags/exampledag.py`))
+      const withDags = yield* Effect.provide(project, AstroProject.withDags(projects, dags))
+      assert.strictEqual(yield* fs.readFileString(`${withDags.path}/dags/shop/orders.py`), "# a DAG\n")
+      assert.isTrue(yield* fs.exists(`${withDags.path}/dags/exampledag.py`))
       const without = yield* Effect.provide(project, AstroProject.withDags(projects, `${dirname(dags)}/not there`))
       assert.deepStrictEqual((yield* fs.readDirectory(`${without.path}/dags`)).sort(), [
         ".airflowignore",

@@ -15,7 +15,7 @@ const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-
 
 type Services = DeploymentProvider.DeploymentProvider | ProjectDirectory.ProjectDirectory
 
-/** Everything that a lease needs. */
+/** All services of a lease. */
 export const pool = (services: Layer.Layer<Services>) =>
   Layer.mergeAll(
     DeploymentPool.layer({ spec, revocationWait: "5 millis", reset: { settle: "100 millis" } }),
@@ -26,7 +26,7 @@ export const pool = (services: Layer.Layer<Services>) =>
     Layer.provideMerge(services)
   )
 
-/** Two leases, one after the other, on an emulator of their own; and what Astro was asked for, as far as it changed anything. */
+/** Runs two leases, one after the other, on a new emulator. Returns their results and the writes that Astro received. */
 export const twice = (servicesOf: (emulator: Emulator.Service) => Layer.Layer<Services>) =>
   Effect.scoped(Effect.gen(function*() {
     const emulator = yield* Emulator.make({ speed: 1000 })

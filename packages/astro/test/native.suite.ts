@@ -7,10 +7,10 @@ import { Effect, Layer, Option, Schedule } from "effect"
 import * as AstroHome from "../src/internal/astroHome.js"
 import { account } from "./cli.js"
 
-/** What people type works against the emulator, although nothing of ours types it. */
+/** Commands that users type work against the emulator, although the library does not use them. */
 export const suite = ({ path: bin, version }: AstroCli.Program) =>
-  describe("the emulator believes the astro CLI", () => {
-    it.scopedLive("in its own commands", () =>
+  describe("the emulator serves the astro CLI's own commands", () => {
+    it.scopedLive("for organizations, workspaces, deployments, tokens and variables", () =>
       Effect.gen(function*() {
         const emulator = yield* Emulator.make({ speed: 1000 })
         const { run } = yield* ProcessRunner.ProcessRunner
@@ -19,7 +19,7 @@ export const suite = ({ path: bin, version }: AstroCli.Program) =>
           ...account(emulator),
           organizationId: Option.some(organizationId)
         }, {})
-        /** What it printed; both the exit code and the words have to be right. */
+        /** Asserts the exit code and the output, and returns the output. */
         const astro = (args: ReadonlyArray<string>, says: RegExp) =>
           Effect.map(
             run({ command: bin, args, env: home.env, cwd: home.path, timeout: "20 seconds" }),

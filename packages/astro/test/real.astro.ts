@@ -1,4 +1,4 @@
-/** The astro CLI itself, at `ASTRO_BIN` or on the PATH; started by `npm run test:astro`. */
+/** Tests of a real astro CLI, at `ASTRO_BIN` or on the PATH. Run by `npm run test:astro`. */
 import { AstroCli, AstroCliVersion, AstroProject } from "@airflow-resource/astro"
 import { ProjectDirectory } from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
@@ -48,7 +48,7 @@ const program = await Effect.runPromise(Effect.scoped(Effect.flatMap(
 )))
 
 if (AstroCliVersion.isBefore(program.version, AstroCliVersion.minimumForDeploys)) {
-  it.scopedLive("an astro CLI that is too old to deploy is told so", () =>
+  it.scopedLive("deployDags refuses an astro CLI that is too old for it", () =>
     Effect.gen(function*() {
       const { deployDags } = yield* client({ ...Cli.account(yield* Emulator.make()), bin })
       const deploy = { deploymentId: "c1", organizationId: "o", token: Redacted.make("t"), dags: "/nowhere" }
@@ -61,14 +61,14 @@ if (AstroCliVersion.isBefore(program.version, AstroCliVersion.minimumForDeploys)
 native(program)
 
 describe("the astro CLI", () => {
-  it.scopedLive("leases as REST does", () =>
+  it.scopedLive("makes the same leases as REST", () =>
     Effect.gen(function*() {
       const rest = yield* Lease.twice(Cli.rest)
       const cli = yield* Lease.twice((emulator) => Cli.services(emulator, bin))
       assert.deepStrictEqual({ ...cli, astroCalls: 0 }, { ...rest, astroCalls: 0 })
     }), 60_000)
 
-  it.scopedLive("writes nothing into its home", () =>
+  it.scopedLive("writes nothing into its home folder", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const spied: Array<ProcessRunner.Command> = []
@@ -95,17 +95,17 @@ describe("the astro CLI", () => {
     }), 60_000)
 
   for (const scene of scenes) {
-    it.scopedLive(`does what the stand-in does: ${scene.title}`, () =>
+    it.scopedLive(`behaves like the stand-in: ${scene.title}`, () =>
       Effect.gen(function*() {
         const standIn = yield* StandIn.make({ version: program.version })
         assert.deepStrictEqual(yield* play(scene, standIn.bin), yield* play(scene, program.path))
       }), 60_000)
   }
 
-  it.scopedLive("makes the project that the template stands in for", () =>
+  it.scopedLive("creates the same project as the template", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
-      const made = (layer: Layer.Layer<ProjectDirectory.ProjectDirectory>, runtimeVersion: string) =>
+      const created = (layer: Layer.Layer<ProjectDirectory.ProjectDirectory>, runtimeVersion: string) =>
         Effect.gen(function*() {
           const projects = yield* ProjectDirectory.ProjectDirectory
           const { path } = yield* projects.make({ name: "airflow_test_1", runtimeVersion })
@@ -121,11 +121,11 @@ describe("the astro CLI", () => {
       )
       const template = AstroProject.layer.pipe(Layer.provide(node))
       for (const runtimeVersion of ["13.1.0", "3.1-12"]) {
-        assert.deepStrictEqual(yield* made(template, runtimeVersion), yield* made(cli, runtimeVersion))
+        assert.deepStrictEqual(yield* created(template, runtimeVersion), yield* created(cli, runtimeVersion))
       }
     }))
 
-  it.scopedLive("does not get a token that would make it open a browser", () =>
+  it.scopedLive("is not started with an empty token, because it would open a browser", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()
       const { program } = yield* client({ ...Cli.account(emulator), bin, token: Redacted.make("") })

@@ -1,6 +1,6 @@
 /**
- * What the astro CLI prints and asks when it is called as the library calls it: one run of the scenes over the emulator, by a real
- * program (`npm run record:astro`) or by the stand-in.
+ * Records the output and the requests of an astro CLI that is called as the library calls it. Plays the scenes over the emulator, with a
+ * real program (`npm run record:astro`) or with the stand-in.
  */
 import { AstroCli } from "@airflow-resource/astro"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
@@ -15,7 +15,7 @@ import * as CliOutput from "../src/internal/cliOutput.js"
 import * as Cli from "./cli.js"
 import * as Proxy from "./Proxy.js"
 
-/** What differs from run to run has a name in its place. */
+/** Names replace the values that differ between runs. */
 export interface Recording {
   readonly astro: string
   readonly scenes: Readonly<Record<string, ReadonlyArray<Invocation>>>
@@ -31,21 +31,21 @@ export interface Invocation {
   readonly requests: ReadonlyArray<Proxy.Exchange>
 }
 
-/** An emulator of its own, and the program in front of it. */
+/** A new emulator, and the program that uses it. */
 export interface Stage {
   readonly emulator: Emulator.Service
-  /** Where the program asks. */
+  /** The API that the program uses. */
   readonly apiUrl: string
   readonly cli: (options?: Partial<AstroCli.AstroCliOptions>) => Effect.Effect<typeof AstroCli.AstroCli.Service>
-  /** Without the library, which would not do it. */
+  /** Runs the program without the library, for calls that the library would refuse. */
   readonly run: (args: ReadonlyArray<string>, config?: (text: string) => string) => Effect.Effect<unknown, unknown>
-  /** A folder with these files. */
+  /** Creates a folder with these files. */
   readonly folder: (files: Readonly<Record<string, string>>) => string
 }
 
 export interface Step {
   readonly name: string
-  /** As {@link meaning} says it. */
+  /** The expected {@link meaning}. */
   readonly means: string
   readonly act: (stage: Stage) => Effect.Effect<unknown, unknown, Scope.Scope>
 }
@@ -55,7 +55,7 @@ export interface Scene {
   readonly steps: ReadonlyArray<Step>
 }
 
-/** What the library takes it for. */
+/** How the library reads the output: a status, a version, or the kind of a problem. */
 export const meaning = (
   args: ReadonlyArray<string>,
   { exitCode, stderr, stdout }: Pick<Invocation, "exitCode" | "stderr" | "stdout">
@@ -64,9 +64,9 @@ export const meaning = (
   const done = args[0] === "version"
     ? CliOutput.version(stdout)
     : args[0] === "api"
-    ? CliOutput.parse(ended)?.status
+    ? CliOutput.response(ended)?.status
     : args[0] === "deploy"
-    ? CliOutput.deployed(stdout)
+    ? CliOutput.deployedVersion(stdout)
     : CliOutput.isInitialized(stdout) || undefined
   return done === undefined ? CliOutput.problem(ended, "ASTRO_TOKEN").kind : `${done}`
 }
@@ -74,7 +74,7 @@ export const meaning = (
 /** Plays a scene with the program at `bin`. */
 export const play = ({ steps }: Scene, bin: string) =>
   Effect.gen(function*() {
-    // nothing takes time, so that every status is the same in every run
+    // changes take no time, so that every status is the same in each run
     const emulator = yield* Emulator.make({ durations: { create: 0, hibernate: 0, wake: 0, update: 0, deploy: 0 } })
     const proxy = yield* Proxy.make(emulator.url)
     const root = yield* Effect.acquireRelease(
@@ -109,7 +109,7 @@ export const play = ({ steps }: Scene, bin: string) =>
       })
     const account = { ...Cli.account(emulator), apiUrl: proxy.url, environment: {}, bin }
     const { env, path } = yield* AstroHome.make(account, {})
-    // every client of ours asks for it
+    // called once, because each client needs it
     const version = yield* run({ command: bin, args: ["version"], env, cwd: path, timeout: "20 seconds" })
     const runner = ProcessRunner.layerTest((command) =>
       command.args[0] === "version" ? Effect.succeed(version) : recorded(command)
@@ -148,12 +148,12 @@ export const play = ({ steps }: Scene, bin: string) =>
     return shortened(invocations)
   }).pipe(Effect.provide(NodeContext.layer))
 
-/** An answer that came before is not repeated. */
+/** Replaces a response that occurred before by a reference. */
 const shortened = (invocations: ReadonlyArray<Invocation>): ReadonlyArray<Invocation> => {
-  const seen = new Map<string, string>()
+  const steps = new Map<string, string>()
   const short = (body: string, step: string) => {
-    const first = seen.get(body)
-    if (first === undefined && body.length > 200) seen.set(body, step)
+    const first = steps.get(body)
+    if (first === undefined && body.length > 200) steps.set(body, step)
     return first === undefined ? body : `as in "${first}"`
   }
   return invocations.map((invocation) => ({
@@ -165,13 +165,13 @@ const shortened = (invocations: ReadonlyArray<Invocation>): ReadonlyArray<Invoca
   }))
 }
 
-/** Numbered in the order in which they first came up. */
-const naming = (given: Readonly<Record<string, string>>) => {
-  const names = new Map(Object.entries(given))
-  // its Airflow's path is the end of a deployment's id
+/** Numbers names in the order in which their values first occur. */
+const naming = (fixed: Readonly<Record<string, string>>) => {
+  const names = new Map(Object.entries(fixed))
+  // the path of an Airflow is the end of its deployment's id
   const paths = new Map<string, string>()
   const nameOf = (prefix: string) => (value: string) => {
-    const name = names.get(value) ?? `${prefix}${names.size - Object.keys(given).length + 1}`
+    const name = names.get(value) ?? `${prefix}${names.size - Object.keys(fixed).length + 1}`
     names.set(value, name)
     paths.set(`d${value.slice(-7)}`, `d-${name}`)
     return name
@@ -186,6 +186,6 @@ const naming = (given: Readonly<Record<string, string>>) => {
       .replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "TIME")
       .replace(/^Date: .*$/m, "Date: DATE")
       .replace(/^Content-Length: .*$/m, "Content-Length: LENGTH")
-      // these are long, and a stack is another machine's
+      // long, and a stack trace differs between machines
       .replace(/^(Usage:|\[signal |goroutine )[^]*$/m, "…")
 }

@@ -1,4 +1,4 @@
-/** What real programs did, held against the library, the emulator and the stand-in. */
+/** Compares recordings of real programs with the library, the emulator and the stand-in. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
@@ -8,41 +8,47 @@ import * as StandIn from "./StandIn.js"
 
 const folder = new URL("recordings/", import.meta.url)
 
-const means = new Map(scenes.flatMap(({ steps }) => steps.map((step) => [step.name, step.means] as const)))
+const meanings = new Map(scenes.flatMap(({ steps }) => steps.map((step) => [step.name, step.means] as const)))
 
 for (const file of readdirSync(folder)) {
   const { astro, scenes: recorded }: Recording = JSON.parse(readFileSync(new URL(file, folder), "utf8"))
   const stale = `recordings are stale: run npm run record:astro with the real astro ${astro}`
 
   describe(`astro ${astro}`, () => {
-    it("is understood", () => {
+    it("is read as expected", () => {
       const invocations = Object.values(recorded).flat()
-      const found = invocations.map(({ args, step, ...ended }) => [step, meaning(args, ended)])
-      const expected = invocations.map(({ step }) => [step, means.get(step) === "version" ? astro : means.get(step)])
-      assert.deepStrictEqual(found, expected)
+      const actual = invocations.map(({ args, step, ...ended }) => [step, meaning(args, ended)])
+      const expected = invocations.map((
+        { step }
+      ) => [step, meanings.get(step) === "version" ? astro : meanings.get(step)])
+      assert.deepStrictEqual(actual, expected)
     })
 
     for (const scene of scenes) {
-      it.scopedLive(`is what the stand-in stands in for: ${scene.title}`, () =>
+      it.scopedLive(`is matched by the stand-in: ${scene.title}`, () =>
         Effect.gen(function*() {
           const { bin } = yield* StandIn.make({ version: astro })
           const played = yield* play(scene, bin)
           const real = recorded[scene.title] ?? []
-          // the first that differs says whose fault it is
+          // the first difference shows which side is wrong
           for (const [at, { args, requests, stdin, step }] of played.entries()) {
-            const was = real[at]
+            const recording = real[at]
             assert.deepStrictEqual(
               { args, stdin, step },
-              { args: was?.args, stdin: was?.stdin, step: was?.step },
+              { args: recording?.args, stdin: recording?.stdin, step: recording?.step },
               stale
             )
             for (const [index, { answer, ...request }] of requests.entries()) {
-              const { answer: answered, ...asked } = was?.requests[index] ?? { answer: null }
-              assert.deepStrictEqual({ ...request }, { ...asked } as typeof request, "the stand-in asks otherwise")
-              assert.deepStrictEqual(answer, answered, stale)
+              const { answer: recordedAnswer, ...recordedRequest } = recording?.requests[index] ?? { answer: null }
+              assert.deepStrictEqual(
+                { ...request },
+                { ...recordedRequest } as typeof request,
+                "the stand-in sends another request"
+              )
+              assert.deepStrictEqual(answer, recordedAnswer, stale)
             }
           }
-          assert.deepStrictEqual(played, real, "the stand-in does otherwise")
+          assert.deepStrictEqual(played, real, "the stand-in behaves differently")
         }), 60_000)
     }
   })

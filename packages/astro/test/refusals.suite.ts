@@ -13,8 +13,8 @@ interface Refusal {
   readonly kind: DeploymentProvider.ProviderError["kind"]
   readonly remedy: RegExp
   readonly emulator?: Emulator.Options
-  /** What the provider is told that is not as it should be. */
-  readonly misled?: (emulator: Emulator.Service) => Effect.Effect<Partial<Emulator.Service>>
+  /** Wrong configuration for the provider. */
+  readonly wrong?: (emulator: Emulator.Service) => Effect.Effect<Partial<Emulator.Service>>
   readonly call: (
     provider: Service,
     emulator: Emulator.Service
@@ -55,17 +55,17 @@ const refusals: ReadonlyArray<Refusal> = [
     call: (provider) => Effect.zipRight(create(provider), create(provider))
   },
   {
-    title: "to hibernate what is no development deployment",
+    title: "the hibernation of a deployment that is not in development mode",
     kind: "notDevelopment",
     remedy: /development mode/,
     call: (provider, { astroToken, organizationId, url, workspaceId }) =>
       Effect.promise(async () => {
-        const made = await fetch(`${url}/v1/organizations/${organizationId}/deployments`, {
+        const response = await fetch(`${url}/v1/organizations/${organizationId}/deployments`, {
           method: "POST",
           headers: { authorization: `Bearer ${Redacted.value(astroToken)}` },
           body: JSON.stringify({ name: "one", workspaceId })
         })
-        const { id }: { readonly id: Deployment.DeploymentId } = await made.json() as never
+        const { id }: { readonly id: Deployment.DeploymentId } = await response.json() as never
         return id
       }).pipe(Effect.flatMap(provider.hibernate))
   },
@@ -73,11 +73,11 @@ const refusals: ReadonlyArray<Refusal> = [
     title: "a workspace that the token does not see",
     kind: "workspaceNotFound",
     remedy: /ASTRO_WORKSPACE_ID/,
-    misled: () => Effect.succeed({ workspaceId: "cother0000000000000000000" }),
+    wrong: () => Effect.succeed({ workspaceId: "cother0000000000000000000" }),
     call: ready
   },
   {
-    title: "a token of no organization",
+    title: "a token that sees no organization",
     kind: "notFound",
     remedy: /token of the organization/,
     emulator: { organization: "INVISIBLE" },
@@ -87,25 +87,25 @@ const refusals: ReadonlyArray<Refusal> = [
     title: "a token that has expired",
     kind: "tokenExpired",
     remedy: /cloud\.astronomer\.io\/token/,
-    misled: ({ mintAstroToken }) => Effect.map(mintAstroToken({ expiresIn: 0 }), (astroToken) => ({ astroToken })),
+    wrong: ({ mintAstroToken }) => Effect.map(mintAstroToken({ expiresIn: 0 }), (astroToken) => ({ astroToken })),
     call: ready
   },
   {
-    title: "a token that is none",
+    title: "a malformed token",
     kind: "tokenExpired",
     remedy: /ASTRO_ACCESS_TOKEN/,
-    misled: () => Effect.succeed({ astroToken: Redacted.make("none") }),
+    wrong: () => Effect.succeed({ astroToken: Redacted.make("none") }),
     call: ready
   },
   {
-    title: "a token that may not spec tokens",
+    title: "a token without the right to mint tokens",
     kind: "forbidden",
     remedy: /Workspace Owner/,
     emulator: { tokenRights: "operator" },
     call: (provider) => Effect.flatMap(create(provider), ({ id }) => provider.createToken(id, "lease"))
   },
   {
-    title: "a token that may only look",
+    title: "a token that may only read",
     kind: "forbidden",
     remedy: /Workspace Operator/,
     emulator: { tokenRights: "member" },
@@ -125,36 +125,36 @@ const refusals: ReadonlyArray<Refusal> = [
     call: (provider) => provider.wake(Deployment.DeploymentId.make("c00000000000000000000none"))
   },
   {
-    title: "what comes too fast",
+    title: "a rate limit",
     kind: "rateLimited",
-    remedy: /Fewer processes/,
+    remedy: /fewer processes/,
     call: refusing({ _tag: "Status", status: 429, body: { message: "slow" }, headers: { "Retry-After": "45" } })
   },
   {
-    title: "what a gateway refuses",
+    title: "a refusal by a gateway",
     kind: "notJson",
     remedy: /HTTPS_PROXY/,
     call: refusing({ _tag: "Html", status: 502 })
   },
   {
-    title: "what Astro fails at",
+    title: "a failure of Astro",
     kind: "server",
     remedy: /cloudstatus/,
     call: refusing({ _tag: "Status", status: 500, body: { message: "oh", requestId: "r1", statusCode: 500 } })
   }
 ]
 
-/** What Astro refuses is the same error through the astro CLI, the one at `bin` or on the PATH, as by REST. */
+/** A refusal by Astro is the same error through the astro CLI (at `bin`, or the first on the PATH) as through REST. */
 export const suite = (name: string, bin: Effect.Effect<string | undefined, never, Scope.Scope>) =>
-  describe(`${name} names, as REST does,`, () => {
-    for (const { call, emulator: options, kind, remedy, title, misled } of refusals) {
+  describe(`${name} reports the same error as REST for`, () => {
+    for (const { call, emulator: options, kind, remedy, title, wrong } of refusals) {
       it.scopedLive(title, () =>
         Effect.gen(function*() {
           const program = yield* bin
           const errorBy = (services: (emulator: Emulator.Service) => ReturnType<typeof Cli.rest>) =>
             Effect.scoped(Effect.gen(function*() {
               const emulator = yield* Emulator.make(options)
-              const account = { ...emulator, ...(misled === undefined ? {} : yield* misled(emulator)) }
+              const account = { ...emulator, ...(wrong === undefined ? {} : yield* wrong(emulator)) }
               const error = yield* Effect.flatMap(DeploymentProvider.DeploymentProvider, (provider) =>
                 call(provider, emulator))
                 .pipe(
@@ -170,13 +170,13 @@ export const suite = (name: string, bin: Effect.Effect<string | undefined, never
           const cli = yield* errorBy((emulator) =>
             Cli.services(emulator, program)
           )
-          assert.deepStrictEqual(told(cli), told(rest))
+          assert.deepStrictEqual(comparable(cli), comparable(rest))
         }), 30_000)
     }
   })
 
-/** Two emulators are not asked at the same moment, nor as often. */
-const told = ({ detail, requestId: _, ...rest }: DeploymentProvider.ProviderError) => ({
+/** Without times and request ids, which differ between emulators. */
+const comparable = ({ detail, requestId: _, ...rest }: DeploymentProvider.ProviderError) => ({
   ...rest,
   detail: detail.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, "TIME")
 })

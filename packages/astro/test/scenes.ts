@@ -1,14 +1,14 @@
-/** Everything that the library calls the astro CLI for, and what may come of it. */
+/** Every call of the astro CLI that the library makes, and what can go wrong. The names are keys in the recordings. */
 import type { Emulator, Faults } from "@airflow-resource/emulator"
 import { HttpClientRequest } from "@effect/platform"
 import { Effect, type Redacted } from "effect"
 import type { Scene, Stage, Step } from "./recording.js"
 
 interface Ids {
-  /** Where an organization's things are. */
+  /** Path of the organization. */
   readonly organization: string
   readonly workspace: string
-  /** Of the first deployment. */
+  /** Id of the first deployment. */
   readonly deployment: string
 }
 type PathOf = (ids: Ids) => string
@@ -21,8 +21,8 @@ const deployment: PathOf = (ids) => `${deployments(ids)}/${ids.deployment}`
 const deploymentOf = ({ audit }: Emulator.Service) =>
   Effect.map(audit, ({ deployments }) => deployments[0]?.id ?? "none")
 
-/** A request as AstroApi makes it. */
-const ask = (
+/** Sends a request as AstroApi does. */
+const send = (
   method: "GET" | "POST" | "DELETE",
   path: PathOf,
   body?: (ids: Ids) => unknown,
@@ -45,11 +45,11 @@ const ask = (
     yield* httpClient.execute(body === undefined ? request : HttpClientRequest.bodyUnsafeJson(request, body(ids)))
   })
 
-/** The same question, and something that goes wrong with it. */
-const spoiled = (name: string, means: string, then: Faults.Outcome): Step => ({
+/** A request to which the emulator responds with a fault. */
+const faulty = (name: string, means: string, then: Faults.Outcome): Step => ({
   name,
   means,
-  act: (stage) => Effect.zipRight(stage.emulator.faults.next({ match: {}, then }), ask("GET", organizations)(stage))
+  act: (stage) => Effect.zipRight(stage.emulator.faults.next({ match: {}, then }), send("GET", organizations)(stage))
 })
 
 const newDeployment = (changed: object) => ({ workspace }: Ids) => ({
@@ -68,22 +68,22 @@ const newDeployment = (changed: object) => ({ workspace }: Ids) => ({
 const creates = (name: string, means: string, changed: object = {}): Step => ({
   name,
   means,
-  act: ask("POST", deployments, newDeployment(changed))
+  act: send("POST", deployments, newDeployment(changed))
 })
 const hibernates: Step = {
   name: "hibernates it",
   means: "200",
-  act: ask("POST", (ids) => `${deployment(ids)}/hibernation-override`, () => ({ isHibernating: true }))
+  act: send("POST", (ids) => `${deployment(ids)}/hibernation-override`, () => ({ isHibernating: true }))
 }
 
 const requests: Scene = {
   title: "requests",
   steps: [
-    { name: "finds the organization", means: "200", act: ask("GET", organizations) },
+    { name: "finds the organization", means: "200", act: send("GET", organizations) },
     {
       name: "finds the workspace",
       means: "200",
-      act: ask("GET", ({ organization, workspace }) => `${organization}/workspaces/${workspace}`)
+      act: send("GET", ({ organization, workspace }) => `${organization}/workspaces/${workspace}`)
     },
     creates("creates a deployment", "200"),
     creates("creates one of a name that is taken", "400"),
@@ -91,14 +91,14 @@ const requests: Scene = {
     {
       name: "lists deployments",
       means: "200",
-      act: ask("GET", (ids) => `${deployments(ids)}?workspaceIds=${ids.workspace}&limit=1000&offset=0`)
+      act: send("GET", (ids) => `${deployments(ids)}?workspaceIds=${ids.workspace}&limit=1000&offset=0`)
     },
-    { name: "reads a deployment", means: "200", act: ask("GET", deployment) },
+    { name: "reads a deployment", means: "200", act: send("GET", deployment) },
     hibernates,
     {
       name: "makes a token",
       means: "200",
-      act: ask("POST", tokens, ({ deployment }) => ({
+      act: send("POST", tokens, ({ deployment }) => ({
         name: "lease",
         description: "",
         role: "DEPLOYMENT_ADMIN",
@@ -110,7 +110,7 @@ const requests: Scene = {
     {
       name: "lists tokens",
       means: "200",
-      act: ask("GET", (ids) => `${tokens(ids)}?deploymentId=${ids.deployment}&limit=1000&offset=0`)
+      act: send("GET", (ids) => `${tokens(ids)}?deploymentId=${ids.deployment}&limit=1000&offset=0`)
     },
     {
       name: "deletes a token",
@@ -118,15 +118,15 @@ const requests: Scene = {
       act: (stage) =>
         Effect.flatMap(
           stage.emulator.audit,
-          ({ tokens: [token] }) => ask("DELETE", (ids) => `${tokens(ids)}/${token?.id}`)(stage)
+          ({ tokens: [token] }) => send("DELETE", (ids) => `${tokens(ids)}/${token?.id}`)(stage)
         )
     },
-    { name: "deletes a deployment", means: "204", act: ask("DELETE", deployment) },
-    { name: "deletes what is not there", means: "404", act: ask("DELETE", deployment) },
+    { name: "deletes a deployment", means: "204", act: send("DELETE", deployment) },
+    { name: "deletes what is not there", means: "404", act: send("DELETE", deployment) },
     {
       name: "asks with an expired token",
       means: "401",
-      act: ask(
+      act: send(
         "GET",
         organizations,
         undefined,
@@ -136,7 +136,7 @@ const requests: Scene = {
     {
       name: "asks for what the token may not do",
       means: "403",
-      act: ask(
+      act: send(
         "POST",
         tokens,
         () => ({ name: "lease" }),
@@ -149,31 +149,31 @@ const requests: Scene = {
 const trouble: Scene = {
   title: "trouble",
   steps: [
-    spoiled("429", "429", {
+    faulty("429", "429", {
       _tag: "Status",
       status: 429,
       body: { message: "slow ü", "\u2029<&>": [1, { c: 1.5, b: null }, 1e21, 1e-7, 12345678901234567000, []], a: {} },
       headers: { "Retry-After": "7" }
     }),
-    spoiled("429 of a gateway", "429", {
+    faulty("429 of a gateway", "429", {
       _tag: "Status",
       status: 429,
       body: "Too many requests",
       contentType: "text/plain"
     }),
-    spoiled("500", "500", { _tag: "Status", status: 500, body: { message: "oh", requestId: "r", statusCode: 500 } }),
-    spoiled("502 of a gateway", "502", { _tag: "Html", status: 502 }),
-    spoiled("503 without a body", "503", { _tag: "Status", status: 503 }),
-    spoiled("200 of a gateway", "200", { _tag: "Html", status: 200 }),
-    spoiled("200 with half of it", "200", { _tag: "Status", status: 200, body: `{"a": ` }),
-    spoiled("202", "202", { _tag: "Status", status: 202, body: {} }),
-    spoiled("an answer that is lost", "unreachable", { _tag: "DropAfter" }),
-    spoiled("a request that is lost", "unreachable", { _tag: "DropBefore" }),
-    spoiled("an answer that is cut", "unreachable", { _tag: "Cut" }),
+    faulty("500", "500", { _tag: "Status", status: 500, body: { message: "oh", requestId: "r", statusCode: 500 } }),
+    faulty("502 of a gateway", "502", { _tag: "Html", status: 502 }),
+    faulty("503 without a body", "503", { _tag: "Status", status: 503 }),
+    faulty("200 of a gateway", "200", { _tag: "Html", status: 200 }),
+    faulty("200 with half of it", "200", { _tag: "Status", status: 200, body: `{"a": ` }),
+    faulty("202", "202", { _tag: "Status", status: 202, body: {} }),
+    faulty("an answer that is lost", "unreachable", { _tag: "DropAfter" }),
+    faulty("a request that is lost", "unreachable", { _tag: "DropBefore" }),
+    faulty("an answer that is cut", "unreachable", { _tag: "Cut" }),
     {
       name: "no server",
       means: "unreachable",
-      act: ask("GET", organizations, undefined, () => Effect.succeed({ apiUrl: "http://127.0.0.1:1" }))
+      act: send("GET", organizations, undefined, () => Effect.succeed({ apiUrl: "http://127.0.0.1:1" }))
     },
     {
       name: "no token",
@@ -217,7 +217,7 @@ interface Deploy {
   readonly workspaceId: string
 }
 
-/** Only since 1.43. */
+/** A deploy. Requires 1.43 or newer. */
 const deploys = (
   name: string,
   means: string,
@@ -241,7 +241,7 @@ const deploys = (
     })
 })
 
-/** What goes wrong with the next request of this kind. */
+/** Lets the next requests of this kind fail. */
 const failing = (method: string, path: RegExp, then: Faults.Outcome, times = 1) => ({ emulator }: Stage) =>
   Effect.as(emulator.faults.next({ match: { method, path }, then, times }), {})
 

@@ -1,6 +1,4 @@
-/**
- * What Astro's answers mean: the one place that looks at status codes and at words.
- */
+/** Classifies Astro's responses. Its status codes and messages are interpreted here and nowhere else. */
 import { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
 import * as Duration from "effect/Duration"
@@ -19,7 +17,7 @@ export const tokenExpired = (detail: string, status?: number) =>
     kind: "tokenExpired",
     detail,
     remedy:
-      "Get a new one at https://cloud.astronomer.io/token, or use a Workspace API token, and set ASTRO_ACCESS_TOKEN.",
+      "Get a new token at https://cloud.astronomer.io/token, or use a Workspace API token, and set ASTRO_ACCESS_TOKEN.",
     ...(status === undefined ? {} : { status })
   })
 
@@ -27,15 +25,15 @@ export const suspended = (operation: string, detail: string, status?: number) =>
   make(operation, {
     kind: "suspended",
     detail,
-    remedy: "Ask Astronomer's support, or whoever pays for it: nothing works until the organization is active again.",
+    remedy: "Ask Astronomer's support or your account's owner. Nothing works until the organization is active again.",
     ...(status === undefined ? {} : { status })
   })
 
 export const fromTransport = (operation: string, error: HttpClientError): ProviderError =>
   error.cause instanceof AstroCliError ? fromCli(operation, error.cause) : make(operation, {
     kind: "unreachable",
-    detail: `Astro's API did not answer (${causeCode(error)})`,
-    remedy: "Is the network up, and is ASTRO_API_URL, if it is set, right? HTTPS_PROXY is honoured."
+    detail: `Astro's API could not be reached (${causeCode(error)})`,
+    remedy: "Check the network, the proxy (HTTPS_PROXY) and, if it is set, ASTRO_API_URL."
   })
 
 const fromCli = (operation: string, { detail, kind, remedy }: AstroCliError): ProviderError =>
@@ -49,7 +47,7 @@ const kinds: Record<AstroCliError["kind"], ProviderError["kind"]> = {
   hangs: "timeout",
   timeout: "timeout",
   unreachable: "unreachable",
-  // it may have asked Astro first
+  // it may have sent a request to Astro before it gave up
   refused: "undecodable",
   crashed: "undecodable",
   unexpected: "undecodable"
@@ -58,8 +56,8 @@ const kinds: Record<AstroCliError["kind"], ProviderError["kind"]> = {
 export const timedOut = (operation: string, after: Duration.Duration) =>
   make(operation, {
     kind: "timeout",
-    detail: `Astro's API did not answer within ${Duration.format(after)}`,
-    remedy: "Try again; if it stays, look at https://cloudstatus.astronomer.io."
+    detail: `Astro's API did not respond within ${Duration.format(after)}`,
+    remedy: tryAgain
   })
 
 export const undecodable = (operation: string, text: string, error: ParseResult.ParseError): ProviderError =>
@@ -67,33 +65,33 @@ export const undecodable = (operation: string, text: string, error: ParseResult.
     ? html(operation, 200)
     : make(operation, {
       kind: "undecodable",
-      // the expectation only: the value may be a secret
-      detail: `Astro's answer is not what its API promises (${paths(error)})`,
-      remedy: "Update airflow-resource; if it is up to date, report this."
+      // only the path: the value may be a secret
+      detail: `Astro's response is not what its API documents (${paths(error)})`,
+      remedy: "Update airflow-resource. If it is up to date, report a bug."
     })
 
-interface Answer {
+interface Response {
   readonly status: number
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly text: string
 }
 
-/** The body of a success, or the error. */
-export const orAnswer = (operation: string, answer: Answer): Effect.Effect<string, ProviderError> => {
-  if (answer.status === 200 || answer.status === 204) return Effect.succeed(answer.text)
-  return classify(operation, answer)
-}
+/** The body, if the request succeeded. */
+export const bodyOf = (operation: string, response: Response): Effect.Effect<string, ProviderError> =>
+  response.status === 200 || response.status === 204 ? Effect.succeed(response.text) : classify(operation, response)
 
-/** How long to wait before the next try: as the server says, up to a minute, else 0.5, 1, 2, 4 seconds. */
-export const pauseBefore = (error: ProviderError, tried: number): Duration.Duration =>
-  Duration.min(error.retryAfter ?? Duration.millis(500 * 2 ** tried), Duration.minutes(1))
+/** The pause before a retry: as long as the server says, else 0.5, 1, 2, 4 seconds; at most a minute. */
+export const retryDelay = (error: ProviderError, retried: number): Duration.Duration =>
+  Duration.min(error.retryAfter ?? Duration.millis(500 * 2 ** retried), Duration.minutes(1))
+
+const tryAgain = "Try again. If it happens again, see https://cloudstatus.astronomer.io."
 
 const Body = Schema.parseJson(Schema.Struct({
   message: Schema.String,
   requestId: Schema.optional(Schema.String)
 }))
 
-const classify = (operation: string, { headers, status, text }: Answer): ProviderError => {
+const classify = (operation: string, { headers, status, text }: Response): ProviderError => {
   const body = Either.getOrUndefined(Schema.decodeEither(Body)(text))
   const detail = (body?.message ?? `status ${status}`).slice(0, 300)
   const fail = (kind: ProviderError["kind"], remedy: string, extra: Partial<Facts> = {}) =>
@@ -109,7 +107,7 @@ const classify = (operation: string, { headers, status, text }: Answer): Provide
     const retryAfter = retryAfterOf(headers["retry-after"])
     return fail(
       "rateLimited",
-      "Fewer processes at once, or a token of their own for some of them, keep below Astro's limits.",
+      "To stay below Astro's limits, run fewer processes at once, or give some of them another token.",
       retryAfter === undefined ? {} : { retryAfter }
     )
   }
@@ -120,41 +118,41 @@ const classify = (operation: string, { headers, status, text }: Answer): Provide
       ? tokenExpired(detail, status)
       : fail(
         "unauthorized",
-        "Check ASTRO_ACCESS_TOKEN: Astro does not know this token (https://cloud.astronomer.io/token)."
+        "Check ASTRO_ACCESS_TOKEN: Astro does not accept this token (https://cloud.astronomer.io/token)."
       )
   }
   if (status === 403) {
     return fail(
       "forbidden",
       /token/.test(operation)
-        ? "Making deployment tokens needs Workspace Owner rights: use such a token, or AIRFLOW_RESOURCE_FENCE=auto."
-        : "The token needs Workspace Operator rights for this, or Workspace Owner rights to give every lease its own token."
+        ? "Minting deployment tokens requires Workspace Owner rights: use such a token, or AIRFLOW_RESOURCE_FENCE=auto."
+        : "The token needs Workspace Operator rights for this, or Workspace Owner rights to mint a token for each lease."
     )
   }
   if (status === 404) return fail("notFound", "It was deleted, or the token may not see it.")
   if (status === 408) return fail("timeout", "Try again.")
-  if (status >= 500) return fail("server", "Try again; if it stays, look at https://cloudstatus.astronomer.io.")
+  if (status >= 500) return fail("server", tryAgain)
   if (/already exists/i.test(detail)) {
-    return fail("nameTaken", "Another deployment has this name: rename it, or set AIRFLOW_RESOURCE_POOL.")
+    return fail("nameTaken", "Another deployment has this name. Rename it, or set AIRFLOW_RESOURCE_POOL.")
   }
   if (/development mode|development deployment/i.test(detail)) {
-    return fail("notDevelopment", "Only deployments that were made in development mode can hibernate: use another one.")
+    return fail("notDevelopment", "Only deployments in development mode can hibernate: use another one.")
   }
   if (/runtime/i.test(detail)) return fail("unknownRuntime", "Set ASTRO_RUNTIME_VERSION to one that Astro offers.")
   if (/region|cloud ?provider/i.test(detail)) {
     return fail("unknownRegion", "Set ASTRO_CLOUD_PROVIDER and ASTRO_REGION to a pair that Astro offers.")
   }
   if (/quota|limit|maximum|trial/i.test(detail)) {
-    return fail("quota", "Delete deployments that nobody needs, or lower AIRFLOW_RESOURCE_MAX.")
+    return fail("quota", "Delete deployments that are no longer needed, or lower AIRFLOW_RESOURCE_MAX.")
   }
-  return fail("invalid", "Astro refused the request; its words say why.")
+  return fail("invalid", "Astro rejected the request for this reason.")
 }
 
 const html = (operation: string, status: number) =>
   make(operation, {
     kind: "notJson",
-    detail: `an HTML page came where JSON was due (status ${status})`,
-    remedy: "A proxy or a gateway answered in place of Astro's API: check ASTRO_API_URL and HTTPS_PROXY, or try again.",
+    detail: `the response is an HTML page instead of JSON (status ${status})`,
+    remedy: "A proxy or a gateway responded instead of Astro's API: check ASTRO_API_URL and HTTPS_PROXY, or try again.",
     status
   })
 
@@ -174,4 +172,4 @@ const chain = (error: unknown, depth = 0): ReadonlyArray<object> =>
     : [error, ...chain("cause" in error ? error.cause : undefined, depth + 1)]
 
 const paths = (error: ParseResult.ParseError) =>
-  error.message.split("\n").flatMap((line) => /\["[^"]+"\]/.exec(line)?.[0] ?? []).join("") || "it cannot be read"
+  error.message.split("\n").flatMap((line) => /\["[^"]+"\]/.exec(line)?.[0] ?? []).join("") || "it cannot be parsed"

@@ -1,4 +1,4 @@
-/** A home for the astro CLI of its own: with the config in place it asks nothing, logs in nowhere and writes nothing. */
+/** A separate `ASTRO_HOME` for the astro CLI. With its config the program does not prompt, log in or write anything. */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -7,20 +7,20 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { AstroConfig } from "../AstroConfig.js"
-import * as OwnFolder from "./ownFolder.js"
+import * as TemporaryFolder from "./temporaryFolder.js"
 
-/** Variables of ours that a child gets too; Go reads them as Node does. */
-const passed = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"].concat(
+/** Variables of this process that the program gets too. Go reads them as Node does. */
+const inherited = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"].concat(
   ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "TMPDIR"]
 )
 
-/** The folder and the whole environment that a call of the CLI gets. */
+/** The folder, and the whole environment of a call of the program. */
 export interface Home {
   readonly path: string
   readonly env: Readonly<Record<string, string>>
 }
 
-/** Closing the scope removes it, and the token with it. */
+/** Closing the scope deletes the folder, and the token with it. */
 export const make = (
   account: AstroConfig,
   environment: Readonly<Record<string, string | undefined>>
@@ -28,16 +28,16 @@ export const make = (
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const { join } = yield* Path.Path
-    const path = yield* OwnFolder.make("airflow-resource-astro-")
+    const path = yield* TemporaryFolder.make("airflow-resource-astro-")
     yield* fs.makeDirectory(join(path, ".astro"), { mode: 0o700 })
     yield* fs.writeFileString(join(path, ".astro", "config.yaml"), configText(account), { mode: 0o600 })
     return {
       path,
       env: {
-        ...Object.fromEntries(passed.flatMap((name) => environment[name] ? [[name, environment[name]]] : [])),
+        ...Object.fromEntries(inherited.flatMap((name) => environment[name] ? [[name, environment[name]]] : [])),
         ASTRO_HOME: path,
         HOME: path,
-        // nothing is there, above all no browser
+        // does not exist, so that the program finds no other program, above all no browser
         PATH: join(path, "bin"),
         ASTRO_TELEMETRY_DISABLED: "1",
         CLICOLOR_FORCE: "0",
@@ -47,8 +47,8 @@ export const make = (
   })
 
 /**
- * The token stands in the file alone, and never seems to expire: the CLI would open a browser to renew it. JSON's strings are
- * YAML's too.
+ * The only place that contains the token. The token never seems to expire, because the CLI would open a browser to renew it. A string
+ * in JSON is also one in YAML.
  */
 export const configText = ({ apiUrl, organizationId, token, workspaceId }: AstroConfig): string => {
   const domain = cloudDomain(apiUrl)
@@ -66,7 +66,11 @@ contexts:
     workspace: ${text(workspaceId)}
     last_used_workspace: ${text(workspaceId)}
     user_email: ""
-${domain === "localhost" ? `local:\n  core: ${text(trimmed(apiUrl))}\n  platform: cloud\n` : ""}upgrade_message: "false"
+${
+    domain === "localhost"
+      ? `local:\n  core: ${text(withoutTrailingSlash(apiUrl))}\n  platform: cloud\n`
+      : ""
+  }upgrade_message: "false"
 auto_select: "false"
 telemetry:
   enabled: "false"
@@ -74,8 +78,8 @@ telemetry:
 `
 }
 
-/** Astro's own hosts have a domain; for every other URL there is `localhost`, whose API is where `local.core` says. */
+/** The domain of Astro's own hosts. Every other URL needs `localhost`, because the program reads its API's URL from `local.core`. */
 const cloudDomain = (apiUrl: string) =>
   /^https:\/\/api\.(astronomer(?:-(?:dev|stage|perf))?\.io)\/*$/.exec(apiUrl)?.[1] ?? "localhost"
 
-export const trimmed = (apiUrl: string) => apiUrl.replace(/\/+$/, "")
+export const withoutTrailingSlash = (apiUrl: string) => apiUrl.replace(/\/+$/, "")

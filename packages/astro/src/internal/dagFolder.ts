@@ -1,6 +1,6 @@
-/** What both ways of deploying say of a folder of DAGs that is not there. */
-export const noFolder = (dags: string) => ({
+/** The error of both ways to deploy for a DAG folder that does not exist. */
+export const missingFolder = (dags: string) => ({
   kind: "refused" as const,
-  detail: `the folder of the DAGs, ${dags}, is not there`,
-  remedy: "Set AIRFLOW_DAG_PATH to the folder that holds them."
+  detail: `the DAG folder ${dags} does not exist`,
+  remedy: "Set AIRFLOW_DAG_PATH to the folder that holds the DAGs."
 })

@@ -1,4 +1,4 @@
-/** A deploy of DAGs by Astro's own endpoints: announced, uploaded to where Astro says, finalized. */
+/** Deploys DAGs through Astro's API: creates the deploy, uploads the bundle to the URL that Astro returns, finalizes the deploy. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -10,17 +10,17 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { AstroConfig } from "../AstroConfig.js"
 import * as AstroError from "./astroError.js"
-import { noFolder } from "./dagFolder.js"
+import { missingFolder } from "./dagFolder.js"
 import * as Transport from "./transport.js"
 
-/** There is nothing to deploy. */
+/** There are no DAGs to deploy. */
 export class DagsMissing extends Data.TaggedError("DagsMissing")<{
   readonly kind: "refused"
   readonly detail: string
   readonly remedy: string
 }> {}
 
-/** Answers with the version. */
+/** Returns the version of the DAGs. */
 export const dags = (
   deploy: Pick<AstroConfig, "apiUrl" | "rates" | "token"> & {
     readonly organizationId: string
@@ -56,25 +56,28 @@ const operation = "deploy the DAGs"
 
 const Announced = Schema.Struct({ id: Schema.String, dagsUploadUrl: Schema.String })
 
-/** The folder as `dags/`, compressed: as the astro CLI packs it. */
+/** The folder as `dags/` in a tar.gz, as the astro CLI packs it. */
 const bundleOf = (folder: string): Effect.Effect<Uint8Array, DagsMissing, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const entries = yield* Effect.mapError(fs.readDirectory(folder), () => new DagsMissing(noFolder(folder)))
-    if (entries.length === 0) return yield* new DagsMissing({ ...noFolder(folder), detail: `${folder} is empty` })
+    const entries = yield* Effect.mapError(fs.readDirectory(folder), () => new DagsMissing(missingFolder(folder)))
+    if (entries.length === 0) {
+      return yield* new DagsMissing({ ...missingFolder(folder), detail: `the DAG folder ${folder} is empty` })
+    }
     return yield* Effect.tryPromise({
-      // nobody needs it who deploys by other means
+      // loaded only here, because other ways to deploy do not need it
       try: async () => {
         const tar = await import("tar")
         return await tar.create({ gzip: true, cwd: folder, prefix: "dags", portable: true }, entries).concat()
       },
-      catch: () => new DagsMissing({ ...noFolder(folder), detail: `${folder} cannot be read as a whole` })
+      catch: () =>
+        new DagsMissing({ ...missingFolder(folder), detail: `the DAG folder ${folder} could not be read completely` })
     })
   })
 
 const uploadTimeout = Duration.minutes(2)
 
-/** The URL holds the right to write there, and is not shown; the storage answers with the version. */
+/** Returns the version, which the storage assigns. The URL grants write access, so it is part of no error. */
 const upload = (url: string, bundle: Uint8Array): Effect.Effect<string, ProviderError, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const http = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false)
@@ -85,15 +88,15 @@ const upload = (url: string, bundle: Uint8Array): Effect.Effect<string, Provider
     )
     const version = headers["x-ms-version-id"]
     if (status === 201 && version !== undefined) return version
-    return yield* notUploaded(`the storage answered with status ${status}`)
+    return yield* notUploaded(`the storage responded with status ${status}`)
   }).pipe(
     Effect.timeoutFail({
       duration: uploadTimeout,
-      onTimeout: () => notUploaded(`the storage did not answer within ${Duration.format(uploadTimeout)}`)
+      onTimeout: () => notUploaded(`the storage did not respond within ${Duration.format(uploadTimeout)}`)
     }),
     Effect.catchTags({
-      RequestError: () => notUploaded("the storage was not reached"),
-      ResponseError: () => notUploaded("the storage did not answer")
+      RequestError: () => notUploaded("the storage could not be reached"),
+      ResponseError: () => notUploaded("the storage's response could not be read")
     }),
     Effect.withTracerEnabled(false)
   )
@@ -101,6 +104,6 @@ const upload = (url: string, bundle: Uint8Array): Effect.Effect<string, Provider
 const notUploaded = (detail: string) =>
   AstroError.make(operation, {
     kind: "unreachable",
-    detail: `the DAGs could not be uploaded: ${detail}`,
-    remedy: "Try again; a firewall has to let through Astro's storage (*.blob.core.windows.net) too."
+    detail: `the upload failed: ${detail}`,
+    remedy: "Try again. A firewall must also allow Astro's storage (*.blob.core.windows.net)."
   })

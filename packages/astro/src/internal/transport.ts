@@ -1,4 +1,4 @@
-/** How Astro's API is asked: with which token, how often, what is repeated, and until when. */
+/** Sends requests to Astro's API: authentication, rate limits, retries and deadlines. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as TimeLimit from "@airflow-resource/core/TimeLimit"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -14,15 +14,15 @@ import { type AstroConfig, defaults } from "../AstroConfig.js"
 import * as AstroError from "./astroError.js"
 
 export interface Transport {
-  /** Repeated while that may help, up to four times. */
+  /** Retried up to four times if a retry may help. */
   readonly read: <A, I>(
     operation: string,
     path: string,
     schema: Schema.Schema<A, I>
   ) => Effect.Effect<A, ProviderError>
   /**
-   * Sent once, but for what Astro's rate limit kept out. The last try ends within {@link longestRequest} of the call: the ledger relies on
-   * nothing being sent later.
+   * Sent once; sent again only if Astro's rate limit rejected it. The last attempt ends within {@link longestRequest} of the call: the
+   * ledger relies on nothing being sent later.
    */
   readonly write: <A = void, I = unknown>(
     method: "POST" | "DELETE",
@@ -33,7 +33,7 @@ export interface Transport {
   ) => Effect.Effect<A, ProviderError>
 }
 
-/** Paths come after `/v1`. */
+/** Paths are relative to `/v1`. */
 export const make = (
   { apiUrl, rates = defaults.rates, token }: Pick<AstroConfig, "apiUrl" | "rates" | "token">
 ): Effect.Effect<Transport, never, HttpClient.HttpClient | Scope.Scope> =>
@@ -49,7 +49,7 @@ export const make = (
       method: "GET" | "POST" | "DELETE",
       operation: string,
       request: HttpClientRequest.HttpClientRequest,
-      within: Duration.Duration
+      limit: Duration.Duration
     ) =>
       limits[method](client.execute(request.pipe(
         HttpClientRequest.prependUrl(`${apiUrl.replace(/\/+$/, "")}/v1`),
@@ -62,60 +62,59 @@ export const make = (
           Effect.map(response.text, (text) => ({ status: response.status, headers: response.headers, text }))
         ),
         Effect.mapError((error) => AstroError.fromTransport(operation, error)),
-        (response) =>
-          TimeLimit.fail(response, { limit: within, onTimeout: () => AstroError.timedOut(operation, within) }),
-        Effect.flatMap((answer) => AstroError.orAnswer(operation, answer)),
+        (response) => TimeLimit.fail(response, { limit, onTimeout: () => AstroError.timedOut(operation, limit) }),
+        Effect.flatMap((response) => AstroError.bodyOf(operation, response)),
         Effect.withTracerEnabled(false)
       )
 
     return {
       read: (operation, path, schema) =>
         send("GET", operation, HttpClientRequest.get(path), longestRequest).pipe(
-          Effect.flatMap(decoded(operation, schema)),
-          again((error) => error.retryable ? Effect.succeedSome(Duration.infinity) : Effect.succeedNone)
+          Effect.flatMap(decode(operation, schema)),
+          retrying((error) => error.retryable ? Effect.succeedSome(Duration.infinity) : Effect.succeedNone)
         ),
       write: (method, operation, path, body, schema) =>
-        Effect.flatMap(Clock.currentTimeMillis, (since) => {
-          const left = Effect.map(
+        Effect.flatMap(Clock.currentTimeMillis, (startedAt) => {
+          const timeLeft = Effect.map(
             Clock.currentTimeMillis,
-            (now) => Duration.subtract(longestRequest, Duration.millis(now - since))
+            (now) => Duration.subtract(longestRequest, Duration.millis(now - startedAt))
           )
           const bare = HttpClientRequest.make(method)(path)
           const request = body === undefined ? bare : HttpClientRequest.bodyUnsafeJson(bare, body)
-          return Effect.flatMap(left, (within) => send(method, operation, request, within)).pipe(
-            // what the rate limit kept out was not carried out; everything else may have been
-            again((error) => error.kind === "rateLimited" ? Effect.asSome(left) : Effect.succeedNone),
+          return Effect.flatMap(timeLeft, (limit) => send(method, operation, request, limit)).pipe(
+            // a write that the rate limit rejected was not carried out; after any other failure it may have been
+            retrying((error) => error.kind === "rateLimited" ? Effect.asSome(timeLeft) : Effect.succeedNone),
             Effect.flatMap((text) =>
-              schema === undefined ? Effect.void as Effect.Effect<never> : decoded(operation, schema)(text)
+              schema === undefined ? Effect.void as Effect.Effect<never> : decode(operation, schema)(text)
             )
           )
         })
     }
   })
 
-/** Nothing is on its way for longer. */
+/** No request is in flight for longer. */
 export const longestRequest = Duration.seconds(30)
 
 const limitOf = (perSecond: number) => RateLimiter.make({ limit: perSecond, interval: "1 second" })
 
-const decoded = <A, I>(operation: string, schema: Schema.Schema<A, I>) => (text: string) =>
+const decode = <A, I>(operation: string, schema: Schema.Schema<A, I>) => (text: string) =>
   Effect.mapError(
     Schema.decode(Schema.parseJson(schema))(text),
     (error) => AstroError.undecodable(operation, text, error)
   )
 
-const retries = 4
+const maxRetries = 4
 
-/** Repeats while `time` says that there is some, and the pause that is due fits into it. */
-const again =
-  (time: (error: ProviderError) => Effect.Effect<Option.Option<Duration.Duration>>) =>
+/** Retries if `timeLeft` returns a time, and the pause before the retry fits into it. */
+const retrying =
+  (timeLeft: (error: ProviderError) => Effect.Effect<Option.Option<Duration.Duration>>) =>
   <A>(self: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> => {
-    const attempt = (tried: number): Effect.Effect<A, ProviderError> =>
+    const attempt = (retried: number): Effect.Effect<A, ProviderError> =>
       Effect.catchAll(self, (error) =>
-        Effect.flatMap(time(error), (left) => {
-          const pause = AstroError.pauseBefore(error, tried)
-          return tried < retries && Option.exists(left, Duration.greaterThan(pause))
-            ? Effect.zipRight(Effect.sleep(pause), attempt(tried + 1))
+        Effect.flatMap(timeLeft(error), (left) => {
+          const delay = AstroError.retryDelay(error, retried)
+          return retried < maxRetries && Option.exists(left, Duration.greaterThan(delay))
+            ? Effect.zipRight(Effect.sleep(delay), attempt(retried + 1))
             : error
         }))
     return attempt(0)

@@ -1,4 +1,4 @@
-/** Temporary folders that say whose they are: what a process left behind that was killed, the next one removes. */
+/** Temporary folders that record their owner, so that the next process deletes the folders of a process that was killed. */
 import * as Host from "@airflow-resource/core/Host"
 import { Owner } from "@airflow-resource/core/Slot"
 import type { PlatformError } from "@effect/platform/Error"
@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
-/** Closing the scope removes it. */
+/** Closing the scope deletes the folder. */
 export const make = (
   prefix: string
 ): Effect.Effect<string, PlatformError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
@@ -18,7 +18,7 @@ export const make = (
     const folder = yield* fs.makeTempDirectoryScoped({ prefix })
     const host = yield* Host.live
     yield* fs.writeFileString(path.join(folder, "owner.json"), Schema.encodeSync(Text)(host.owner))
-    yield* removeAbandoned(path.dirname(folder), prefix, host)
+    yield* deleteAbandoned(path.dirname(folder), prefix, host)
     return folder
   })
 
@@ -26,7 +26,7 @@ export const make = (
 
 const Text = Schema.parseJson(Owner)
 
-const removeAbandoned = (parent: string, prefix: string, host: Host.Host) =>
+const deleteAbandoned = (parent: string, prefix: string, host: Host.Host) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -37,7 +37,7 @@ const removeAbandoned = (parent: string, prefix: string, host: Host.Host) =>
         Effect.flatMap((owner) =>
           host.isGone(owner) ? fs.remove(path.join(parent, name), { recursive: true, force: true }) : Effect.void
         ),
-        // another user's, one in the making, or one that somebody else removes just now
+        // another user's folder, or one that another process is creating or deleting
         Effect.ignore
       ))
   }).pipe(Effect.ignore)
