@@ -1,4 +1,4 @@
-/** What real programs did with a server that is not ours (`ASTRO_RECORDINGS`): the library understands it, and our recordings are like it. */
+/** Compares the library and our recordings with recordings of real programs and another server (`ASTRO_RECORDINGS`). */
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -29,13 +29,13 @@ const theirs = new Map(
   })
 )
 
-/** What exit code and answer do not tell. */
+/** Meanings that do not follow from exit code and status. */
 const outcomes: ReadonlyArray<readonly [name: RegExp, means: string]> = [
   [/^dev-init-again-closed-stdin$|^deploy-dags-(no-force-dirty-git|wrong-workspace|empty-closed-stdin)$/, "refused"],
   [/^api-cloud-dropped$|^fault-dropped-api-cloud$|^refused-api-cloud$/, "unreachable"],
   [/^api-cloud-33s$/, "timeout"],
   [/^api-cloud-empty-token/, "notLoggedIn"],
-  // nothing was asked for, or by something else than a path
+  // no request, or one without a path
   [/^api-cloud-(generate|input-missing-file)$|-ls(-offline)?$|operation-id-offline$/, "unexpected"]
 ]
 
@@ -45,13 +45,13 @@ const expected = (version: string, { argv, exitCode, http, name }: Theirs): stri
   if (argv[0] === "version") return version
   if (argv[0] === "api") return `${http.at(-1)?.status}`
   if (exitCode === 2) return "crashed"
-  // those before 1.43 say it in other words, and are not asked to deploy
+  // versions before 1.43 report it differently; the library does not deploy with them
   if (name === "deploy-dags-upload-500" && version === "1.45.0") return "unreachable"
   if (exitCode === 1) return "unexpected"
   return argv[0] === "dev" ? "true" : "2026-08-01T12:00:00.0000001Z"
 }
 
-/** The library always asks for the answer's head. */
+/** Adds the response's head, which the library always requests. */
 const withHead = ({ argv, http, name, stdout }: Theirs) =>
   argv[0] !== "api" || argv.includes("-i") || outcomes.some(([pattern]) => pattern.test(name))
     ? stdout
@@ -59,7 +59,7 @@ const withHead = ({ argv, http, name, stdout }: Theirs) =>
 
 const isOurs = ({ argv }: Theirs) => /^(version|deploy |dev init|api cloud)/.test(argv.join(" "))
 
-describe("the library understands", () => {
+describe("the library reads", () => {
   for (const [version, records] of theirs) {
     const calls = [...records.values()].filter(isOurs)
     it(`${version} in ${calls.length} calls`, () => {
@@ -72,7 +72,7 @@ describe("the library understands", () => {
   }
 })
 
-/** Ours, and what is the same of theirs. */
+/** Our step, and the recording of theirs that corresponds to it. */
 const pairs: Readonly<Record<string, string>> = {
   "tells its version": "version",
   "makes a project for Airflow 2": "dev-init-airflow2",
@@ -107,9 +107,9 @@ const pairs: Readonly<Record<string, string>> = {
 
 const ours = new URL("../../packages/astro/test/recordings/", import.meta.url)
 
-describe("our recordings are like those of", () => {
+describe("our recordings agree with those of", () => {
   const complete = theirs.get("1.45.0")
-  it("all that is compared", () => {
+  it("contains every recording to compare with", () => {
     assert.deepStrictEqual(Object.values(pairs).filter((name) => complete?.has(name) !== true), [])
   })
   for (const file of readdirSync(ours)) {
@@ -118,7 +118,7 @@ describe("our recordings are like those of", () => {
       it(`${astro}: ${title}`, () => {
         const compared = invocations.flatMap((invocation) => {
           const name = pairs[invocation.step] ?? ""
-          // of older ones only what differs was recorded
+          // for older versions only the differences were recorded
           const other = theirs.get(astro)?.get(name) ?? complete?.get(name)
           return other === undefined || other.argv[0] !== invocation.args[0] ? [] : [{ name, invocation, other }]
         })
@@ -146,7 +146,7 @@ const formOf = (
   { exitCode, stderr, stdout }: Pick<Invocation, "exitCode" | "stderr" | "stdout">
 ) => ({ exitCode, stdout: command === "api" ? bodyOf(stdout) : plain(stdout), stderr: plain(stderr) })
 
-/** Without what stands for a place, a time or a thing; and without what is said of a repository, which only theirs was in. */
+/** Replaces places, times and ids. Deletes what concerns a git repository, because only theirs were made in one. */
 const plain = (text: string) =>
   text
     .replace("Local repository has uncommitted changes, skipping Git metadata retrieval\n", "")
@@ -160,7 +160,7 @@ const plain = (text: string) =>
     .replace(/\b(WORKSPACE|ORGANIZATION|ID\d+|c[a-z0-9]{24})\b/g, "ID")
     .replace(/(-{80}\n)(?!RESPONSE)[^-].*\n/, "$1BODY\n")
 
-/** Whether it is JSON as Go prints it: the servers' answers are not the same. */
+/** "JSON" if it is JSON as Go prints it, because the two servers' responses differ. */
 const bodyOf = (stdout: string) => {
   const text = stdout.replace(/^HTTP\/1\.1 [^]*?\n\n/, "")
   try {
@@ -183,7 +183,7 @@ const sorted = (value: unknown): unknown =>
     )
     : value
 
-/** What a deploy asks is its own; otherwise the library chooses what, and the program only how. */
+/** Method, path and body for a deploy only: for other commands the library chooses them, not the program. */
 const requestOf = ([command]: ReadonlyArray<string>, { body, headers, method, path }: {
   readonly body: unknown
   readonly headers: Readonly<Record<string, string>>

@@ -1,10 +1,10 @@
-/** An OpenAPI 3.0 document, asked whether an answer is one that it declares. */
+/** Checks responses against an OpenAPI 3.0 document. */
 import { Ajv, type ErrorObject } from "ajv"
 import formats from "ajv-formats"
 import * as fs from "node:fs"
 import { parse } from "yaml"
 
-export interface Answer {
+export interface Received {
   readonly status: number
   readonly contentType: string
   readonly text: string
@@ -49,8 +49,8 @@ export const load = (path: string) => {
 
   return {
     title: `${document.info.title} ${document.info.version}`,
-    /** What is wrong with an answer of an operation, in words. */
-    disagreements: (operation: string, { contentType, status, text }: Answer): ReadonlyArray<string> => {
+    /** What is wrong with the response of an operation. */
+    disagreements: (operation: string, { contentType, status, text }: Received): ReadonlyArray<string> => {
       const known = operations.get(shapeOf(operation))
       if (known === undefined) return ["the document has no such operation"]
       const declared = [String(status), `${Math.floor(status / 100)}XX`].find((code) => code in known.responses)
@@ -61,8 +61,8 @@ export const load = (path: string) => {
       if (!(type in content)) return [`the content type is not declared: ${Object.keys(content).join(", ")}`]
       return wrongBody(`${known.pointer}/${declared}/content/${escape(type)}/schema`, text)
     },
-    /** The same of an answer that belongs to no operation, but is an error. */
-    error: ({ text }: Answer): ReadonlyArray<string> => wrongBody("/components/schemas/Error", text)
+    /** The same for an error response that belongs to no operation. */
+    error: ({ text }: Received): ReadonlyArray<string> => wrongBody("/components/schemas/Error", text)
   }
 }
 
@@ -71,7 +71,7 @@ const escape = (key: string) => encodeURIComponent(key.replaceAll("~", "~0").rep
 const describe = ({ instancePath, message, params }: ErrorObject) =>
   `${instancePath === "" ? "the body" : instancePath} ${message} ${JSON.stringify(params)}`
 
-/** Every object with nothing but the fields it declares, so that one of our own invention is reported. */
+/** Forbids undeclared fields in every object, so that a field that only the emulator has is reported. */
 const closed = (node: unknown): unknown => {
   if (Array.isArray(node)) return node.map(closed)
   if (typeof node !== "object" || node === null) return node

@@ -1,4 +1,4 @@
-/** The astro CLIs that a script is about: its arguments, else `ASTRO_BIN`, else the `astro` on the PATH. */
+/** The astro CLIs to run: the arguments, else `ASTRO_BIN`, else the `astro` on the PATH. */
 import { AstroCli } from "@airflow-resource/astro"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import { NodeContext } from "@effect/platform-node"
@@ -8,7 +8,7 @@ const given = process.argv.slice(2)
 
 export const programs: ReadonlyArray<string | undefined> = given.length > 0 ? given : [process.env.ASTRO_BIN]
 
-/** No request is made: the account need not be there. */
+/** Sends no request, so that the account need not exist. */
 export const programAt = (bin: string | undefined) =>
   Effect.flatMap(AstroCli.AstroCli, ({ program }) => program).pipe(
     Effect.provide(

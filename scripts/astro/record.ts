@@ -1,6 +1,6 @@
 /**
- * `npm run record:astro [program…]`: what real astro CLIs print and ask, into `packages/astro/test/recordings`, one file per version.
- * Without one: `ASTRO_BIN`, else the `astro` on the PATH. Nothing but loopback is asked.
+ * `npm run record:astro [program…]`: records the output and requests of real astro CLIs in `packages/astro/test/recordings`, one file per
+ * version. Without an argument: `ASTRO_BIN`, else the `astro` on the PATH. Sends requests to loopback only.
  */
 import { Console, Data, Effect } from "effect"
 import { writeFileSync } from "node:fs"
@@ -15,7 +15,7 @@ const record = (bin: string | undefined) =>
   Effect.gen(function*() {
     const { path, version } = yield* programAt(bin)
     if (version === "") {
-      return yield* new Unnamed({ message: `${path} does not know its version. Build it with one, or take a release.` })
+      return yield* new Unnamed({ message: `${path} has no version number. Build it with one, or use a release.` })
     }
     const played = yield* Effect.forEach(scenes, (scene) =>
       Effect.map(Effect.scoped(play(scene, path)), (invocations) =>

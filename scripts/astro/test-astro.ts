@@ -1,9 +1,9 @@
 /**
- * `npm run test:astro [program…]`: the contract suite of DeploymentProvider and whole leases through real astro CLIs over the
- * emulator, one program after the other. Without one: `ASTRO_BIN`, else the `astro` on the PATH. Nothing but loopback is asked.
+ * `npm run test:astro [program…]`: runs the contract suite of DeploymentProvider and whole leases through real astro CLIs over the
+ * emulator, one program after the other. Without an argument: `ASTRO_BIN`, else the `astro` on the PATH. Sends requests to loopback only.
  *
- * `ASTRO_RECORDINGS` is a folder with what real programs did with another server, one `<version>.jsonl` each: what the library and our
- * own recordings make of it is held against that too.
+ * `ASTRO_RECORDINGS` is a folder with recordings of real programs and another server, one `<version>.jsonl` each. If it is set, the library
+ * and our own recordings are compared with them too.
  */
 import { Console, Effect } from "effect"
 import { resolve } from "node:path"

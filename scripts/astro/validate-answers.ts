@@ -1,6 +1,6 @@
 /**
- * `npm run check:openapi PATH`: every route of the emulated Astro API is driven through its answers, and each of them is held to
- * Astro's OpenAPI document at PATH (https://api.astronomer.io/spec/v1.0).
+ * `npm run check:openapi PATH`: requests every response of every route of the emulated Astro API, and checks each against Astro's OpenAPI
+ * document at PATH (https://api.astronomer.io/spec/v1.0).
  */
 import { Emulator } from "@airflow-resource/emulator"
 import { Console, Effect, type Redacted } from "effect"
@@ -11,20 +11,20 @@ import * as OpenApi from "./openapi.js"
 
 interface Request {
   readonly emulator: Emulator.Service
-  /** After the organization, but for what starts with a slash. */
+  /** Relative to the organization, or to the API if it starts with a slash. */
   readonly path: string
   readonly body?: unknown
   readonly token?: Redacted.Redacted | undefined
 }
 
-const ask = (method: string, { body, emulator, path, token }: Request) => {
+const call = (method: string, { body, emulator, path, token }: Request) => {
   const below = path.startsWith("/") ? path : `/organizations/${emulator.organizationId}/${path}`
   return send(method, `${emulator.astroApiUrl}/v1${below.replace(/\/$/, "")}`, { token, body })
 }
 
-/** Deployments in every state, and what else the answers are about. */
+/** Deployments in every state, tokens, and everything else that the requests need. */
 const stage = Effect.gen(function*() {
-  // whatever is asked for has happened at once, but for a wake and a change, which do not end
+  // changes take effect at once, except that a wake and an update do not end
   const durations = {
     create: 0,
     hibernate: 0,
@@ -36,7 +36,7 @@ const stage = Effect.gen(function*() {
   const emulator = yield* Emulator.make({ durations, maxDeployments: 11 })
   const invisible = yield* Emulator.make({ organization: "INVISIBLE" })
   const suspended = yield* Emulator.make({ organization: "SUSPENDED" })
-  const ill = yield* Emulator.make({ durations, quirks: { blips: "1 second", hostFlips: 1 } })
+  const flaky = yield* Emulator.make({ durations, quirks: { blips: "1 second", hostFlips: 1 } })
   const at = (path: string, body?: unknown, of = emulator, token = of.astroToken): Request => ({
     emulator: of,
     path,
@@ -45,10 +45,10 @@ const stage = Effect.gen(function*() {
   })
   const make = (name: string, fields: object = {}, of = emulator) => {
     const body = { name, workspaceId: of.workspaceId, isDevelopmentMode: true, description: "", ...fields }
-    return Effect.map(ask("POST", at("deployments", body, of)), ({ json }) => json)
+    return Effect.map(call("POST", at("deployments", body, of)), ({ json }) => json)
   }
   const override = (id: string, isHibernating: boolean) =>
-    ask("POST", at(`deployments/${id}/hibernation-override`, { isHibernating }))
+    call("POST", at(`deployments/${id}/hibernation-override`, { isHibernating }))
   const schedules = [{ hibernateAtCron: "0 20 * * *", wakeAtCron: "0 6 * * *", isEnabled: true, description: "nights" }]
   const full = {
     workloadIdentity: "arn:aws:iam::123:role/x",
@@ -74,18 +74,18 @@ const stage = Effect.gen(function*() {
   yield* override(waking.id, true)
   yield* override(waking.id, false)
   const environmentVariables = [{ key: "A", value: "1", isSecret: false }]
-  yield* ask("POST", at(`deployments/${changed.id}`, { ...changed, environmentVariables }))
-  const deploy = (yield* ask("POST", at(`deployments/${healthy.id}/deploys`, { type: "DAG_ONLY" }))).json
+  yield* call("POST", at(`deployments/${changed.id}`, { ...changed, environmentVariables }))
+  const deploy = (yield* call("POST", at(`deployments/${healthy.id}/deploys`, { type: "DAG_ONLY" }))).json
   const { headers } = yield* send("PUT", deploy.dagsUploadUrl, { body: "a bundle" })
-  const patient = yield* make("patient", {}, ill)
-  const token = (fields: object) => Effect.map(ask("POST", at("tokens", fields)), ({ json }) => json)
+  const patient = yield* make("patient", {}, flaky)
+  const token = (fields: object) => Effect.map(call("POST", at("tokens", fields)), ({ json }) => json)
   const workspace = { scope: "WORKSPACE", entityId: emulator.workspaceId }
   return {
     at,
     emulator,
     invisible,
     suspended,
-    ill,
+    flaky,
     patient,
     member: yield* emulator.mintAstroToken({ rights: "member" }),
     deployments: { healthy, asleep, waking, changed, rich, kubernetes, production, creating },
@@ -107,7 +107,7 @@ const stage = Effect.gen(function*() {
 
 type Stage = Effect.Effect.Success<typeof stage>
 
-/** What each route answers, and to what; 401, and 403 where there is an organization, come by themselves. */
+/** Requests by route and expected status. 401 is added, and 403 for routes of an organization. */
 const table = (
   {
     at,
@@ -117,7 +117,7 @@ const table = (
     deployments,
     doomed,
     emulator,
-    ill,
+    flaky,
     invisible,
     member,
     patient,
@@ -185,7 +185,7 @@ const table = (
       403: [forbidden(`${one}/deploys/${deploy.id}/finalize`, { dagTarballVersion })]
     },
     "GET organizations/:o/deployments": {
-      200: [at("deployments"), at("deployments?limit=2&offset=1&sorts=name:desc"), at("deployments", undefined, ill)],
+      200: [at("deployments"), at("deployments?limit=2&offset=1&sorts=name:desc"), at("deployments", undefined, flaky)],
       400: [at("deployments?limit=-1")]
     },
     "POST organizations/:o/deployments": {
@@ -208,8 +208,8 @@ const table = (
     "GET organizations/:o/deployments/:d": {
       200: [
         ...Object.values(deployments).map(({ id }) => at(`deployments/${id}`)),
-        at(`deployments/${patient.id}`, undefined, ill),
-        at(`deployments/${patient.id}`, undefined, ill)
+        at(`deployments/${patient.id}`, undefined, flaky),
+        at(`deployments/${patient.id}`, undefined, flaky)
       ],
       404: [at("deployments/none")]
     },
@@ -320,59 +320,59 @@ const validate = (path: string) =>
     const openApi = OpenApi.load(path)
     const set = yield* stage
     const problems: Array<string> = []
-    let answers = 0
+    let responses = 0
     const statuses = new Set<unknown>()
-    const see = (operation: string, expected: number, request: Request) =>
-      Effect.map(ask(operation.split(" ")[0] ?? "", request), (answer) => {
-        answers += 1
-        statuses.add(answer.json?.status)
-        const wrong = answer.status === expected
-          ? openApi.disagreements(operation, answer)
-          : [`the status is not ${expected}: ${answer.text.slice(0, 200)}`]
-        problems.push(...wrong.map((words) => `${operation} ${answer.status}: ${words}`))
+    const check = (operation: string, expected: number, request: Request) =>
+      Effect.map(call(operation.split(" ")[0] ?? "", request), (response) => {
+        responses += 1
+        statuses.add(response.json?.status)
+        const wrong = response.status === expected
+          ? openApi.disagreements(operation, response)
+          : [`the status is not ${expected}: ${response.text.slice(0, 200)}`]
+        problems.push(...wrong.map((words) => `${operation} ${response.status}: ${words}`))
       })
 
     const driven = table(set)
     const known = routes.v1.map(({ method, pattern }) => `${method} ${pattern.join("/")}`)
-    problems.push(...known.filter((operation) => !(operation in driven)).map((name) => `${name} was not driven`))
+    problems.push(...known.filter((operation) => !(operation in driven)).map((name) => `${name} was not requested`))
     problems.push(...Object.keys(driven).filter((name) => !known.includes(name)).map((name) => `${name} is no route`))
-    // a deployment that comes up is ill for a second, and of unknown health for another
+    // a new deployment is UNHEALTHY for a second, then UNKNOWN for a second
     const { id } = set.patient
     for (const status of ["UNHEALTHY", "UNKNOWN"]) {
-      const request = set.at(`deployments/${id}`, undefined, set.ill)
-      yield* until(ask("GET", request), ({ json }) => json.status === status)
-      yield* see("GET organizations/:o/deployments/:d", 200, request)
+      const request = set.at(`deployments/${id}`, undefined, set.flaky)
+      yield* until(call("GET", request), ({ json }) => json.status === status)
+      yield* check("GET organizations/:o/deployments/:d", 200, request)
     }
     for (const [operation, states] of Object.entries(driven)) {
       for (const [status, requests] of Object.entries(states)) {
-        yield* Effect.forEach(requests, (request) => see(operation, Number(status), request), { discard: true })
+        yield* Effect.forEach(requests, (request) => check(operation, Number(status), request), { discard: true })
       }
       const [first] = Object.values(states).flat()
       if (first === undefined) continue
-      yield* see(operation, 401, { ...first, token: undefined })
+      yield* check(operation, 401, { ...first, token: undefined })
       if (operation.includes(":o")) {
         const { astroToken: token, organizationId } = set.invisible
-        yield* see(operation, 403, { ...first, emulator: { ...set.invisible, organizationId }, token })
+        yield* check(operation, 403, { ...first, emulator: { ...set.invisible, organizationId }, token })
       }
     }
     const unseen = ["CREATING", "DEPLOYING", "HEALTHY", "UNHEALTHY", "UNKNOWN", "HIBERNATING"]
       .filter((status) => !statuses.has(status))
     problems.push(...unseen.map((status) => `no deployment was ${status}`))
-    // what the document does not tell of is in the shape of its errors all the same
+    // responses that the document does not declare must have the shape of its errors
     const limited = yield* Emulator.make({ quirks: { rateLimits: { perSecond: { GET: 0.001 } } } })
-    yield* ask("GET", set.at("", undefined, limited))
+    yield* call("GET", set.at("", undefined, limited))
     const strays = [
       [429, "GET", set.at("", undefined, limited)],
       [404, "GET", set.at("nothing")],
       [405, "PUT", set.at("deployments", {})]
     ] as const
     for (const [status, method, request] of strays) {
-      const answer = yield* ask(method, request)
-      answers += 1
-      const wrong = answer.status === status ? openApi.error(answer) : [`the status is ${answer.status}`]
+      const response = yield* call(method, request)
+      responses += 1
+      const wrong = response.status === status ? openApi.error(response) : [`the status is ${response.status}`]
       problems.push(...wrong.map((words) => `${method} ${request.path} ${status}: ${words}`))
     }
-    yield* Console.log(`${answers} answers of ${known.length} routes against ${openApi.title}`)
+    yield* Console.log(`${responses} responses of ${known.length} routes checked against ${openApi.title}`)
     yield* Effect.forEach([...new Set(problems)], (problem) => Console.error(problem), { discard: true })
     return problems.length === 0
   }).pipe(Effect.scoped)

@@ -166,7 +166,7 @@ describe("doctor checks the astro CLI:", () => {
       )
       const gone = { ...account, apiUrl: "http://127.0.0.1:1" }
       const { bin } = yield* StandIn.make()
-      is(yield* Astro.cli(gone, { bin, deploys: false, sends: true }), "fail", /did not reach Astro's API/, /network/)
+      is(yield* Astro.cli(gone, { bin, deploys: false, sends: true }), "fail", /could not reach Astro's API/, /network/)
     }))
 })
 

@@ -52,7 +52,10 @@ export class AstroCli extends Context.Tag("@airflow-resource/astro/AstroCli")<
       readonly name: string
       readonly runtimeVersion: string
     }) => Effect.Effect<void, AstroCliError>
-    /** Replaces all DAGs of a deployment with those of a folder, and returns their version. For `AstroCliVersion.minimumForDeploys` or newer. */
+    /**
+     * Replaces all DAGs of a deployment with those of a folder, and returns their version. Requires a program of
+     * `AstroCliVersion.minimumForDeploys` or newer.
+     */
     readonly deployDags: (deploy: Deploy) => Effect.Effect<string, AstroCliError>
   }
 >() {}
@@ -164,7 +167,7 @@ export const make = (
         if (ended.exitCode !== 0 || version === undefined) {
           return yield* new AstroCliError({
             kind: "unusable",
-            detail: `${bin} is not Astronomer's program: it does not print a version as that does`,
+            detail: `${bin} is not Astronomer's program: it does not print a version of the astro CLI`,
             remedy: `Set ASTRO_BIN to the path of Astronomer's program, or ${useRest}.`
           })
         }
@@ -289,7 +292,7 @@ export const configText: (account: AstroConfig) => string = AstroHome.configText
 
 // internal
 
-/** One span for each operation. Requests have the spans of every `HttpClient`. `pin` sets the clock. */
+/** One span for each operation. `httpClient` has the usual spans of an `HttpClient`. `pin` sets the clock. */
 const traced = (
   { deployDags, devInit, httpClient, program }: typeof AstroCli.Service,
   pin: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>

@@ -19,8 +19,8 @@ import type { AstroConfig } from "./AstroConfig.js"
 import * as Deploy from "./internal/deploy.js"
 
 /**
- * Delivers the DAGs of a folder to each lease's deployment by `astro deploy --dags`, with the lease's own token. Ends once Astro reports
- * that they are live. Each delivery is a span, `AstroDelivery.deliver`.
+ * Delivers the DAGs of a folder to each lease's deployment by `astro deploy --dags`, with the lease's own token. A delivery
+ * succeeds once Astro reports that the DAGs are live. Each is a span, `AstroDelivery.deliver`.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
-// Stands in for the astro CLI where there is none: makes the request, and prints as the program does; recordings.test.ts holds it to
-// what real ones did. `globalThis.standIn` (see StandIn.ts) makes it misbehave.
+// Replaces the astro CLI in tests: sends the same requests and prints the same output. recordings.test.ts compares it with recordings of
+// real programs. `globalThis.standIn` (see StandIn.ts) makes it misbehave.
 import { spawn } from "node:child_process"
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import http from "node:http"
@@ -39,7 +39,7 @@ const sorted = (value) =>
     ? value
     : Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]))
 
-/** As Go prints it. */
+/** JSON as Go prints it. */
 const pretty = (text) => {
   try {
     const json = JSON.stringify(sorted(JSON.parse(text)), null, 2)
@@ -51,7 +51,7 @@ const pretty = (text) => {
 
 const canonical = (name) => name.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase())
 
-/** An answer, or an error in the words of Go's. */
+/** Sends a request. Fails with the messages of Go's HTTP client. */
 const send = (method, url, headers, body) =>
   new Promise((resolve, reject) => {
     const agent = new http.Agent({ keepAlive: true })
@@ -127,7 +127,7 @@ const deploy = async ([id, ...options]) => {
     for (let left = 3;; left--) {
       const { response, status, text } = await send("PUT", target.href, { ...headers, "content-length": body.length }, body)
       if (status === 201) return response.headers["x-ms-version-id"]
-      // the real one waits for some seconds in between
+      // the real program waits some seconds before a retry
       if (status >= 500 && left > 0) continue
       const line = "-".repeat(80)
       const answer = [`RESPONSE ${status}: ${status} ${response.statusMessage}`, "ERROR CODE UNAVAILABLE", line]
@@ -168,7 +168,7 @@ The Airflow UI takes about 1 minute to update.
   }
 }
 
-/** Less than the program makes: `npm run test:astro` holds the template against it. */
+/** Creates fewer files than the real program. `npm run test:astro` compares the template with that. */
 const devInit = (args) => {
   const after = (name) => args[args.indexOf(name) + 1]
   const [name, runtime, folder] = [after("--name"), after("--runtime-version"), process.cwd()]
@@ -194,7 +194,7 @@ const ignoring = () => {
   setInterval(() => {}, 1000)
 }
 
-/** What it does instead of a request. */
+/** What it does instead of a command. */
 const moods = {
   hangs: () => setInterval(() => {}, 1000),
   floods: () => process.stdout.write(Buffer.alloc(65 * 1024 * 1024, "HTTP/1.1 200 OK\n\n")),

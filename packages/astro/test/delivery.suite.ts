@@ -68,9 +68,9 @@ interface Way {
 const contract = (name: string, way: Way) =>
   describe(name, () => {
     /** An awake deployment, a token for it, and a function that delivers to it. */
-    const world = (dags: string) =>
+    const world = (dags: string, options: Emulator.Options = {}) =>
       Effect.gen(function*() {
-        const emulator = yield* Emulator.make({ speed: 1000 })
+        const emulator = yield* Emulator.make({ speed: 1000, ...options })
         const homes: Array<string> = []
         const context = yield* Layer.build(
           way.layer(emulator, dags, homes).pipe(
@@ -128,7 +128,8 @@ const contract = (name: string, way: Way) =>
 
     it.scopedLive("ends once the DAGs are live", () =>
       Effect.gen(function*() {
-        const { deliver, id, provider } = yield* world(yield* folder)
+        // 600 ms at this speed, so that a slow machine does not hide a delivery that ends too early
+        const { deliver, id, provider } = yield* world(yield* folder, { durations: { deploy: "10 minutes" } })
         const versions: Array<string | undefined> = []
         for (let turn = 0; turn < 2; turn++) {
           yield* deliver()

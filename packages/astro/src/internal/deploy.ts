@@ -43,7 +43,7 @@ export const dags = (
       operation,
       path,
       { type: "DAG_ONLY", description: "" },
-      Announced
+      NewDeploy
     )
     const dagTarballVersion = yield* upload(dagsUploadUrl, bundle)
     yield* call.write("POST", operation, `${path}/${id}/finalize`, { dagTarballVersion })
@@ -54,7 +54,7 @@ export const dags = (
 
 const operation = "deploy the DAGs"
 
-const Announced = Schema.Struct({ id: Schema.String, dagsUploadUrl: Schema.String })
+const NewDeploy = Schema.Struct({ id: Schema.String, dagsUploadUrl: Schema.String })
 
 /** The folder as `dags/` in a tar.gz, as the astro CLI packs it. */
 const bundleOf = (folder: string): Effect.Effect<Uint8Array, DagsMissing, FileSystem.FileSystem> =>
