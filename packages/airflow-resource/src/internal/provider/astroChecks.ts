@@ -109,7 +109,9 @@ export const cli = (account: AstroConfig.AstroConfig, { bin, deploys, sends }: {
     const { path, version } = yield* program
     if (deploys && AstroCliVersion.isBefore(version, AstroCliVersion.minimumForDeploys)) {
       return fail(
-        `${path} is version ${version}, but deploying DAGs needs ${AstroCliVersion.minimumForDeploys.join(".")} or newer`,
+        `${path} is version ${version}, but deploying DAGs needs ${
+          AstroCliVersion.minimumForDeploys.join(".")
+        } or newer`,
         "Update it (https://www.astronomer.io/docs/astro/cli/install-cli), or set AIRFLOW_RESOURCE_PROVIDER=api."
       )
     }
@@ -212,7 +214,7 @@ export const workspace = (account: AstroConfig.AstroConfig, organizationId: stri
   }))
 
 export const runtime = (
-  account: AstroPrerequisites.Asker,
+  account: AstroPrerequisites.Connection,
   organizationId: string,
   { runtimeVersion }: Pick<DeploymentSpec, "runtimeVersion">
 ) =>
@@ -228,7 +230,7 @@ export const runtime = (
   }))
 
 export const region = (
-  account: AstroPrerequisites.Asker,
+  account: AstroPrerequisites.Connection,
   organizationId: string,
   place: Pick<DeploymentSpec, "cloudProvider" | "region">
 ) =>
