@@ -210,7 +210,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, EmulatorErro
     }).pipe(Effect.withClock(clock)))
 
 /**
- * Each use of this function starts another emulator: assign the layer to a constant to share one.
+ * Provides an emulator. Every call returns a layer of its own: assign it to a constant to share one emulator.
  *
  * @example
  * ```ts

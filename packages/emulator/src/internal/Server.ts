@@ -48,12 +48,12 @@ export const handle = (
     const fault = Faults.take(world.faults, method, target)
     const late = fault?._tag === "Late" ? fault : undefined
     // a late request is recorded when it is carried out, any other one when it arrives
-    const recorded = late === undefined ? record(yield* currentTime) : undefined
+    let setStatus = late === undefined ? record(yield* currentTime) : undefined
 
     if (fault?._tag === "DropBefore") return dropConnection(request)
     if (fault?._tag === "Status" || fault?._tag === "Html") {
       const replacement = faultResponse(fault)
-      recorded?.(replacement.status)
+      setStatus?.(replacement.status)
       request.resume()
       return yield* Send.send(response, replacement)
     }
@@ -71,7 +71,7 @@ export const handle = (
     if (late !== undefined) yield* late.after
 
     const now = yield* currentTime
-    const setStatus = recorded ?? record(now)
+    setStatus ??= record(now)
     const loss = deployment === undefined ? undefined : Ingress.lossSince(world, deployment, admittedAt, now)
     if (deployment !== undefined && upstream !== undefined && loss === undefined) {
       const tail = target.slice(World.ingressPath(deployment).length + 1)
