@@ -1,8 +1,10 @@
-// Keeps what is written about the code true:
-// 1. every module is in its package's barrel, or is one that is only reached by its own path;
+// Checks that what is written about the code is true:
+// 1. every module is in its package's barrel, or in the list of modules that are only reached by their own path;
 // 2. every export has a docblock with @since and one @category;
 // 3. every ```ts block of README.md and docs/, and every @example, compiles;
-// 4. a block of a document under <!-- examples/NAME.ts --> is that file, word for word (scripts/sync-readme.mjs copies it).
+// 4. a block of a document under <!-- examples/NAME.ts --> equals that file (scripts/sync-readme.mjs copies it);
+// 5. the README documents every environment variable, with its default, and no other.
+import { internalVariables, variables } from "airflow-resource/Settings"
 import fs from "node:fs"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -10,7 +12,7 @@ import ts from "typescript"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
-/** Modules that load something native or Node-only, or that are started rather than imported. */
+/** Modules that load something native or Node-only, or that are run rather than imported. */
 const subpathOnly = new Set([
   "packages/core/src/ProcessRunner.ts",
   "packages/core/src/SqliteDeploymentCache.ts",
@@ -47,7 +49,7 @@ for (const file of modules) {
   const folder = path.posix.dirname(file)
   const inBarrel = read(`${folder}/index.ts`).includes(`from "./${path.posix.basename(file, ".ts")}.js"`)
   if (inBarrel && subpathOnly.has(file)) {
-    report(`${folder}/index.ts`, 1, `exports ${file}, which is for its own path only`)
+    report(`${folder}/index.ts`, 1, `exports ${file}, which is reached by its own path only`)
   }
   if (!inBarrel && !subpathOnly.has(file)) report(file, 1, "is not in the barrel index.ts")
 }
@@ -71,7 +73,7 @@ for (const file of modules) {
   for (const statement of sourceFile.statements.filter(exported)) {
     const names = namesOf(statement).join(", ")
     const line = sourceFile.getLineAndCharacterOfPosition(statement.getStart()).line + 1
-    // the further signatures of a function share the first one's words
+    // the overloads of a function share the docblock of the first
     const signature = ts.isFunctionDeclaration(statement) && names === previous
     previous = names
     if (signature) continue
@@ -88,7 +90,7 @@ for (const file of modules) {
 
 // 3. and 4. blocks
 
-/** Fenced blocks: their language, text, first line, and the example that the line above names. */
+/** Fenced blocks: language, text, first line, and the example that the line above names. */
 const blocksOf = (lines) => {
   const blocks = []
   for (let at = 0; at < lines.length; at++) {
@@ -107,15 +109,16 @@ const blocksOf = (lines) => {
   return blocks
 }
 
-/** The comments of a source, line by line, without their stars. Lines keep their numbers. */
+/** The comments of a source, line by line, without their asterisks. Lines keep their numbers. */
 const commentLines = (text) => text.split("\n").map((line) => /^\s*\* ?(.*)$/.exec(line)?.[1] ?? "")
 
 const blocks = []
 for (const file of documents) {
   for (const block of blocksOf(read(file).split("\n"))) {
     if (block.example === undefined) blocks.push({ file, ...block })
-    else if (!fs.existsSync(path.join(root, block.example))) report(file, block.line, `there is no ${block.example}`)
-    else if (read(block.example) !== block.text) report(file, block.line, `differs from ${block.example}`)
+    else if (!fs.existsSync(path.join(root, block.example))) {
+      report(file, block.line, `names ${block.example}, which does not exist`)
+    } else if (read(block.example) !== block.text) report(file, block.line, `differs from ${block.example}`)
   }
 }
 for (const file of modules) for (const block of blocksOf(commentLines(read(file)))) blocks.push({ file, ...block })
@@ -126,11 +129,11 @@ fs.mkdirSync(folder)
 const written = new Map()
 for (const block of blocks.filter(({ language }) => language === "ts")) {
   const name = path.join(folder, `${block.file.replace(/[/.]/g, "-")}-${block.line}.ts`)
-  // without an import or export it would share its names with all the others
+  // without an import or export, its names would clash with those of the other blocks
   fs.writeFileSync(name, /^(import|export)\b/m.test(block.text) ? block.text : `${block.text}export {}\n`)
   written.set(name, block)
 }
-// A check that stopped to check would pass for ever: this block must be found fault with.
+// The check itself must work: this block does not compile.
 const planted = path.join(folder, "planted.ts")
 fs.writeFileSync(planted, `import * as Effect from "effect/Effect"\nexport const n: number = Effect.succeed(1)\n`)
 
@@ -159,12 +162,84 @@ for (const [name, block] of written) {
     report(block.file, block.line + line, ts.flattenDiagnosticMessageText(messageText, "\n  "))
   }
 }
-if (faults(planted).length === 0) report("scripts/check-docs.mjs", 1, "finds no fault in a block that does not compile")
+if (faults(planted).length === 0) report("scripts/check-docs.mjs", 1, "finds no error in a block that does not compile")
 fs.rmSync(planted)
+
+// 5. environment variables
+
+/** Names that look like variables of ours, but are not read as settings. */
+const otherNames = new Set([
+  // secrets of the repository, which its workflow reads
+  "ASTRO_DEPLOYMENT_ID",
+  "ASTRO_DEPLOYMENT_NAME",
+  // variables of the astro CLI
+  "ASTRO_HOME",
+  "ASTRO_TELEMETRY_DISABLED",
+  // variables of this repository's tests
+  "AIRFLOW_RESOURCE_CHAOS",
+  "AIRFLOW_RESOURCE_CHAOS_SECONDS",
+  "AIRFLOW_RESOURCE_CHAOS_SEED",
+  "AIRFLOW_RESOURCE_RUNS",
+  "AIRFLOW_RESOURCE_SEED",
+  "ASTRO_RECORDINGS"
+])
+
+const readme = read("README.md").split("\n")
+const sectionStart = readme.indexOf("## Environment")
+const sectionEnd = readme.findIndex((line, index) => index > sectionStart && line.startsWith("## "))
+
+const documented = new Set()
+for (let at = sectionStart; at < sectionEnd; at++) {
+  const name = /^\| `([A-Z_]+)` \|/.exec(readme[at])?.[1]
+  if (name === undefined) continue
+  const [, , defaultCell = "", meaning = ""] = readme[at].split("|").map((cell) => cell.trim())
+  const variable = Object.hasOwn(variables, name) ? variables[name] : undefined
+  if (documented.has(name)) report("README.md", at + 1, `documents ${name} twice`)
+  documented.add(name)
+  if (variable === undefined) {
+    report("README.md", at + 1, `documents ${name}, which is not in Settings.variables`)
+    continue
+  }
+  const hasDefault = variable.default !== undefined
+  if (hasDefault ? defaultCell !== `\`${variable.default}\`` : !/^(required\b.*)?$/.test(defaultCell)) {
+    report(
+      "README.md",
+      at + 1,
+      `says "${defaultCell}" for the default of ${name}, which is ${variable.default ?? "none"}`
+    )
+  }
+  for (const value of variable.values ?? []) {
+    if (!meaning.includes(`\`${value}\``)) {
+      report("README.md", at + 1, `does not explain \`${value}\`, a value of ${name}`)
+    }
+  }
+}
+for (const name of Object.keys(variables)) {
+  if (!documented.has(name)) report("README.md", sectionStart + 1, `has no row for ${name}`)
+}
+
+const known = new Set([...Object.keys(variables), ...Object.keys(internalVariables), ...otherNames])
+const allFiles = (folder) =>
+  fs.readdirSync(path.join(root, folder), { recursive: true }).filter((name) => /\.(ts|mjs)$/.test(name)).sort()
+    .map((name) => `${folder}/${name}`)
+/** Names with our prefixes, in code and messages; and every other name that a `Config` reads. */
+const namesIn = (text) => [
+  ...text.matchAll(/\b((?:AIRFLOW|ASTRO|GITHUB)_[A-Z][A-Z_]*[A-Z])\b/g),
+  ...text.matchAll(/\bConfig\.\w+(?:\([^()]*\))?\(\s*"([A-Z][A-Z0-9_]*)"/g)
+]
+for (
+  const file of [...packages.flatMap((folder) => allFiles(`${folder}/src`)), ...allFiles("examples"), ...documents]
+) {
+  const text = read(file)
+  for (const match of namesIn(text)) {
+    const line = text.slice(0, match.index).split("\n").length
+    if (!known.has(match[1])) report(file, line, `names ${match[1]}, which is not in Settings.variables`)
+  }
+}
 
 for (const problem of problems) process.stdout.write(`${problem}\n`)
 process.stdout.write(
-  `${modules.length} modules, ${exportsSeen} exports, ${documents.length} documents, ${written.size} blocks of code: ` +
-    `${problems.length} problems\n`
+  `${modules.length} modules, ${exportsSeen} exports, ${documents.length} documents, ${written.size} blocks of code, ` +
+    `${documented.size} variables: ${problems.length} problems\n`
 )
 if (problems.length > 0 || modules.length === 0) process.exitCode = 1
