@@ -1,21 +1,14 @@
 import { AirflowApi } from "@airflow-resource/airflow"
-import { AstroApi, AstroProject } from "@airflow-resource/astro"
+import { AstroApi, AstroConfig, AstroProject } from "@airflow-resource/astro"
 import { AirflowResource, DagDelivery, DeploymentPool } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Option } from "effect"
+import { Console, Effect, Layer } from "effect"
 
 const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
-const Provider = Layer.unwrapEffect(Effect.gen(function*() {
-  return AstroApi.layer({
-    apiUrl: yield* Config.withDefault(Config.string("ASTRO_API_URL"), "https://api.astronomer.io"),
-    token: yield* Config.redacted("ASTRO_ACCESS_TOKEN"),
-    workspaceId: yield* Config.string("ASTRO_WORKSPACE_ID"),
-    organizationId: Option.none()
-  })
-}))
+const Provider = Layer.unwrapEffect(Effect.map(AstroConfig.config, AstroApi.layer))
 
 const Pool = DeploymentPool.layer({ spec, max: 2 })
 

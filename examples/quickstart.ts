@@ -1,6 +1,6 @@
 /**
- * Leases an Airflow, runs a DAG on it, prints the task's log and gives it back; then does the same again, to show what keeping
- * the deployment has saved. `npm start` runs it against the emulator, `npm start -- --provider api` against your account.
+ * Leases an Airflow, runs a DAG on it, prints the task's log and releases the Airflow. Then does the same again, to show how much time
+ * the kept deployment saves. `npm start` runs this against the emulator, `npm start -- --provider api` against your account.
  */
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeRuntime } from "@effect/platform-node"
@@ -10,7 +10,7 @@ import { Clock, Console, Duration, Effect, Option, Ref } from "effect"
 const dagId = "hello_world_dag"
 const speed = 60
 
-/** What the emulated Airflow runs. Change the text, and the output changes. */
+/** The DAGs of the emulated Airflow. Change the text of the log, and the output changes. */
 const dags = [{
   dagId,
   tasks: [{ taskId: "hello", duration: "3 seconds" as const, log: "Hello World from Airflow" }]
@@ -21,28 +21,28 @@ const emulated = provider === "emulator"
 
 type Step = { readonly activity: string; readonly at: number }
 
-/** One whole lease, with the steps that it took. */
+/** One lease from beginning to end, and its steps. */
 const lease = (title: string) =>
   Effect.gen(function*() {
     const startedAt = yield* Clock.currentTimeMillis
     const steps = yield* Ref.make<ReadonlyArray<Step>>([])
-    const note = (step: Step) =>
+    const record = (step: Step) =>
       Effect.zipRight(
         Ref.update(steps, (all) => [...all, step]),
         Console.log(`  ${seconds(step.at - startedAt).padStart(7)}  ${step.activity}`)
       )
     yield* Console.log(`\n${title}`)
-    const reused = yield* AirflowResource.use({ testName: `quickstart: ${title}`, onProgress: note }, (resource) =>
+    const reused = yield* AirflowResource.use({ testName: `quickstart: ${title}`, onProgress: record }, (resource) =>
       Effect.gen(function*() {
         const { airflow } = resource
-        const here = Effect.fn(function*(activity: string) {
-          yield* note({ activity, at: yield* Clock.currentTimeMillis })
+        const step = Effect.fn(function*(activity: string) {
+          yield* record({ activity, at: yield* Clock.currentTimeMillis })
         })
-        yield* here(
-          `${resource.deploymentName} is ours (${resource.reused}, epoch ${resource.epoch}): ${resource.apiUrl}`
+        yield* step(
+          `leased ${resource.deploymentName} (${resource.reused}, epoch ${resource.epoch}): ${resource.apiUrl}`
         )
         const runId = yield* airflow.unpauseAndTriggerAirflowDag(dagId)
-        yield* here(`running ${dagId}`)
+        yield* step(`running ${dagId}`)
         yield* airflow.verifyDagIdRan(dagId, runId)
         const tasks = yield* airflow.checkDagTaskInstances(dagId, runId)
         for (const { taskId } of tasks) {
@@ -53,10 +53,10 @@ const lease = (title: string) =>
             ).join("\n")
           )
         }
-        yield* here("the test is done")
+        yield* step("the test has ended")
         return resource.reused
       }))
-    yield* note({ activity: "released", at: yield* Clock.currentTimeMillis })
+    yield* record({ activity: "released", at: yield* Clock.currentTimeMillis })
     return { title, reused, startedAt, steps: yield* Ref.get(steps) }
   })
 
@@ -65,7 +65,7 @@ const onAstro = (millis: number) => emulated ? Duration.format(Duration.seconds(
 
 type Lease = Effect.Effect.Success<ReturnType<typeof lease>>
 
-/** How long each step took, the two leases side by side. */
+/** How long the steps of each lease took. */
 const timeline = (leases: ReadonlyArray<Lease>) => {
   const lines = leases.flatMap(({ reused, startedAt, steps, title }) => {
     const end = steps.at(-1)?.at ?? startedAt
@@ -76,7 +76,7 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
     })
     return [
       `\n${title} (${reused})${" ".repeat(Math.max(1, 56 - title.length - reused.length))}here${
-        emulated ? "   at Astro's own pace" : ""
+        emulated ? "   at Astro's pace" : ""
       }`,
       ...rows.filter(({ took }) => took >= total / 100).map(({ activity, offset, took }) => {
         const from = Math.round(offset / total * 20)
@@ -84,7 +84,7 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
         const bar = `${" ".repeat(from)}${"█".repeat(width)}`.slice(0, 21).padEnd(21)
         return `  ${bar} ${activity.slice(0, 34).padEnd(34)} ${seconds(took).padStart(7)}   ${onAstro(took)}`
       }),
-      `  ${" ".repeat(21)} ${"altogether".padEnd(34)} ${seconds(total).padStart(7)}   ${onAstro(total)}`
+      `  ${" ".repeat(21)} ${"total".padEnd(34)} ${seconds(total).padStart(7)}   ${onAstro(total)}`
     ]
   })
   const [first, second] = leases.map(({ startedAt, steps }) => (steps.at(-1)?.at ?? startedAt) - startedAt)
@@ -95,7 +95,7 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
       ? [
         "",
         `Reusing the deployment saved ${seconds(saved)}${
-          emulated ? `, which is ${onAstro(saved)} at Astro's own pace` : ""
+          emulated ? `, which is ${onAstro(saved)} at Astro's pace` : ""
         }.`
       ]
       : [])
@@ -105,21 +105,23 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
 const program = Effect.gen(function*() {
   const created = yield* lease("The first lease")
   if (emulated) {
-    yield* Console.log("\n(a minute passes at Astro's own pace, in which the deployment falls asleep)")
+    yield* Console.log("\n(a minute passes at Astro's pace, in which the deployment goes into hibernation)")
     yield* Effect.sleep(Duration.seconds(60 / speed))
   }
   const woken = yield* lease("The second lease")
   yield* Console.log(timeline([created, woken]))
   const pool = yield* DeploymentPool.DeploymentPool
   const slots = (yield* pool.inspect).slots
-  const asleep = slots.filter((slot) => slot.holder === null && slot.power === "asleep")
+  const hibernating = slots.filter((slot) => slot.holder === null && slot.power === "asleep")
   yield* Console.log(
-    `Left behind: ${asleep.length} of ${slots.length} deployment(s), hibernating, kept for the next lease.`
+    `Kept for the next lease: ${slots.length} deployment(s), of which ${hibernating.length} hibernate.`
   )
   const emulator = yield* Effect.serviceOption(Emulator.Emulator)
   if (Option.isSome(emulator)) {
     const { awake, tokens } = yield* emulator.value.audit
-    yield* Console.log(`The emulated Astro says: ${awake.length} awake, ${tokens.length} token(s) left.`)
+    yield* Console.log(
+      `The emulated Astro reports ${awake.length} awake deployments and ${tokens.length} remaining tokens.`
+    )
   }
 })
 

@@ -98,7 +98,7 @@ const variable = Variables.name
 
 const fromOne = (name: string) =>
   Config.validate(Config.integer(name), {
-    message: "a whole number from 1 on is expected",
+    message: "Expected a whole number, 1 or more",
     validation: (value) => value >= 1
   })
 

@@ -20,7 +20,7 @@ export class PoolIsPrivate extends Schema.TaggedError<PoolIsPrivate>("airflow-re
   }
 }
 
-export const json = Options.boolean("json").pipe(Options.withDescription("print one JSON document"))
+export const json = Options.boolean("json").pipe(Options.withDescription("Print one JSON document."))
 
 export const print = <A>(asJson: boolean, value: A, render: (value: A) => string) =>
   Console.log(asJson ? JSON.stringify(value, undefined, 2) : render(value))

@@ -15,24 +15,24 @@ export const emulator = Command.make("emulator", {
   port: Options.integer("port").pipe(
     Options.mapEffect(within("port", (port) => port >= 1 && port <= 65_535, "a port from 1 to 65535")),
     Options.withDefault(0),
-    Options.withDescription("where to listen on 127.0.0.1; a free port by default")
+    Options.withDescription("Where to listen on 127.0.0.1. Default: a free port.")
   ),
   speed: Options.float("speed").pipe(
     Options.mapEffect(within("speed", (speed) => speed > 0 && speed < Infinity, "a number greater than 0")),
     Options.withDefault(100),
-    Options.withDescription("how many times as fast as the real services; 1 is as slow as they are")
+    Options.withDescription("How many times as fast as the real services. Default: 100.")
   ),
   seed: Options.integer("seed").pipe(
     Options.withDefault(1),
-    Options.withDescription("the same seed gives the same ids")
+    Options.withDescription("The same seed gives the same ids. Default: 1.")
   ),
   astroHome: Options.text("astro-home").pipe(
     Options.optional,
-    Options.withDescription("a folder that serves the astro CLI as ASTRO_HOME while the emulator runs")
+    Options.withDescription("A folder that becomes an ASTRO_HOME for the astro CLI while the emulator runs.")
   ),
   as: Options.all({
-    json: Options.boolean("json").pipe(Options.withDescription("print one line of JSON")),
-    env: Options.boolean("print-env").pipe(Options.withDescription("print the variables for a shell to export"))
+    json: Options.boolean("json").pipe(Options.withDescription("Print one line of JSON.")),
+    env: Options.boolean("print-env").pipe(Options.withDescription("Print the variables as a shell exports them."))
   }).pipe(
     Options.mapEffect(({ env, json }) =>
       env && json

@@ -47,7 +47,7 @@ const timeout = Options.text("timeout").pipe(
         )
     )
   ),
-  Options.withDescription(`how long to wait for holders, such as "90 seconds"`)
+  Options.withDescription(`How long to wait for holders, such as "90 seconds".`)
 )
 
 export const drain = Command.make("drain", { json, timeout }, ({ json, timeout }) =>
