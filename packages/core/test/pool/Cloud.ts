@@ -1,6 +1,6 @@
 /**
- * A deterministic cloud: deployments with Astro's states, tokens of their own, and an Airflow in each. Requests take time, may be held
- * back, and may lose their answers; they land whatever has become of their sender.
+ * A deterministic cloud: deployments with Astro's states and their own tokens, and an Airflow in each. A request takes time, can be held
+ * back, and can lose its response. It lands even if its sender has died in the meantime.
  */
 import { type Airflow, type AirflowApi, AirflowError } from "@airflow-resource/airflow"
 import { Deployment, DeploymentProvider, type DeploymentProvider as Provider } from "@airflow-resource/core"
@@ -14,15 +14,15 @@ export interface CloudOptions {
   readonly createTakes: number
   readonly wakeTakes: number
   readonly hibernateTakes: number
-  /** A deleted token is accepted for so long. */
+  /** How long a deleted token is still accepted. */
   readonly revocationLag: number
-  /** There and back. */
+  /** Of a request and its response together. */
   readonly latency: number
-  /** How far the clock in its Airflows is ahead. */
+  /** How far the clock of its Airflows is ahead. */
   readonly ahead: number
 }
 
-/** Who wrote something, by the name of the token. */
+/** The holder that wrote something, as the name of its token says. */
 export interface Writer {
   readonly ledger: string
   readonly slot: number
@@ -39,19 +39,19 @@ interface Fact extends Provider.NewDeployment {
   readonly createdAt: number
   power: { readonly asleep: boolean; readonly since: number; readonly from: Deployment.DeploymentStatus } | undefined
   readonly tokens: Array<Token>
-  /** Key → its writer: all that is ever in an Airflow of this world. */
+  /** Each key and its writer: an Airflow of this world holds nothing else. */
   readonly variables: Map<string, Writer | string>
 }
 
-/** A request on its way. */
+/** A request that is held back on its way. */
 export interface Flight {
   readonly sender: string
   readonly call: string
-  /** It arrives and is carried out, and the answer reaches whoever still waits. */
+  /** The request arrives and is carried out. The sender, if it still waits, gets the response. */
   readonly land: () => void
-  /** It never arrives; its sender is told that nothing is known of it. */
-  readonly getLost: () => void
-  /** Its sender stops waiting; it may still arrive. */
+  /** The request never arrives. The sender's call times out. */
+  readonly lose: () => void
+  /** The sender's call times out. The request can still land. */
   readonly timeOut: () => void
 }
 
@@ -60,7 +60,7 @@ export interface Fate {
   readonly matches: (request: { readonly sender: string; readonly call: string; readonly target: string }) => boolean
   readonly becomes:
     | "held"
-    | "answer lost"
+    | "response lost"
     | "lost"
     | "refused"
     | { readonly landsIn: number }
@@ -115,7 +115,7 @@ export class Cloud {
     })
   }
 
-  /** Those that are awake, or will be: what costs money. */
+  /** The deployments that are awake or waking: the ones that cost money. */
   awake(): ReadonlyArray<Fact> {
     return Array.from(this.facts.values()).filter((fact) => fact.power?.asleep !== true)
   }
@@ -126,45 +126,45 @@ export class Cloud {
     )
   }
 
-  // what a user clicks, or a request does when it arrives
+  // what a click in Astro's pages does, or a request when it lands
 
   setAsleep(id: string, asleep: boolean): void {
     const fact = this.facts.get(id)
     if (fact === undefined || fact.power?.asleep === asleep) return
     const from = this.statusOf(fact)
-    // a step that has begun is finished before it turns round
+    // a hibernation that has begun is finished before the deployment wakes
     fact.power = !asleep && fact.power !== undefined && from === "HEALTHY"
       ? { asleep, since: fact.power.since + this.#options.hibernateTakes, from: "HIBERNATING" }
       : { asleep, since: this.#time.now, from }
     this.#log({ _tag: asleep ? "Hibernated" : "Woken", at: this.#time.now, deployment: id })
   }
 
-  remove(id: string): void {
+  delete(id: string): void {
     if (this.facts.delete(id)) this.#log({ _tag: "Deleted", at: this.#time.now, deployment: id })
   }
 
-  /** `gate` is the sender's: it decides whether a request leaves and whether its answer is seen. */
+  /** `gate` is the sender's: it decides whether a request is sent, and whether the sender sees the response. */
   provider(sender: string, gate: Gate): typeof DeploymentProvider.DeploymentProvider.Service {
-    const ask = <A>(call: string, target: string, carryOut: () => Effect.Effect<A, ProviderError>) =>
+    const request = <A>(call: string, target: string, carryOut: () => Effect.Effect<A, ProviderError>) =>
       gate(call, this.#send(sender, call, target, carryOut, (kind) => refuse(kind, call)))
-    const find = <A>(id: string, call: string, f: (fact: Fact) => Effect.Effect<A, ProviderError>) =>
-      ask(call, id, () => {
+    const requestOf = <A>(id: string, call: string, f: (fact: Fact) => Effect.Effect<A, ProviderError>) =>
+      request(call, id, () => {
         const fact = this.facts.get(id)
         return fact === undefined ? refuse("notFound", call) : f(fact)
       })
     const now = () => this.#time.now
     return DeploymentProvider.DeploymentProvider.of({
       ready: Effect.succeed({ host: "world", organizationId: "organization", workspaceId: "workspace" }),
-      list: ask("list", "", () => Effect.succeed(Array.from(this.facts.values(), (fact) => this.view(fact)))),
-      get: (id) => find(id, "get", (fact) => Effect.succeed(this.view(fact))),
-      create: (wanted) =>
-        ask("create", wanted.name, () => {
-          if (Array.from(this.facts.values()).some(({ name }) => name === wanted.name)) {
+      list: request("list", "", () => Effect.succeed(Array.from(this.facts.values(), (fact) => this.view(fact)))),
+      get: (id) => requestOf(id, "get", (fact) => Effect.succeed(this.view(fact))),
+      create: (deployment) =>
+        request("create", deployment.name, () => {
+          if (Array.from(this.facts.values()).some(({ name }) => name === deployment.name)) {
             return refuse("nameTaken", "create")
           }
           const id = Deployment.DeploymentId.make(`d${++this.#count}`)
           const fact: Fact = {
-            ...wanted,
+            ...deployment,
             id,
             createdAt: now(),
             power: undefined,
@@ -175,11 +175,11 @@ export class Cloud {
           this.#log({ _tag: "Created", at: now(), deployment: id })
           return Effect.succeed(this.view(fact))
         }),
-      delete: (id) => ask("delete", id, () => Effect.succeed(this.remove(id))),
-      hibernate: (id) => find(id, "hibernate", () => Effect.succeed(this.setAsleep(id, true))),
-      wake: (id) => find(id, "wake", () => Effect.succeed(this.setAsleep(id, false))),
+      delete: (id) => request("delete", id, () => Effect.succeed(this.delete(id))),
+      hibernate: (id) => requestOf(id, "hibernate", () => Effect.succeed(this.setAsleep(id, true))),
+      wake: (id) => requestOf(id, "wake", () => Effect.succeed(this.setAsleep(id, false))),
       createToken: (id, name) =>
-        find(id, "createToken", (fact) => {
+        requestOf(id, "createToken", (fact) => {
           const tokenId = `t${++this.#count}`
           const token: Token = {
             id: tokenId,
@@ -192,18 +192,18 @@ export class Cloud {
           return Effect.succeed({ ...token, value: Redacted.make(token.value) })
         }),
       listTokens: (id) =>
-        find(
+        requestOf(
           id,
           "listTokens",
           ({ tokens }) => Effect.succeed(tokens.filter(({ deletedAt }) => deletedAt === undefined))
         ),
       deleteToken: (id, tokenId) =>
-        ask("deleteToken", id, () => {
+        request("deleteToken", id, () => {
           const token = this.facts.get(id)?.tokens.find((token) => token.id === tokenId)
           if (token !== undefined) token.deletedAt ??= now()
           return Effect.void
         }),
-      // the pool sets none
+      // the pool sets no variables
       setVariables: () => Effect.dieMessage("setVariables is not stubbed")
     })
   }
@@ -213,7 +213,7 @@ export class Cloud {
       connect: ({ baseUrl, credentials }) => {
         const id = baseUrl.replace("https://", "")
         const secret = credentials._tag === "Bearer" ? Redacted.value(credentials.token) : ""
-        const ask = <A>(call: string, carryOut: (fact: Fact, writer: Writer | string) => A) =>
+        const request = <A>(call: string, carryOut: (fact: Fact, writer: Writer | string) => A) =>
           gate(
             `airflow ${call}`,
             this.#send(sender, `airflow ${call}`, id, () => {
@@ -229,9 +229,9 @@ export class Cloud {
           )
         const airflow = fake<Airflow.Airflow>("airflow", {
           baseUrl,
-          health: ask("health", () => ({
+          health: request("health", () => ({
             metadatabase: "healthy",
-            // it beats whenever it is up
+            // it beats as long as the Airflow is up
             scheduler: {
               status: "healthy",
               heartbeat: Option.some(DateTime.unsafeMake(this.#time.now + this.#options.ahead))
@@ -239,71 +239,74 @@ export class Cloud {
             triggerer: Option.none(),
             dagProcessor: Option.none()
           })),
-          authenticated: ask("authenticated", () => undefined),
+          authenticated: request("authenticated", () => undefined),
           dags: Effect.succeed([]),
           runs: () => Effect.succeed([]),
-          pauseAll: ask("pauseAll", () => undefined),
+          pauseAll: request("pauseAll", () => undefined),
           variables: fake<Airflow.Airflow["variables"]>("variables", {
-            list: ask("list variables", ({ variables }) => Array.from(variables.keys(), (key) => ({ key, value: "" }))),
+            list: request(
+              "list variables",
+              ({ variables }) => Array.from(variables.keys(), (key) => ({ key, value: "" }))
+            ),
             put: ({ key }) =>
-              ask("write", ({ variables }, writer) => {
+              request("write", ({ variables }, writer) => {
                 variables.set(key, writer)
                 this.#log({ _tag: "Wrote", at: this.#time.now, deployment: id, writer, key })
               }),
             deleteAll: (keys) =>
-              ask("remove variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
+              request("delete variables", ({ variables }) => keys.forEach((key) => variables.delete(key)))
           }),
           connections: fake<Airflow.Airflow["connections"]>("connections", { list: Effect.succeed([]) }),
           pools: fake<Airflow.Airflow["pools"]>("pools", {
             list: Effect.succeed([{ name: "default_pool", slots: 128, occupiedSlots: 0, openSlots: 128 }])
           })
         })
-        return Effect.as(ask("connect", () => undefined), airflow)
+        return Effect.as(request("connect", () => undefined), airflow)
       }
     }
   }
 
-  /** Whatever becomes of the sender, the request goes its way. */
+  /** Sends a request. What becomes of it does not depend on the sender any more. */
   #send<A, E>(
     sender: string,
     call: string,
     target: string,
-    /** Done when it is called; what it returns is the answer. */
+    /** Changes the cloud when it is called, and returns the response. */
     carryOut: () => Effect.Effect<A, E>,
     failure: (kind: "timeout" | "server") => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.async<A, E>((resume) => {
-      const answer = (result: Effect.Effect<A, E>) =>
+      const respond = (result: Effect.Effect<A, E>) =>
         void this.#time.at(this.#time.now + this.#options.latency / 2, () => resume(result))
       const arrive = (f: () => void) => void this.#time.at(this.#time.now + this.#options.latency / 2, f)
       const index = this.fates.findIndex(({ matches }) => matches({ sender, call, target }))
       const fate = index < 0 ? undefined : this.fates.splice(index, 1)[0]?.becomes
-      if (fate === undefined) return arrive(() => answer(carryOut()))
-      if (fate === "answer lost") {
+      if (fate === undefined) return arrive(() => respond(carryOut()))
+      if (fate === "response lost") {
         return arrive(() => {
           void carryOut()
-          answer(failure("timeout"))
+          respond(failure("timeout"))
         })
       }
-      if (fate === "lost") return arrive(() => answer(failure("timeout")))
-      if (fate === "refused") return arrive(() => answer(failure("server")))
+      if (fate === "lost") return arrive(() => respond(failure("timeout")))
+      if (fate === "refused") return arrive(() => respond(failure("server")))
       if (fate === "held") {
         const flight: Flight = {
           sender,
           call,
           land: () => {
             this.#drop(flight)
-            answer(carryOut())
+            respond(carryOut())
           },
-          getLost: () => {
+          lose: () => {
             this.#drop(flight)
-            answer(failure("timeout"))
+            respond(failure("timeout"))
           },
-          timeOut: () => answer(failure("timeout"))
+          timeOut: () => respond(failure("timeout"))
         }
         return void this.held.push(flight)
       }
-      this.#time.at(this.#time.now + Math.min(fate.landsIn, 30_000), () => answer(failure("timeout")))
+      this.#time.at(this.#time.now + Math.min(fate.landsIn, 30_000), () => respond(failure("timeout")))
       this.#time.at(this.#time.now + fate.landsIn, () => void carryOut())
     })
   }
@@ -314,11 +317,11 @@ export class Cloud {
   }
 }
 
-/** Lets a call through, or not, or only its sending. */
+/** Wraps a call of an actor. It can suspend the call before it is sent, or before its response is seen. */
 export type Gate = <A, E>(call: string, send: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
-/** A token that is no deployment's own. */
-export const sharedToken = "a token that all share"
+/** A token that belongs to no deployment and works for all of them. */
+export const sharedToken = "a shared token"
 
 const refuse = (kind: ProviderError["kind"], operation: string) =>
   new ProviderError({ kind, operation, detail: kind, remedy: "" })
@@ -332,13 +335,13 @@ const writerOf = (name: string): Writer | string => {
   return ledger === undefined ? name : { ledger, slot: Number(slot), epoch: Number(epoch) }
 }
 
-/** What nobody has thought of must not look like an answer. */
+/** Throws on a member that is not stubbed, so that `undefined` is never taken for a response. */
 const fake = <A extends object>(name: string, members: Partial<A>): A =>
   new Proxy(members, {
     get: (known, member) => {
       if (member in known || typeof member === "symbol") return Reflect.get(known, member)
       return () => {
-        throw new Error(`the world's ${name} has no ${member}`)
+        throw new Error(`the world's ${name} does not stub ${member}`)
       }
     }
   }) as A

@@ -1,8 +1,9 @@
 /**
- * Time of the simulated world, and everything that waits for it. Effect's TestClock waits a real millisecond for every sleep; one run
- * here has thousands. So the world has a clock and a scheduler of its own and runs as one synchronous program: same seed, same run.
+ * The time of a simulated world, and everything that waits for it. Effect's TestClock takes a real millisecond for every sleep, and one
+ * run here sleeps thousands of times. So the world has its own clock and scheduler and runs as one synchronous program: the same seed
+ * gives the same run.
  */
-import { Clock, type Duration, Effect, type Exit, type Fiber, Random, Scheduler } from "effect"
+import { Clock, type Duration, Effect, type Exit, type Fiber, GlobalValue, Random, Scheduler } from "effect"
 import { createHash } from "node:crypto"
 
 interface Timer {
@@ -12,7 +13,7 @@ interface Timer {
 }
 
 export class VirtualTime {
-  /** Milliseconds, the same for everybody. */
+  /** Milliseconds, the same for every process. */
   now = 1_000_000_000_000
   readonly #timers: Array<Timer> = []
   readonly #scheduler = new Scheduler.ControlledScheduler()
@@ -30,7 +31,7 @@ export class VirtualTime {
     return timer
   }
 
-  /** Starts an effect; it goes on whenever time does. */
+  /** Starts an effect, which continues whenever time passes. */
   fork<A, E>(effect: Effect.Effect<A, E>, clock: Clock.Clock): Fiber.RuntimeFiber<A, E> {
     const fiber = Effect.runFork(effect.pipe(Effect.withClock(clock), Effect.withRandom(this.#random)), {
       scheduler: this.#scheduler
@@ -39,17 +40,27 @@ export class VirtualTime {
     return fiber
   }
 
-  /** Runs what can run now. */
+  /**
+   * Makes everything that still runs collectable. Effect refers to each fiber without a parent until it ends, and a fiber of a crashed
+   * process never ends.
+   */
+  close(): void {
+    for (const fiber of roots) {
+      if (fiber.currentScheduler === this.#scheduler) roots.delete(fiber)
+    }
+  }
+
+  /** Runs everything that need not wait for time. */
   settle(): void {
     while (this.#scheduler.tasks.buckets.length > 0) this.#scheduler.step()
   }
 
-  /** Until something is the case, for `limit` milliseconds at most. Answers whether it is. */
-  until(isCase: () => boolean, limit: number): boolean {
+  /** Lets time pass until the condition holds, for `limit` milliseconds at most. Returns whether it holds. */
+  until(condition: () => boolean, limit: number): boolean {
     const end = this.now + limit
     for (;;) {
       this.settle()
-      if (isCase()) return true
+      if (condition()) return true
       const next = this.#timers[0]
       if (next === undefined || next.at > end) {
         this.now = end
@@ -62,7 +73,7 @@ export class VirtualTime {
     }
   }
 
-  /** What `effect` answers, however long that takes, within `limit` milliseconds. */
+  /** Runs an effect to its end. `undefined`: it did not end within `limit` milliseconds. */
   run<A, E>(effect: Effect.Effect<A, E>, clock: Clock.Clock, limit: number): Exit.Exit<A, E> | undefined {
     const fiber = this.fork(effect, clock)
     let exit: Exit.Exit<A, E> | undefined
@@ -71,7 +82,7 @@ export class VirtualTime {
     return exit
   }
 
-  /** A clock whose sleepers are woken by `wake`, and whose wall is ahead of time by `skew`. */
+  /** A clock whose sleepers are resumed through `wake`, and whose wall clock is `skew` milliseconds ahead of this time. */
   clock(wake: (resume: () => void) => void, skew: () => number): Clock.Clock {
     const millis = () => this.now + skew()
     const nanos = () => BigInt(Math.round(this.now)) * 1_000_000n
@@ -90,6 +101,17 @@ export class VirtualTime {
   }
 }
 
+/** Suspends for ever. `Effect.never` would keep a real timer, and with it the worker, alive. */
+export const never: Effect.Effect<never> = Effect.async<never>(() => {})
+
+/** Effect's own set of the fibers without a parent. `Fiber.roots` returns a copy of it. */
+const { roots } = GlobalValue.globalValue(
+  Symbol.for("effect/FiberScope/Global"),
+  (): { readonly roots: Set<Fiber.RuntimeFiber<unknown, unknown>> } => {
+    throw new Error("Effect no longer keeps its root fibers here, so crashed worlds would never be collected.")
+  }
+)
+
 const toMillis = (duration: Duration.Duration) =>
   duration.value._tag === "Millis"
     ? duration.value.millis
@@ -97,7 +119,7 @@ const toMillis = (duration: Duration.Duration) =>
     ? Number(duration.value.nanos) / 1e6
     : Infinity
 
-/** The pool's id is a digest, which only comes as a promise: answered in the same turn, or the world would not be synchronous. */
+/** The pool's id is a digest, which comes as a promise. It resolves in the same turn here, or the world would not be synchronous. */
 const sha256 = (data: Uint8Array) => {
   const { buffer } = new Uint8Array(createHash("sha256").update(data).digest())
   return { then: (resolve: (digest: ArrayBuffer) => unknown) => resolve(buffer) }

@@ -1,6 +1,6 @@
 /**
- * A world in one process: a cloud, ledgers, and actors, each of which is what a process is: a pool of its own, over a ledger that it
- * may share. Whatever an actor asks of ledger, provider or Airflow goes through its gate, where it can be paused or crash.
+ * A world inside one process: a cloud, ledgers, and actors. An actor stands for a process: it has its own pool over a ledger that others
+ * may share. Each of its calls to the ledger, the provider or Airflow passes its gate, where the actor can be paused or crash.
  */
 import { type Airflow, AirflowApi } from "@airflow-resource/airflow"
 import {
@@ -26,7 +26,7 @@ import type { Store } from "../../src/internal/ledger/Store.js"
 import * as Marker from "../../src/internal/pool/Marker.js"
 import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
 import { Cloud, sharedToken } from "./Cloud.js"
-import { VirtualTime } from "./VirtualTime.js"
+import { never, VirtualTime } from "./VirtualTime.js"
 
 export const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 export const otherSpec = { ...spec, runtimeVersion: "12.7.1" }
@@ -42,27 +42,27 @@ export interface WorldOptions extends Partial<CloudOptions> {
   readonly pool?: Partial<DeploymentPool.PoolOptions>
 }
 
-/** A ledger, and whether it is still where its path leads. */
+/** A ledger, and whether its path still leads to it. */
 interface Ledger {
   readonly id: string
   readonly open: (host: Host.Host) => Effect.Effect<Cache, CacheError.CacheError, Scope.Scope>
-  readonly remove: () => void
-  isRemoved: boolean
-  /** How every use of it fails at the moment. */
+  readonly delete: () => void
+  isDeleted: boolean
+  /** How each use of it fails at the moment, if it does. */
   failure: CacheError.CacheError["kind"] | undefined
 }
 
 type Cache = typeof DeploymentCache.DeploymentCache.Service
 
-/** A ledger in a file has one machine; containers on it know nothing of each other's processes. */
+/** A ledger in a file belongs to one machine. Containers on that machine cannot see each other's processes. */
 interface Machine {
   boot: number
   bootedAt: number
-  /** How far its wall clock is ahead. */
+  /** How many milliseconds its wall clock is ahead. */
   skew: number
 }
 
-/** A test begins or stops to use what it leased. */
+/** A test begins or ends its use of a leased deployment. */
 export interface UseEvent {
   readonly _tag: "Began" | "Ended"
   readonly at: number
@@ -71,7 +71,7 @@ export interface UseEvent {
   readonly epoch: number
   readonly deployment: string
   readonly isFenced: boolean
-  /** What was there already, when it began. */
+  /** The variables that were in the Airflow when the use began. */
   readonly found: ReadonlyArray<string>
 }
 
@@ -80,10 +80,10 @@ export class World {
   readonly cloud: Cloud
   readonly actors: Array<Actor> = []
   readonly ledgers: Array<Ledger> = []
-  /** What happened, in order: nobody of the world reads it. */
+  /** What happened, in order. Nothing inside the world reads it. */
   readonly log: Array<CloudEvent | UseEvent> = []
   readonly options: WorldOptions
-  /** Told of every process that dies, while everything is as it was then. */
+  /** Called when a process dies, before anything else changes. */
   onCrash: (actor: Actor) => void = () => undefined
   readonly machine: Machine
   readonly #folder: string | undefined
@@ -102,30 +102,32 @@ export class World {
       ahead: 0,
       ...options
     }, (event) => this.log.push(event))
-    // not on a disk: a run has thousands of transactions
+    // in memory where possible: a run has thousands of transactions
     const shared = fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir()
     this.#folder = options.store === "SQLite" ? fs.mkdtempSync(`${shared}/world-`) : undefined
     this.newLedger()
   }
 
+  /** Ends the world: closes its ledgers, deletes their files, and makes everything in it collectable. */
   close(): void {
     for (const actor of this.actors) actor.closeFiles()
+    this.time.close()
     if (this.#folder !== undefined) fs.rmSync(this.#folder, { recursive: true })
   }
 
-  /** An empty ledger at another path; or, after {@link removeLedger}, at the same. */
+  /** Adds an empty ledger at a new path. Actors use the newest one by default. */
   newLedger(): number {
     const id = `ledger-${this.ledgers.length}`
     this.ledgers.push(this.#folder === undefined ? memoryLedger(id) : sqliteLedger(id, this.#folder))
     return this.ledgers.length - 1
   }
 
-  /** Somebody deletes the ledger's file; new actors find an empty one. */
-  removeLedger(): void {
+  /** Deletes the newest ledger while it is open. New actors get an empty one. */
+  deleteLedger(): void {
     const last = this.ledgers.at(-1)
     if (last !== undefined) {
-      last.isRemoved = true
-      last.remove()
+      last.isDeleted = true
+      last.delete()
     }
     this.newLedger()
   }
@@ -146,13 +148,13 @@ export class World {
     this.time.until(() => false, millis)
   }
 
-  /** Fails the test where it does not come about within `limit`. */
-  until(what: string, isCase: () => boolean, limit = minutes(20)): void {
-    if (!this.time.until(isCase, limit)) throw new Error(`${what}: not within ${limit / 1000} s\n${this.describe()}`)
+  /** Lets time pass until the condition holds, and fails the test if it does not within `limit`. */
+  until(what: string, condition: () => boolean, limit = minutes(20)): void {
+    if (!this.time.until(condition, limit)) throw new Error(`${what}: not within ${limit / 1000} s\n${this.describe()}`)
   }
 
-  /** The ledger as it is, without touching it. */
-  look(ledger = this.ledgers.length - 1): DeploymentCache.Snapshot {
+  /** Reads the ledger without changing it. */
+  inspect(ledger = this.ledgers.length - 1): DeploymentCache.Snapshot {
     const actor = this.#readerOf(ledger)
     if (actor === undefined) return { slots: [], tickets: [], upkeep: null, now: this.time.now }
     return actor.ungated((cache) => cache.inspect(actor.poolId))
@@ -164,7 +166,7 @@ export class World {
   }
 
   #readerOf(ledger: number): Actor | undefined {
-    return this.ledgers[ledger]?.isRemoved === true ? undefined : this.actors.find((actor) => actor.ledger === ledger)
+    return this.ledgers[ledger]?.isDeleted === true ? undefined : this.actors.find((actor) => actor.ledger === ledger)
   }
 
   describe(): string {
@@ -187,7 +189,7 @@ export class World {
         ...this.events(ledger).slice(-40).map((event) =>
           `${ledger} ${at(event.at)} ${event.kind} s${event.slot} e${event.epoch} ${event.leaseId} ${event.detail}`
         ),
-        ...this.look(ledger).slots.map((slot) =>
+        ...this.inspect(ledger).slots.map((slot) =>
           `slot ${slot.number} e${slot.epoch} g${slot.generation} ${slot.name} ${slot.power} busy ${
             at(slot.busyUntil)
           } ` +
@@ -208,9 +210,9 @@ export interface ActorOptions {
   readonly pool?: Partial<DeploymentPool.PoolOptions>
 }
 
-/** What happens at one of an actor's calls. */
+/** What happens to an actor at one of its calls. */
 export interface Failpoint {
-  /** The how manieth call, from 1; or which. */
+  /** The number of the call, counted from 1, or its name. */
   readonly at: number | string
   readonly when: "before" | "after"
   readonly then: "crash" | "pause"
@@ -225,9 +227,9 @@ export class Actor {
   readonly rules: PoolPolicy.PoolRules
   readonly poolId: string
   readonly prefix = "airflow-resource"
-  /** Every call that it made, in order. */
+  /** All calls that it has made, in order. */
   readonly calls: Array<string> = []
-  /** Those that it is at now. */
+  /** The calls that have not ended. */
   readonly pending = new Set<{ readonly call: string; phase: "before" | "sent" | "answered" }>()
   state: "running" | "paused" | "crashed" = "running"
   failpoints: Array<Failpoint> = []
@@ -237,7 +239,7 @@ export class Actor {
   readonly #cache: Cache
   readonly #files: Scope.CloseableScope
   readonly #scope: Scope.CloseableScope
-  /** Of a paused process: first what it was about to send, then what its clock has woken in the meantime. */
+  /** What a paused process does when it resumes: first the calls at its gate, then the timers that have run out meanwhile. */
   #held: { readonly calls: Array<() => void>; readonly timers: Array<() => void> } = { calls: [], timers: [] }
 
   constructor(world: World, pid: number, options: ActorOptions) {
@@ -284,12 +286,12 @@ export class Actor {
     this.calls.length = 0
   }
 
-  /** Answers at once, whatever state the process is in. */
+  /** Uses the ledger past the gate, so that it works in any state of the process. */
   ungated<A, E>(f: (cache: Cache) => Effect.Effect<A, E>): A {
     return valueOf(this.world.time.run(f(this.#cache), this.#clock, 0))
   }
 
-  /** Nothing of it is done any more; `kill -9`. */
+  /** `kill -9`: the process does nothing any more. */
   crash(): void {
     if (this.state === "crashed") return
     this.state = "crashed"
@@ -297,7 +299,7 @@ export class Actor {
     this.#held = { calls: [], timers: [] }
   }
 
-  /** SIGSTOP, or a laptop that is closed. */
+  /** SIGSTOP, or a laptop whose lid is closed. */
   pause(): void {
     if (this.state === "running") this.state = "paused"
   }
@@ -323,10 +325,10 @@ export class Actor {
     return new Running(this.world.time.fork(quiet, this.#clock))
   }
 
-  /** Runs to its end. */
+  /** Runs an effect to its end. */
   run<A, E>(effect: Effect.Effect<A, E, DeploymentPool.DeploymentPool>, limit = minutes(40)): A {
     const running = this.start(effect)
-    this.world.until(`${this.name} has ended what it runs`, () => running.exit !== undefined, limit)
+    this.world.until(`${this.name} has finished its work`, () => running.exit !== undefined, limit)
     return valueOf(running.exit)
   }
 
@@ -351,12 +353,12 @@ export class Actor {
   }
 
   upkeep(options: Upkeep.UpkeepOptions = {}): Running<never, never> {
-    return this.start(Effect.scoped(Effect.zipRight(this.pool.upkeep(options), Effect.never)))
+    return this.start(Effect.scoped(Effect.zipRight(this.pool.upkeep(options), never)))
   }
 
   readonly #gate: Gate = (call, send) =>
     Effect.suspend(() => {
-      if (this.state === "crashed") return Effect.never
+      if (this.state === "crashed") return never
       const number = this.calls.push(call)
       const at: SetValue<Actor["pending"]> = { call, phase: "before" }
       this.pending.add(at)
@@ -414,7 +416,7 @@ export class Running<A, E> {
   }
 }
 
-/** A test: waits for a slot, uses it until it is told to end, and releases it. */
+/** A test: waits for a slot, uses it until {@link end}, and releases it. */
 export class LeaseOfTest {
   slot: LeasedSlot.LeasedSlot | undefined
   lost: Lease.LeaseLost | undefined
@@ -450,7 +452,7 @@ export class LeaseOfTest {
     return exit === undefined || Exit.isSuccess(exit) || exit.cause._tag !== "Fail" ? undefined : exit.cause.error._tag
   }
 
-  /** Until the test may use its slot. */
+  /** Waits until the test may use its slot. */
   ready(limit?: number): this {
     this.actor.world.until(`${this.actor.name} has its lease`, () => {
       if (this.running.exit !== undefined) {
@@ -461,10 +463,10 @@ export class LeaseOfTest {
     return this
   }
 
-  /** Writes into its Airflow; what becomes of it may be awaited. */
+  /** Writes a variable into its Airflow. */
   write(): Running<void, unknown> {
     const airflow: Airflow.Airflow | undefined = this.slot?.airflow
-    if (airflow === undefined) throw new Error("there is no lease to write with")
+    if (airflow === undefined) throw new Error("write: this test has no lease yet")
     const key = `${this.actor.name} e${this.slot?.epoch} ${++this.#writes}`
     return this.actor.start(airflow.variables.put({ key, value: "" }))
   }
@@ -475,7 +477,7 @@ export class LeaseOfTest {
     return this
   }
 
-  /** Until its release is over. */
+  /** Ends the test and waits until its release is over. */
   released(limit?: number): this {
     this.end()
     this.actor.world.until(`${this.actor.name} has released`, () => this.running.exit !== undefined, limit)
@@ -514,35 +516,35 @@ type SetValue<S> = S extends Set<infer A> ? A : never
 const fiberId = Effect.runSync(Effect.fiberId)
 
 const describeExit = (exit: Exit.Exit<unknown, unknown>) =>
-  Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "it has ended"
+  Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "it has ended without a failure"
 
 const valueOf = <A, E>(exit: Exit.Exit<A, E> | undefined): A => {
-  if (exit === undefined) throw new Error("it has not ended")
+  if (exit === undefined) throw new Error("it has not ended within the limit")
   if (Exit.isFailure(exit)) throw new Error(describeExit(exit))
   return exit.value
 }
 
 const failureOf = (ledger: Ledger | undefined) => {
-  const kind = ledger?.isRemoved === true ? "replaced" : ledger?.failure
-  return kind && new CacheError.CacheError({ kind, path: ledger?.id ?? "", detail: "the world wants it so" })
+  const kind = ledger?.isDeleted === true ? "replaced" : ledger?.failure
+  return kind && new CacheError.CacheError({ kind, path: ledger?.id ?? "", detail: "simulated failure" })
 }
 
 const memoryLedger = (id: string): Ledger => {
   const open = MemoryLedger.make(id)
-  const here = <A>(call: Effect.Effect<A, CacheError.CacheError>) => Effect.suspend(() => failureOf(ledger) ?? call)
-  const watched = (store: Store): Store => ({
+  const orFail = <A>(call: Effect.Effect<A, CacheError.CacheError>) => Effect.suspend(() => failureOf(ledger) ?? call)
+  const fallible = (store: Store): Store => ({
     ...store,
     path: id,
-    modify: (...args) => here(store.modify(...args)),
-    beat: (...args) => here(store.beat(...args)),
-    modifyLock: (...args) => here(store.modifyLock(...args))
+    modify: (...args) => orFail(store.modify(...args)),
+    beat: (...args) => orFail(store.beat(...args)),
+    modifyLock: (...args) => orFail(store.modifyLock(...args))
   })
   const ledger: Ledger = {
     id,
-    isRemoved: false,
+    isDeleted: false,
     failure: undefined,
-    open: (host) => Effect.flatMap(open(host), (store) => DeploymentCache.make(watched(store), host)),
-    remove: () => undefined
+    open: (host) => Effect.flatMap(open(host), (store) => DeploymentCache.make(fallible(store), host)),
+    delete: () => undefined
   }
   return ledger
 }
@@ -559,13 +561,13 @@ const sqliteLedger = (id: string, folder: string): Ledger => {
         ),
         Context.get(DeploymentCache.DeploymentCache)
       ),
-    isRemoved: false,
+    isDeleted: false,
     failure: undefined,
-    remove: () => fs.rmSync(path)
+    delete: () => fs.rmSync(path)
   }
 }
 
-/** What opening a ledger needs of the file system, without waiting for it. */
+/** The part of the file system that opening a ledger needs, made synchronous. */
 const synchronousFiles = Layer.succeed(
   FileSystem.FileSystem,
   FileSystem.makeNoop({
@@ -578,33 +580,33 @@ const synchronousFiles = Layer.succeed(
   })
 )
 
-/** The same cache, asked through a gate. */
+/** The same cache behind a gate. */
 const gatedCache = (
   cache: Cache,
   gate: Gate,
   failure: () => CacheError.CacheError | undefined
 ): Cache => {
-  const ask = <A, E>(call: string, send: Effect.Effect<A, E>) =>
+  const gated = <A, E>(call: string, send: Effect.Effect<A, E>) =>
     gate(call, Effect.suspend((): Effect.Effect<A, E | CacheError.CacheError> => failure() ?? send))
   return DeploymentCache.DeploymentCache.of({
     path: cache.path,
     ledgerId: cache.ledgerId,
     owner: cache.owner,
-    enqueue: (...args) => ask("enqueue", cache.enqueue(...args)),
-    step: (...args) => ask("step", cache.step(...args)),
-    withdraw: (...args) => ask("withdraw", cache.withdraw(...args)),
-    sweep: (...args) => ask("sweep", cache.sweep(...args)),
-    claim: (...args) => ask("claim", cache.claim(...args)),
-    // its beats stop with the clock of its process
+    enqueue: (...args) => gated("enqueue", cache.enqueue(...args)),
+    step: (...args) => gated("step", cache.step(...args)),
+    withdraw: (...args) => gated("withdraw", cache.withdraw(...args)),
+    sweep: (...args) => gated("sweep", cache.sweep(...args)),
+    claim: (...args) => gated("claim", cache.claim(...args)),
+    // its heartbeats stop with the clock of the process
     keepAlive: cache.keepAlive,
-    beat: (...args) => ask("beat", cache.beat(...args)),
-    update: (...args) => ask("update", cache.update(...args)),
-    handOver: (...args) => ask("handOver", cache.handOver(...args)),
-    free: (...args) => ask("free", cache.free(...args)),
-    giveBack: (...args) => ask("giveBack", cache.giveBack(...args)),
-    reconcile: (...args) => ask("observe", cache.reconcile(...args)),
-    inspect: (...args) => ask("look", cache.inspect(...args)),
-    events: (...args) => ask("events", cache.events(...args)),
+    beat: (...args) => gated("beat", cache.beat(...args)),
+    update: (...args) => gated("update", cache.update(...args)),
+    handOver: (...args) => gated("handOver", cache.handOver(...args)),
+    free: (...args) => gated("free", cache.free(...args)),
+    giveBack: (...args) => gated("giveBack", cache.giveBack(...args)),
+    reconcile: (...args) => gated("reconcile", cache.reconcile(...args)),
+    inspect: (...args) => gated("inspect", cache.inspect(...args)),
+    events: (...args) => gated("events", cache.events(...args)),
     lock: cache.lock
   })
 }

@@ -1,46 +1,47 @@
-/** The rows of the crash matrix (`pool.md` §4.10), and by what they are known when they come about in a world. */
+/** The crash matrix: all that can go wrong for a process, by row, and how a row is recognised when it happens in a world. */
 import type { Actor, World } from "./World.js"
 
+/** When a process crashes, or what else happens to it. "It has no response": the change is made, and the process does not know. */
 export const applicable: ReadonlyMap<number, string> = new Map([
-  [1, "before the ticket is in the queue"],
+  [1, "before its ticket is in the queue"],
   [2, "while it waits"],
-  [3, "granted, and it does not know yet"],
-  [4, "its token is made, and it does not know yet"],
-  [5, "during the test, others of the host live on"],
-  [6, "during the test, with all processes of its host"],
-  [7, "released, and it does not know yet"],
+  [3, "its ticket is granted, and it has no response"],
+  [4, "its token is minted, and it has no response"],
+  [5, "during the test, while other processes of its host live on"],
+  [6, "during the test, together with all processes of its host"],
+  [7, "its slot is released, and it has no response"],
   [8, "before the release"],
-  [9, "upkeep, with a slot in hand"],
-  [10, "in the middle of a reset"],
-  [11, "upkeep, before it frees what is verified"],
-  [12, "before a creation is sent"],
-  [13, "a creation is carried out, and it does not know yet"],
+  [9, "upkeep, while it holds a slot"],
+  [10, "during a reset"],
+  [11, "upkeep, before it frees a verified slot"],
+  [12, "before it sends a creation"],
+  [13, "the deployment is created, and it has no response"],
   [14, "a creation is on its way"],
   [15, "a wake is sent"],
   [16, "a hibernation is sent"],
-  [17, "a ticket comes while a hibernation is under way"],
+  [17, "a ticket arrives during a hibernation"],
   [18, "a deletion is sent"],
   [19, "between a deletion and the next creation"],
-  [21, "paused for so long that others have the slot, then resumed"],
-  [22, "paused before it sends a hibernation, until others have the slot"],
+  [21, "paused until another holder has the slot, then resumed"],
+  [22, "paused before it sends a hibernation, until another holder has the slot"],
   [24, "the ledger cannot be reached for a while"],
-  [25, "nothing can be written into the ledger for a while"],
+  [25, "the ledger cannot be written for a while"],
   [26, "the ledger is deleted"],
-  [27, "the host boots"],
+  [27, "the host reboots"],
   [28, "the wall clock jumps"],
-  [29, "the deployment is deleted in the UI"],
-  [30, "the deployment is hibernated or woken in the UI"],
-  [32, "in the middle of a release"]
+  [29, "the deployment is deleted in Astro's pages"],
+  [30, "the deployment is hibernated or woken in Astro's pages"],
+  [32, "during a release"]
 ])
 
-/** Why a row is none of this world's. */
+/** Why a row cannot happen in this world. */
 export const notApplicable: ReadonlyMap<number, string> = new Map([
-  [20, "there is no keeper process: heartbeats are a thread of the worker"],
+  [20, "there is no keeper process: heartbeats come from a thread of the worker"],
   [23, "a transaction is one synchronous step here; test/chaos stops real processes"],
-  [31, "no dead-man switch of the vendor: DESIGN.md §9"]
+  [31, "no dead-man switch of Astro's is used"]
 ])
 
-/** Counts which rows came about. */
+/** Counts how often each row has happened. */
 export class Rows {
   readonly hits = new Map<number, number>()
 
@@ -48,14 +49,14 @@ export class Rows {
     for (const row of rows) this.hits.set(row, (this.hits.get(row) ?? 0) + 1)
   }
 
-  /** Those that never came about. */
+  /** The rows that have never happened. */
   missing(): ReadonlyArray<string> {
     return Array.from(applicable).flatMap(([row, what]) => this.hits.has(row) ? [] : [`${row} (${what})`])
   }
 
-  /** A process dies now. */
+  /** Records the rows that the crash of this process hits. */
   onCrash(world: World, actor: Actor): void {
-    const { slots, tickets } = world.look(actor.ledger)
+    const { slots, tickets } = world.inspect(actor.ledger)
     const isOwn = ({ owner }: { readonly owner: { readonly pid: number } }) => owner.pid === actor.owner.pid
     const held = slots.flatMap((slot) =>
       slot.holder !== null && isOwn(slot.holder) ? [{ slot, holder: slot.holder }] : []
@@ -68,10 +69,10 @@ export class Rows {
       if (call === "createToken" && isSent) this.hit(4)
       if (call === "free" || call === "handOver") this.hit(isSent ? 7 : isUpkeep ? 11 : 8)
       if (call === "create") {
-        const isThere = held.some(({ slot }) =>
+        const isCreated = held.some(({ slot }) =>
           Array.from(world.cloud.facts.values()).some(({ name }) => name === slot.name)
         )
-        this.hit(!isSent ? 12 : isThere ? 13 : 14)
+        this.hit(!isSent ? 12 : isCreated ? 13 : 14)
       }
       if (call === "wake" && isSent) this.hit(15)
       if (call === "hibernate" && isSent) this.hit(16)

@@ -1,17 +1,18 @@
-/** A process dies before or after any one of its calls, and another one repairs what it has left. */
+/** A process dies before or after any of its calls, and another process repairs what it left behind. */
 import { type Deployment } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Checker, finale } from "./invariants.js"
-import type { Actor, Failpoint, StoreKind } from "./World.js"
+import { inWorld } from "./scenario.js"
+import { never } from "./VirtualTime.js"
+import type { Actor, Failpoint, StoreKind, WorldOptions } from "./World.js"
 import { minutes, otherSpec, seconds, spec, World } from "./World.js"
 
 const isChaos = process.env.AIRFLOW_RESOURCE_CHAOS === "1"
 
-/** Everything that a process does with a pool, one after the other. Where it has died it does nothing more. */
+/** Does everything that a process can do with a pool, step by step. Once it has died, the rest is skipped. */
 const live = (world: World, actor: Actor): void => {
   const alive = () => actor.state !== "crashed"
-  const settle = (isCase: () => boolean) => void world.time.until(() => !alive() || isCase(), minutes(20))
+  const settle = (condition: () => boolean) => void world.time.until(() => !alive() || condition(), minutes(20))
   const lease = (label: string, needs: Deployment.DeploymentSpec = spec) => {
     const lease = actor.lease(label, { spec: needs })
     return {
@@ -27,7 +28,7 @@ const live = (world: World, actor: Actor): void => {
     if (alive() && lease.slot !== undefined) lease.write()
     world.advance(seconds(1))
   }
-  // on an empty pool of one; and a waiter, who gets it next
+  // creates a deployment in an empty pool of one slot, and hands it over to a waiter
   const first = lease("creates")
   first.ready()
   write(first.lease)
@@ -37,12 +38,9 @@ const live = (world: World, actor: Actor): void => {
   second.ready()
   write(second.lease)
   second.released()
-  // upkeep resets, and hibernates later
+  // leaves the deployment to upkeep, which resets it and hibernates it later
   const upkeep = actor.start(
-    actor.pool.upkeep({ hibernateAfter: "1 minute" }).pipe(
-      // for as long as the test wants it
-      (run) => Effect.scoped(Effect.zipRight(run, Effect.never))
-    )
+    Effect.scoped(Effect.zipRight(actor.pool.upkeep({ hibernateAfter: "1 minute" }), never))
   )
   world.advance(seconds(5))
   const third = lease("wakes")
@@ -60,11 +58,11 @@ const live = (world: World, actor: Actor): void => {
   settle(() => drained.exit !== undefined)
 }
 
-const worldOf = (store: StoreKind) => new World({ store, pool: { max: 1 }, createTakes: seconds(20) })
+const optionsFor = (store: StoreKind): WorldOptions => ({ store, pool: { max: 1 }, createTakes: seconds(20) })
 
-/** The calls of an undisturbed life. */
+/** The calls of a life without a crash. */
 const callsOf = (store: StoreKind): ReadonlyArray<string> => {
-  const world = worldOf(store)
+  const world = new World(optionsFor(store))
   const actor = world.actor()
   live(world, actor)
   world.close()
@@ -72,31 +70,27 @@ const callsOf = (store: StoreKind): ReadonlyArray<string> => {
 }
 
 const dies = (store: StoreKind, failpoint: Failpoint, host: string): void => {
-  const world = worldOf(store)
-  const checker = new Checker(world)
   try {
-    const victim = world.actor()
-    victim.failpoints = [failpoint]
-    live(world, victim)
-    assert.strictEqual(victim.state, "crashed")
-    checker.check()
-    const next = world.actor({ host })
-    const lease = next.lease("repairs").ready()
-    lease.write()
-    world.advance(seconds(1))
-    checker.check()
-    lease.released()
-    finale(world, checker, 1)
+    inWorld(optionsFor(store), (world, checker) => {
+      const victim = world.actor()
+      victim.failpoints = [failpoint]
+      live(world, victim)
+      assert.strictEqual(victim.state, "crashed")
+      checker.check()
+      const lease = world.actor({ host }).lease("repairs").ready()
+      lease.write()
+      world.advance(seconds(1))
+      checker.check()
+      lease.released()
+    })
   } catch (error) {
     throw new Error(`${failpoint.when} call ${failpoint.at}: ${String(error)}`)
-  } finally {
-    world.close()
   }
 }
 
 describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
   const calls = callsOf(store)
-  // a part: each of the cases has another share; under chaos every single one
+  // each case tries a different part of the calls; `npm run chaos` tries all of them
   const every = isChaos ? 1 : store === "memory" ? 2 : 29
   describe.each([["one", "on the same host"], ["two", "on another host"]] as const)("repaired %s", (host, where) => {
     it.each(["before", "after"] as const)(`a process that dies %s a call is followed by one ${where}`, async (when) => {
@@ -105,7 +99,7 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       for (let at = 1; at <= calls.length; at++) {
         if ((at + (when === "after" ? 1 : 0) + (host === "two" ? every >> 1 : 0)) % every !== 0) continue
         ran++
-        // a life is synchronous, and vitest wants to hear of its worker now and then
+        // a life is synchronous, and the worker has to respond to vitest now and then
         await new Promise((resume) => setImmediate(resume))
         try {
           dies(store, { at, when, then: "crash" }, host)
@@ -115,6 +109,6 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
       }
       assert.isAbove(ran, 0)
       assert.deepStrictEqual(failed, [])
-    }, 600_000)
+    }, 1_800_000)
   })
 })

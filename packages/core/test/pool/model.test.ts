@@ -1,4 +1,4 @@
-/** Many processes do anything at any time, and anything may go wrong: what must hold, holds. */
+/** Random lives: many processes do anything at any time, anything can go wrong, and the invariants hold. */
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { Rows } from "./crashMatrix.js"
@@ -8,14 +8,14 @@ import { hours, minutes, otherSpec, seconds, spec, World } from "./World.js"
 
 const runs = Number(process.env.AIRFLOW_RESOURCE_RUNS ?? 500)
 
-/** What a run is about. */
+/** The state of one run: a world, and what the commands need to remember. */
 class Real {
   readonly world: World
   readonly checker: Checker
   readonly rows: Rows
   readonly leases: Array<LeaseOfTest> = []
   readonly background: Array<Running<unknown, unknown>> = []
-  /** Of paused processes: which epochs they held, and whether they were about to hibernate. */
+  /** Which epochs each paused process held, and whether it was about to send a hibernation. */
   readonly pausedWith = new Map<
     Actor,
     { readonly held: ReadonlyArray<readonly [number, number]>; readonly sends: boolean }
@@ -48,11 +48,11 @@ class Real {
     return `lease ${++this.#labels}`
   }
 
-  /** Notes who is paused by now, and with what. */
-  note(): void {
+  /** Records the processes that have been paused since the last call. */
+  recordPaused(): void {
     for (const actor of this.world.actors) {
       if (actor.state !== "paused" || this.pausedWith.has(actor)) continue
-      const held = this.world.look(actor.ledger).slots.flatMap(({ epoch, holder, number }) =>
+      const held = this.world.inspect(actor.ledger).slots.flatMap(({ epoch, holder, number }) =>
         holder?.owner.pid === actor.owner.pid ? [[number, epoch] as const] : []
       )
       const sends = Array.from(actor.pending).some(({ call, phase }) => call === "hibernate" && phase === "before")
@@ -61,20 +61,20 @@ class Real {
   }
 
   resume(actor: Actor): void {
-    const was = this.pausedWith.get(actor)
+    const before = this.pausedWith.get(actor)
     this.pausedWith.delete(actor)
-    const { slots } = this.world.look(actor.ledger)
-    const hasMovedOn = was?.held.some(([number, epoch]) =>
+    const { slots } = this.world.inspect(actor.ledger)
+    const hasMovedOn = before?.held.some(([number, epoch]) =>
       slots.some((slot) => slot.number === number && slot.epoch > epoch && slot.holder !== null)
     )
-    if (hasMovedOn === true) this.rows.hit(21, ...(was?.sends === true ? [22] : []))
+    if (hasMovedOn === true) this.rows.hit(21, ...(before?.sends === true ? [22] : []))
     actor.resume()
   }
 }
 
 type Model = Record<string, never>
 
-/** A command that can always be given: what it refers to is taken from what there is. */
+/** A command that applies to any state: its indices are taken modulo what exists at the moment. */
 class Command implements fc.Command<Model, Real> {
   readonly #text: string
   readonly #run: (real: Real) => void
@@ -89,7 +89,7 @@ class Command implements fc.Command<Model, Real> {
   run(_: Model, real: Real): void {
     this.#run(real)
     real.world.time.settle()
-    real.note()
+    real.recordPaused()
     real.checker.check()
   }
   toString(): string {
@@ -102,9 +102,20 @@ const index = fc.nat(20)
 const command = <A>(name: string, arbitrary: fc.Arbitrary<A>, run: (real: Real, argument: A) => void) =>
   arbitrary.map((argument) => new Command(`${name}(${JSON.stringify(argument)})`, (real) => run(real, argument)))
 
-const ledgerCalls = ["enqueue", "step", "update", "handOver", "free", "beat", "claim", "look", "giveBack", "withdraw"]
+const ledgerCalls = [
+  "enqueue",
+  "step",
+  "update",
+  "handOver",
+  "free",
+  "beat",
+  "claim",
+  "inspect",
+  "giveBack",
+  "withdraw"
+]
 const cloudCalls = ["createToken", "listTokens", "deleteToken", "create", "delete", "wake", "hibernate", "list", "get"]
-const airflowCalls = ["airflow list variables", "airflow remove variables", "airflow pauseAll", "airflow write"]
+const airflowCalls = ["airflow list variables", "airflow delete variables", "airflow pauseAll", "airflow write"]
 const anyCall = fc.oneof(
   fc.constantFrom(...cloudCalls),
   fc.constantFrom(...ledgerCalls, ...airflowCalls)
@@ -129,7 +140,7 @@ const lease = command(
   fc.record({ actor: index, isOther: fc.nat(5), sameKey: fc.nat(9) }),
   (real, { actor, isOther, sameKey }) => {
     const { ledger } = pick(real.running(), actor) ?? { ledger: 0 }
-    if (real.world.look(ledger).slots.some(({ holder }) => holder?.activity === "hibernating")) real.rows.hit(17)
+    if (real.world.inspect(ledger).slots.some(({ holder }) => holder?.activity === "hibernating")) real.rows.hit(17)
     const label = real.label()
     const before = real.leases.at(-1)
     const one = pick(real.running(), actor)?.lease(label, {
@@ -145,7 +156,7 @@ const commands = [
   { weight: 8, arbitrary: lease },
   {
     weight: 5,
-    // also by one that has lost its lease
+    // also by a lease that is lost
     arbitrary: command("write", index, (real, index) => void pick(usable(real), index)?.write())
   },
   {
@@ -203,7 +214,7 @@ const commands = [
       fc.record({
         call: fc.constantFrom(...cloudCalls, ...airflowCalls),
         becomes: fc.oneof(
-          fc.constantFrom("answer lost" as const, "lost" as const, "refused" as const),
+          fc.constantFrom("response lost" as const, "lost" as const, "refused" as const),
           fc.record({ landsIn: fc.integer({ min: 1, max: seconds(34) }) })
         )
       }),
@@ -220,7 +231,7 @@ const commands = [
         const id = pick(Array.from(real.world.cloud.facts.keys()), deployment)
         if (id === undefined) return
         real.rows.hit(what === "delete" ? 29 : 30)
-        if (what === "delete") real.world.cloud.remove(id)
+        if (what === "delete") real.world.cloud.delete(id)
         else real.world.cloud.setAsleep(id, what === "hibernate")
       }
     )
@@ -246,7 +257,7 @@ const commands = [
     weight: 2,
     arbitrary: command("upkeep", index, (real, index) => {
       const upkeep = pick(real.running(), index)
-      // each one that waits for its turn asks twice a second
+      // each waiting upkeep polls twice a second, which would make the run slow
       if (upkeep === undefined || real.background.filter(({ exit }) => exit === undefined).length > 1) return
       real.background.push(upkeep.upkeep({ hibernateAfter: "30 seconds" }))
     })
@@ -267,7 +278,7 @@ const commands = [
   }
 ]
 
-/** Rarer, since not everything can be said of a cloud that two ledgers share. */
+/** Used in fewer runs: the checker knows less about a cloud that two ledgers share. */
 const withLedgers = [
   ...commands,
   {
@@ -281,7 +292,7 @@ const withLedgers = [
     weight: 1,
     arbitrary: command("delete the ledger", fc.constant(0), (real) => {
       if (real.world.ledgers.length > 2) return
-      real.world.removeLedger()
+      real.world.deleteLedger()
       real.rows.hit(26)
       real.start("one")
     })
@@ -306,7 +317,7 @@ describe("whatever happens", () => {
     it(`over ${store}, ${ledgers}`, () =>
       fc.assert(
         fc.asyncProperty(fc.nat(), lives(weighted), async (seed, commands) => {
-          // a run is synchronous, and vitest wants to hear of its worker now and then
+          // a run is synchronous, and the worker has to respond to vitest now and then
           await new Promise((resume) => setImmediate(resume))
           const real = new Real(store, seed, rows)
           try {
@@ -320,9 +331,9 @@ describe("whatever happens", () => {
       ), 3_600_000)
   }
 
-  // of these lives, that is: 500 others may miss a rare one
+  // holds for the default seed; 500 other lives may miss a rare row
   if (process.env.AIRFLOW_RESOURCE_SEED === undefined) {
-    it("every row of the crash matrix has come about", () => {
+    it("every row of the crash matrix has happened", () => {
       assert.deepStrictEqual(rows.missing(), [])
     })
   }
