@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
 
-/** Which package may import which, in its sources. */
+/** Which packages the sources of a package may import. */
 const arrows: Record<string, ReadonlyArray<string>> = {
   airflow: [],
   core: ["airflow"],
@@ -14,7 +14,7 @@ const arrows: Record<string, ReadonlyArray<string>> = {
   testing: ["airflow-resource"]
 }
 
-/** Where everything comes together, and what is a server: these are Node's. */
+/** The packages that run on Node only: the composition root and the server. */
 const onNode = new Set(["emulator", "airflow-resource"])
 
 const nativeOrNode = /^(node:|better-sqlite3$|@effect\/sql-sqlite-node(\/|$)|libsodium)/
@@ -22,17 +22,19 @@ const nativeOrNode = /^(node:|better-sqlite3$|@effect\/sql-sqlite-node(\/|$)|lib
 interface Import {
   readonly from: string
   readonly to: string
-  /** Loaded when the importing module is: neither a type nor a dynamic import. */
+  /** Loaded together with the importing module: neither a type nor a dynamic import. */
   readonly eager: boolean
 }
 
-/** Texts by path, such as `core/src/Lease.ts`. */
-type Sources = ReadonlyMap<string, string>
+/** The imports of each file, by a path such as `core/src/Lease.ts`. */
+type Sources = ReadonlyMap<string, ReadonlyArray<Import>>
 
 const importsOf = (path: string, text: string): ReadonlyArray<Import> => {
-  const found: Array<Import> = []
+  const imports: Array<Import> = []
   const add = (specifier: ts.Node | undefined, eager: boolean) => {
-    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push({ from: path, to: specifier.text, eager })
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) {
+      imports.push({ from: path, to: specifier.text, eager })
+    }
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) {
@@ -50,44 +52,47 @@ const importsOf = (path: string, text: string): ReadonlyArray<Import> => {
     ts.forEachChild(node, visit)
   }
   visit(ts.createSourceFile(path, text, ts.ScriptTarget.ES2022))
-  return found
+  return imports
 }
+
+const parse = (files: Readonly<Record<string, string>>): Sources =>
+  new Map(Object.entries(files).map(([path, text]) => [path, importsOf(path, text)]))
 
 const packageOf = (path: string): string => path.split("/")[0]!
 
-/** The file that an import means, if it is one of ours. */
+/** The file that an import leads to, if it is in this repository. */
 const resolve = ({ from, to }: Import): string | undefined => {
   if (to.startsWith(".")) return new URL(to, `file:///${from}`).pathname.slice(1).replace(/\.js$/, ".ts")
-  const ours = /^(?:@airflow-resource\/([^/]+)|(airflow-resource))(?:\/(.+))?$/.exec(to)
-  return ours === null ? undefined : `${ours[1] ?? ours[2]}/src/${ours[3] ?? "index"}.ts`
+  const workspace = /^(?:@airflow-resource\/([^/]+)|(airflow-resource))(?:\/(.+))?$/.exec(to)
+  return workspace === null ? undefined : `${workspace[1] ?? workspace[2]}/src/${workspace[3] ?? "index"}.ts`
 }
 
-/** Imports that go against the arrows. */
-const against = (sources: Sources): ReadonlyArray<string> =>
-  [...sources].flatMap(([path, text]) =>
-    importsOf(path, text).flatMap((one) => {
+/** Imports that the arrows do not allow. */
+const forbidden = (sources: Sources): ReadonlyArray<string> =>
+  [...sources].flatMap(([path, imports]) =>
+    imports.flatMap((one) => {
       const target = resolve(one)
       if (target === undefined) return []
-      const [here, there] = [packageOf(path), packageOf(target)]
-      if (here === there) {
+      const [importing, imported] = [packageOf(path), packageOf(target)]
+      if (importing === imported) {
         return one.to.startsWith(".") ? [] : [`${path} imports its own package by name: ${one.to}`]
       }
-      if (!arrows[here]!.includes(there)) return [`${path} imports ${one.to}`]
+      if (!arrows[importing]!.includes(imported)) return [`${path} imports ${one.to}`]
       return target.includes("/internal/") ? [`${path} imports internals: ${one.to}`] : []
     })
   )
 
-/** Packages that are imported and that package.json does not name. */
+/** Imported packages that package.json does not declare. */
 const undeclared = (sources: Sources, declared: (name: string) => ReadonlySet<string>): ReadonlyArray<string> =>
-  [...sources].flatMap(([path, text]) =>
-    importsOf(path, text)
+  [...sources].flatMap(([path, imports]) =>
+    imports
       .filter(({ to }) => !to.startsWith(".") && !to.startsWith("node:"))
       .map(({ to }) => /^(@[^/]+\/)?[^/]+/.exec(to)![0])
       .filter((name) => !declared(packageOf(path)).has(name))
-      .map((name) => `${path} imports ${name}, which its package.json does not name`)
+      .map((name) => `${path} imports ${name}, which its package.json does not declare`)
   )
 
-/** The first cycle among the modules of each package, types included. */
+/** Cycles among the modules of a package, including imports of types. */
 const cycles = (sources: Sources): ReadonlyArray<string> => {
   const found: Array<string> = []
   const done = new Set<string>()
@@ -97,7 +102,7 @@ const cycles = (sources: Sources): ReadonlyArray<string> => {
       return
     }
     if (done.has(path)) return
-    for (const one of importsOf(path, sources.get(path) ?? "")) {
+    for (const one of sources.get(path) ?? []) {
       const target = resolve(one)
       if (target !== undefined && packageOf(target) === packageOf(path)) walk(target, [...trail, path])
     }
@@ -107,14 +112,14 @@ const cycles = (sources: Sources): ReadonlyArray<string> => {
   return found
 }
 
-/** How a barrel comes to load what is native or Node's. */
+/** The chains of imports through which a barrel loads native code or Node's modules. */
 const heavy = (sources: Sources, barrel: string): ReadonlyArray<string> => {
   const found: Array<string> = []
   const seen = new Set<string>()
   const walk = (path: string, trail: ReadonlyArray<string>): void => {
     if (seen.has(path) || (packageOf(path) !== packageOf(barrel) && onNode.has(packageOf(path)))) return
     seen.add(path)
-    for (const one of importsOf(path, sources.get(path) ?? "").filter(({ eager }) => eager)) {
+    for (const one of (sources.get(path) ?? []).filter(({ eager }) => eager)) {
       if (nativeOrNode.test(one.to)) found.push([...trail, path, one.to].join(" -> "))
       const target = resolve(one)
       if (target !== undefined) walk(target, [...trail, path])
@@ -124,13 +129,13 @@ const heavy = (sources: Sources, barrel: string): ReadonlyArray<string> => {
   return found
 }
 
-/** Every module of ours that is loaded when `module` is. */
+/** All modules of this repository that are loaded together with `module`. */
 const loadedWith = (sources: Sources, module: string): ReadonlySet<string> => {
   const loaded = new Set<string>()
   const walk = (path: string): void => {
     if (loaded.has(path)) return
     loaded.add(path)
-    for (const one of importsOf(path, sources.get(path) ?? "").filter(({ eager }) => eager)) {
+    for (const one of (sources.get(path) ?? []).filter(({ eager }) => eager)) {
       const target = resolve(one)
       if (target !== undefined) walk(target)
     }
@@ -141,13 +146,13 @@ const loadedWith = (sources: Sources, module: string): ReadonlySet<string> => {
 
 const packages = fileURLToPath(new URL("../packages", import.meta.url))
 
-const real: Sources = new Map(
+const real = parse(Object.fromEntries(
   Object.keys(arrows).flatMap((name) =>
     readdirSync(`${packages}/${name}/src`, { recursive: true, encoding: "utf8" })
       .filter((file) => file.endsWith(".ts"))
       .map((file) => [`${name}/src/${file}`, readFileSync(`${packages}/${name}/src/${file}`, "utf8")] as const)
   )
-)
+))
 
 const declared = (name: string): ReadonlySet<string> => {
   const { dependencies = {}, peerDependencies = {} } = JSON.parse(
@@ -159,18 +164,18 @@ const declared = (name: string): ReadonlySet<string> => {
 const barrels = Object.keys(arrows).filter((name) => !onNode.has(name)).map((name) => `${name}/src/index.ts`)
 
 describe("the arrows between packages", () => {
-  it("there is a rule for every package", () => {
+  it("name every package", () => {
     assert.deepStrictEqual(readdirSync(packages).sort(), Object.keys(arrows).sort())
   })
 
-  it("are kept", () => assert.deepStrictEqual(against(real), []))
+  it("allow every import", () => assert.deepStrictEqual(forbidden(real), []))
 
-  it("are in the package.json", () => assert.deepStrictEqual(undeclared(real, declared), []))
+  it("are declared in package.json", () => assert.deepStrictEqual(undeclared(real, declared), []))
 
-  it("modules make no cycle", () => assert.deepStrictEqual(cycles(real), []))
+  it("lead to no cycle of modules", () => assert.deepStrictEqual(cycles(real), []))
 
   for (const barrel of barrels) {
-    it(`${barrel} loads nothing that is native or Node's`, () => assert.deepStrictEqual(heavy(real, barrel), []))
+    it(`${barrel} loads neither native code nor Node's modules`, () => assert.deepStrictEqual(heavy(real, barrel), []))
   }
 
   it("AstroApi loads the astro CLI's error, but not the CLI", () => {
@@ -183,10 +188,8 @@ describe("the arrows between packages", () => {
   })
 })
 
-describe("what is planted is found", () => {
-  const planted = (files: Record<string, string>): Sources => new Map(Object.entries(files))
-
-  it("imports against the arrows, of every form", () => {
+describe("the check finds a planted mistake", () => {
+  it("forbidden imports of every form", () => {
     for (
       const text of [
         `import * as GithubSecrets from "@airflow-resource/github/GithubSecrets"`,
@@ -196,22 +199,22 @@ describe("what is planted is found", () => {
         `export const later = () => import("@airflow-resource/github")`,
         `import "../../github/src/index.js"`
       ]
-    ) assert.lengthOf(against(planted({ "astro/src/A.ts": text })), 1, text)
-    assert.lengthOf(against(planted({ "emulator/src/A.ts": `import "@airflow-resource/core/Lease"` })), 1)
-    assert.lengthOf(against(planted({ "testing/src/A.ts": `import "@airflow-resource/core"` })), 1)
-    assert.lengthOf(against(planted({ "core/src/A.ts": `import "airflow-resource"` })), 1)
-    assert.lengthOf(against(planted({ "astro/src/A.ts": `import "@airflow-resource/core/internal/x"` })), 1)
-    assert.lengthOf(against(planted({ "core/src/A.ts": `import "@airflow-resource/core/Lease"` })), 1)
-    assert.lengthOf(against(planted({ "astro/src/A.ts": `import "@airflow-resource/core/Lease"` })), 0)
+    ) assert.lengthOf(forbidden(parse({ "astro/src/A.ts": text })), 1, text)
+    assert.lengthOf(forbidden(parse({ "emulator/src/A.ts": `import "@airflow-resource/core/Lease"` })), 1)
+    assert.lengthOf(forbidden(parse({ "testing/src/A.ts": `import "@airflow-resource/core"` })), 1)
+    assert.lengthOf(forbidden(parse({ "core/src/A.ts": `import "airflow-resource"` })), 1)
+    assert.lengthOf(forbidden(parse({ "astro/src/A.ts": `import "@airflow-resource/core/internal/x"` })), 1)
+    assert.lengthOf(forbidden(parse({ "core/src/A.ts": `import "@airflow-resource/core/Lease"` })), 1)
+    assert.lengthOf(forbidden(parse({ "astro/src/A.ts": `import "@airflow-resource/core/Lease"` })), 0)
   })
 
-  it("packages that are not declared", () => {
-    const sources = planted({ "core/src/A.ts": `import * as Effect from "effect/Effect"\nimport x from "@scope/x/y"` })
+  it("undeclared packages", () => {
+    const sources = parse({ "core/src/A.ts": `import * as Effect from "effect/Effect"\nimport x from "@scope/x/y"` })
     assert.lengthOf(undeclared(sources, () => new Set(["effect"])), 1)
   })
 
   it("cycles", () => {
-    const found = cycles(planted({
+    const found = cycles(parse({
       "core/src/A.ts": `import * as B from "./B.js"`,
       "core/src/B.ts": `import { c } from "./internal/c.js"`,
       "core/src/internal/c.ts": `import type { A } from "../A.js"`
@@ -219,27 +222,27 @@ describe("what is planted is found", () => {
     assert.deepStrictEqual(found, ["core/src/A.ts -> core/src/B.ts -> core/src/internal/c.ts -> core/src/A.ts"])
   })
 
-  it("barrels that load too much, through other packages too", () => {
+  it("barrels that load too much, also through other packages", () => {
     const files = {
       "github/src/index.ts": `export * as Lock from "./Lock.js"`,
       "github/src/Lock.ts": `import * as Core from "@airflow-resource/core/Cache"`,
       "core/src/Cache.ts": `import Database from "better-sqlite3"`
     }
-    assert.lengthOf(heavy(planted(files), "github/src/index.ts"), 1)
+    assert.lengthOf(heavy(parse(files), "github/src/index.ts"), 1)
     const lazy = {
       ...files,
       "core/src/Cache.ts": `import type { A } from "node:fs"\nexport const f = () => import("node:os")`
     }
-    assert.lengthOf(heavy(planted(lazy), "github/src/index.ts"), 0)
+    assert.lengthOf(heavy(parse(lazy), "github/src/index.ts"), 0)
     assert.lengthOf(
-      heavy(planted({ "core/src/index.ts": `import { type A, b } from "node:fs"` }), "core/src/index.ts"),
+      heavy(parse({ "core/src/index.ts": `import { type A, b } from "node:fs"` }), "core/src/index.ts"),
       1
     )
   })
 
   it("modules that are loaded with another, but not those that only give types", () => {
     const loaded = loadedWith(
-      planted({
+      parse({
         "astro/src/A.ts": `import type { B } from "./B.js"\nimport { c } from "./internal/c.js"`,
         "astro/src/internal/c.ts": `import * as D from "@airflow-resource/core/D"`
       }),

@@ -1,4 +1,4 @@
-// A process of its own: leases once, says when it held what, and gives it back.
+// Run as a process: leases once, prints what it held and when, and gives it back.
 import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Clock, Console, Effect } from "effect"
 

@@ -1,4 +1,4 @@
-// A process of its own: leases, says what it has, and keeps it until it is killed.
+// Run as a process: leases, prints what it holds, and keeps it until it is killed.
 import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Console, Effect } from "effect"
 

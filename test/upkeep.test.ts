@@ -10,13 +10,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources, Http } from "airflow-resource"
 import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Redacted, Schedule, Scope } from "effect"
 
-/** Looks again until it is as expected, 20 seconds at most; what was there last is in the failure. */
-const eventually = <A, E, R>(look: Effect.Effect<A, E, R>, expected: (a: A) => boolean) =>
-  look.pipe(
+/** Polls until the result is as expected, for 100 seconds at most. The failure has the last result. */
+const eventually = <A, E, R>(poll: Effect.Effect<A, E, R>, expected: (a: A) => boolean) =>
+  poll.pipe(
     Effect.repeat({ until: expected, schedule: Schedule.spaced("20 millis") }),
-    Effect.zipRight(look),
-    Effect.timeoutOption("20 seconds"),
-    Effect.flatMap((seen) => seen._tag === "Some" ? Effect.succeed(seen.value) : Effect.flatMap(look, Effect.die))
+    Effect.zipRight(poll),
+    Effect.timeoutOption("100 seconds"),
+    Effect.flatMap((result) => result._tag === "Some" ? Effect.succeed(result.value) : Effect.flatMap(poll, Effect.die))
   )
 
 interface Process {
@@ -26,7 +26,7 @@ interface Process {
   readonly host: Host.Host
 }
 
-/** An Astro, and a folder for ledgers: every {@link process} is one of those that share them. */
+/** An emulated Astro and a folder for ledgers, shared by everything that `process` makes. */
 const world = Effect.gen(function*() {
   const emulator = yield* Emulator.make({ speed: 200 })
   const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
@@ -34,9 +34,10 @@ const world = Effect.gen(function*() {
   const { provider: { account, spec } } = yield* AirflowResources.settingsOf(emulator, {
     AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
   })
-  const late = { millis: 0 }
+  /** How far the clock of the processes is ahead of the host's. */
+  const ahead = { millis: 0 }
   let pids = 0
-  /** Each has a pid of its own that no real process has; whether it is gone is in `gone`. */
+  /** The pids of the processes that have died. No real process has one of the pids used here. */
   const gone = new Set<number>()
   const process = (
     { cache = "cluster_cache.db", ...options }: Partial<DeploymentPool.PoolOptions> & { readonly cache?: string } = {}
@@ -44,7 +45,7 @@ const world = Effect.gen(function*() {
     const host: Host.Host = {
       owner: { ...live.owner, pid: 10_000_000 + ++pids },
       isGone: ({ pid }) => gone.has(pid),
-      uptime: () => (live.uptime() ?? 0) + late.millis
+      uptime: () => (live.uptime() ?? 0) + ahead.millis
     }
     return Layer.mergeAll(
       DeploymentPool.layer({
@@ -64,7 +65,7 @@ const world = Effect.gen(function*() {
     )
   }
   const audit = emulator.audit
-  /** Requests to Astro from now on. */
+  /** Starts to count: the inner effect returns the requests to Astro since then. */
   const counting = Effect.map(
     audit,
     ({ requests: { length } }) =>
@@ -76,7 +77,7 @@ const world = Effect.gen(function*() {
           )
       )
   )
-  return { emulator, process, gone, late, audit, counting }
+  return { emulator, process, gone, ahead, audit, counting }
 })
 
 const lease = <A, E, R>(
@@ -102,9 +103,9 @@ const events = ({ services }: Process) =>
     (all) => all.map(({ detail, kind }) => `${kind} ${detail}`)
   )
 const poolOf = ({ services }: Process) => Context.get(services, DeploymentPool.DeploymentPool)
-const onDuty = (process: Process) => Effect.map(poolOf(process).inspect, ({ upkeep }) => upkeep?.owner.pid)
+const activeUpkeep = (process: Process) => Effect.map(poolOf(process).inspect, ({ upkeep }) => upkeep?.owner.pid)
 
-/** Upkeep in a process, alive until the answered effect has run. */
+/** Runs upkeep in a process until the returned `end`. */
 const keep = ({ host, services }: Process, options: Upkeep.UpkeepOptions = {}) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -115,18 +116,18 @@ const keep = ({ host, services }: Process, options: Upkeep.UpkeepOptions = {}) =
     return { pid: host.owner.pid, end: Scope.close(scope, Exit.void) }
   })
 
-/** The same, once it is on duty. */
-const keepNow = (process: Process, options?: Upkeep.UpkeepOptions) =>
+/** Runs upkeep in a process, and waits until it is active. */
+const keepActive = (process: Process, options?: Upkeep.UpkeepOptions) =>
   Effect.gen(function*() {
     const upkeep = yield* keep(process, options)
-    yield* eventually(onDuty(process), (pid) => pid === upkeep.pid)
+    yield* eventually(activeUpkeep(process), (pid) => pid === upkeep.pid)
     return upkeep
   })
 
 const list = "GET /v1/organizations/:id/deployments"
 
-/** A development deployment that a user made. */
-const makeByHand = (emulator: Emulator.Service, name: string, isAsleep: boolean) =>
+/** A development deployment that a user created. */
+const createByHand = (emulator: Emulator.Service, name: string, isHibernating: boolean) =>
   Effect.promise(async () => {
     const post = async (path: string, body: unknown) => {
       const response = await fetch(
@@ -144,7 +145,7 @@ const makeByHand = (emulator: Emulator.Service, name: string, isAsleep: boolean)
       return await response.json() as { readonly id: string }
     }
     const { id } = await post("", { name, workspaceId: emulator.workspaceId, isDevelopmentMode: true })
-    if (isAsleep) await post(`/${id}/hibernation-override`, { isHibernating: true })
+    if (isHibernating) await post(`/${id}/hibernation-override`, { isHibernating })
     return { id, name }
   })
 
@@ -153,7 +154,7 @@ const isAtRest = ({ holder, power }: Slot.Slot) => holder === null && power === 
 const assertTidy = (audit: Emulator.Service["audit"]) =>
   Effect.map(audit, ({ awake, tokens }) => assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] }))
 
-/** A lease that lasts until it is ended. */
+/** A lease that lasts until the returned `end`. */
 const hold = (process: Process) =>
   Effect.gen(function*() {
     const [has, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
@@ -164,8 +165,8 @@ const hold = (process: Process) =>
     return { end: Effect.zipRight(Deferred.succeed(gate, undefined), Fiber.join(fiber)) }
   })
 
-/** Whatever a process holds stays in its hands, as if it had died: its scope does not close before the test's. */
-const die = (world_: { readonly gone: Set<number> }, process: Process) =>
+/** A process leases, and counts as dead afterwards: it keeps what it holds until the test ends. */
+const die = (world: { readonly gone: Set<number> }, process: Process) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.die("a process that has died ends nothing well")))
@@ -173,30 +174,30 @@ const die = (world_: { readonly gone: Set<number> }, process: Process) =>
       Effect.provide(process.services),
       Scope.extend(scope)
     )
-    world_.gone.add(process.host.owner.pid)
+    world.gone.add(process.host.owner.pid)
     return resource
   })
 
 describe("upkeep", () => {
-  it.scopedLive("puts to sleep what a lease leaves to it, emptied", () =>
+  it.scopedLive("empties and hibernates what a lease leaves to it", () =>
     Effect.gen(function*() {
       const { audit, process } = yield* world
       const [a, b] = [yield* process(), yield* process()]
-      const upkeep = yield* keepNow(a)
+      const upkeep = yield* keepActive(a)
       yield* soil(b)
       const [slot] = yield* eventually(slots(a), (all) => all.every(isAtRest))
       assert.isTrue(slot?.clean)
       yield* assertTidy(audit)
       assert.include((yield* events(a)).join("\n"), `left to upkeep upkeep of process`)
       yield* upkeep.end
-      assert.isUndefined(yield* onDuty(a))
-      // nobody is there any more: a lease does it itself
+      assert.isUndefined(yield* activeUpkeep(a))
+      // without active upkeep a lease hibernates its deployment itself
       assert.strictEqual((yield* visit(b)).reused, "woken")
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
   it.scopedLive(
-    "that keeps deployments awake spares the next lease all but three calls to Astro",
+    "that keeps deployments awake leaves the next lease three calls to Astro",
     () =>
       Effect.gen(function*() {
         const { audit, counting, process } = yield* world
@@ -204,10 +205,10 @@ describe("upkeep", () => {
         yield* visit(b)
         const cold = yield* counting
         assert.strictEqual((yield* visit(b)).reused, "woken")
-        // four to get it besides looking whether it is awake yet, two to give it back
+        // four to get it, besides polling until it is awake, and two to give it back
         assert.lengthOf((yield* cold).filter((call) => call !== list), 6)
 
-        const upkeep = yield* keepNow(a, { hibernateAfter: "1 hour" })
+        const upkeep = yield* keepActive(a, { hibernateAfter: "1 hour" })
         yield* soil(b)
         yield* eventually(slots(a), ([slot]) => slot?.clean === true && slot.holder === null && slot.power === "awake")
         const warm = yield* counting
@@ -215,7 +216,7 @@ describe("upkeep", () => {
           Effect.gen(function*() {
             assert.strictEqual(reused, "awake")
             assert.deepStrictEqual(yield* airflow.variables.list, [])
-            // upkeep's own looks aside
+            // upkeep's own polls do not count
             return (yield* warm).filter((call) => call !== list)
           }))
         assert.deepStrictEqual(calls, [
@@ -226,116 +227,114 @@ describe("upkeep", () => {
         assert.lengthOf((yield* audit).awake, 1)
         yield* upkeep.end
         yield* assertTidy(audit)
-      }).pipe(Effect.provide(NodeContext.layer)),
-    60_000
+      }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("is on duty in one process at a time, and the next one takes over", () =>
+  it.scopedLive("is active in one process at a time, and the next one takes over", () =>
     Effect.gen(function*() {
       const { audit, process } = yield* world
       const [a, b, c] = [yield* process(), yield* process(), yield* process()]
       yield* visit(c)
-      const first = yield* keepNow(a, { hibernateAfter: "1 hour" })
+      const first = yield* keepActive(a, { hibernateAfter: "1 hour" })
       const standby = yield* keep(b, { hibernateAfter: "1 hour" })
       yield* visit(c)
-      // that one on duty stays, and so does what it keeps awake, when another upkeep ends
+      // when another upkeep ends, the active one stays active, and its deployment awake
       yield* standby.end
-      assert.strictEqual(yield* onDuty(c), first.pid)
+      assert.strictEqual(yield* activeUpkeep(c), first.pid)
       assert.lengthOf((yield* audit).awake, 1)
       const next = yield* keep(b, { hibernateAfter: "1 hour" })
       yield* first.end
-      assert.strictEqual(yield* eventually(onDuty(c), (pid) => pid !== undefined), next.pid)
+      assert.strictEqual(yield* eventually(activeUpkeep(c), (pid) => pid !== undefined), next.pid)
       yield* visit(c)
       yield* next.end
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
   it.scopedLive(
-    "goes off duty while the cloud does not answer: leases put their deployments to sleep themselves",
+    "stops being active while the cloud does not respond: leases hibernate their deployments themselves",
     () =>
       Effect.gen(function*() {
         const { audit, emulator, process } = yield* world
         const [a, b] = [yield* process(), yield* process()]
         yield* visit(b)
-        const asUpkeep = yield* keepNow(a, { hibernateAfter: "1 hour" })
+        const upkeep = yield* keepActive(a, { hibernateAfter: "1 hour" })
         yield* emulator.faults.next({
           match: { method: "GET", path: /\/deployments\?/ },
           times: 1_000,
           then: { _tag: "Status", status: 403, body: { message: "not now" } }
         })
-        yield* eventually(onDuty(b), (pid) => pid === undefined)
+        yield* eventually(activeUpkeep(b), (pid) => pid === undefined)
         yield* emulator.faults.clear
         yield* visit(b)
         yield* assertTidy(audit)
-        yield* asUpkeep.end
-      }).pipe(Effect.provide(NodeContext.layer)),
-    60_000
+        yield* upkeep.end
+      }).pipe(Effect.provide(NodeContext.layer))
   )
 
   it.scopedLive("that ends in the middle of its work leaves nothing awake", () =>
     Effect.gen(function*() {
       const { audit, process } = yield* world
       const [a, b] = [yield* process({ revocationWait: "10 seconds" }), yield* process()]
-      const upkeep = yield* keepNow(a)
+      const upkeep = yield* keepActive(a)
       yield* soil(b)
       yield* eventually(slots(b), ([slot]) => slot?.holder?.activity === "verifying that it is empty")
       yield* upkeep.end
       assert.isTrue((yield* slots(b)).every(isAtRest))
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
-  it.scopedLive("replaces what was used often enough, or is old enough", () =>
+  it.scopedLive("replaces a deployment that was used often enough or is old enough", () =>
     Effect.gen(function*() {
       const { audit, counting, process } = yield* world
       const [a, b] = [yield* process(), yield* process()]
       const first = yield* visit(b)
       yield* visit(b)
-      const byUses = yield* keepNow(a, { recycleUses: 2 })
+      const byUses = yield* keepActive(a, { recycleUses: 2 })
       const [slot] = yield* eventually(slots(b), ([slot]) => slot!.name !== first.deploymentName && isAtRest(slot!))
       const rounds = yield* counting
       yield* eventually(rounds, (calls) => calls.length > 3)
       assert.strictEqual((yield* slots(b))[0]?.name, slot?.name)
       yield* byUses.end
 
-      const byAge = yield* keepNow(a, { recycleAge: "5 seconds" })
+      const byAge = yield* keepActive(a, { recycleAge: "5 seconds" })
       yield* eventually(slots(b), ([now]) => now!.name !== slot!.name && isAtRest(now!))
       yield* byAge.end
       assert.lengthOf((yield* audit).deployments, 1)
       assert.strictEqual((yield* visit(b)).reused, "woken")
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
-  it.scopedLive("puts what cannot be used into quarantine, asleep, until it can", () =>
+  it.scopedLive("hibernates and quarantines a deployment that cannot be used, until it can", () =>
     Effect.gen(function*() {
-      const { audit, emulator, late, process } = yield* world
+      const { ahead, audit, emulator, process } = yield* world
       const [a, b] = [yield* process({ readyTimeout: "1 seconds" }), yield* process()]
       yield* visit(b)
-      const upkeep = yield* keepNow(a)
+      const upkeep = yield* keepActive(a)
       yield* lease(b, () => emulator.setHealth({ scheduler: "unhealthy" }))
       const [slot] = yield* eventually(slots(b), ([slot]) => slot?.quarantine?.failures === 1 && isAtRest(slot))
       assert.match(slot!.quarantine!.reason, /scheduler/)
       yield* assertTidy(audit)
 
       yield* emulator.setHealth({ scheduler: "healthy" })
-      late.millis += Duration.toMillis("31 seconds")
+      ahead.millis += Duration.toMillis("31 seconds")
       assert.strictEqual((yield* visit(b)).reused, "woken")
       assert.isNull((yield* slots(b))[0]?.quarantine)
       yield* upkeep.end
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
   it.scopedLive(
-    "puts what cannot be emptied, and is not its own to replace, into quarantine, asleep",
+    "hibernates and quarantines an adopted deployment that cannot be emptied",
     () =>
       Effect.gen(function*() {
-        const { audit, emulator, late, process } = yield* world
-        const byHand = yield* makeByHand(emulator, "made-by-hand", true)
+        const { ahead, audit, emulator, process } = yield* world
+        const byHand = yield* createByHand(emulator, "created-by-hand", true)
         yield* eventually(audit, ({ deployments }) => deployments[0]?.status === "HIBERNATING")
         const [a, b] = [yield* process({ adopt: true, max: 1 }), yield* process({ adopt: true, max: 1 })]
-        const upkeep = yield* keepNow(a)
+        const upkeep = yield* keepActive(a)
         yield* lease(b, ({ apiHeaders, apiUrl }) =>
           Effect.promise(async () => {
-            // Airflow 2 takes such a name and has no route to it afterwards
+            // Airflow 2 accepts this name, but has no route to such a pool afterwards
             const headers = { ...Redacted.value(apiHeaders), "content-type": "application/json" }
             const body = JSON.stringify({ name: "no/way", slots: 1 })
             assert.strictEqual((await fetch(`${apiUrl}/pools`, { method: "POST", headers, body })).status, 200)
@@ -345,35 +344,34 @@ describe("upkeep", () => {
         assert.include(slot?.quarantine?.reason, "could not be emptied of: pool no/way")
         yield* assertTidy(audit)
 
-        // the next lease may try again, and says why it fails
-        late.millis += Duration.toMillis("31 seconds")
+        // the next lease may try again, and its error says why it fails
+        ahead.millis += Duration.toMillis("31 seconds")
         assert.include((yield* Effect.flip(visit(b))).message, "no/way")
         yield* eventually(slots(b), ([slot]) => slot?.quarantine?.failures === 2 && isAtRest(slot))
         yield* upkeep.end
         assert.lengthOf((yield* audit).deployments, 1)
         yield* assertTidy(audit)
-      }).pipe(Effect.provide(NodeContext.layer)),
-    120_000
+      }).pipe(Effect.provide(NodeContext.layer))
   )
 
   it.scopedLive(
-    "keeps its hands off what another ledger leases, and off what is not the pool's",
+    "leaves alone what another ledger leases, and what does not belong to the pool",
     () =>
       Effect.gen(function*() {
         const { audit, emulator, process } = yield* world
-        const [ours, theirs] = [yield* process(), yield* process({ cache: "theirs.db" })]
-        const { deploymentName } = yield* visit(ours)
-        // the name alone does not make it the pool's
-        const byHand = yield* makeByHand(emulator, deploymentName.replace(/1-g1$/, "7-g1"), false)
-        yield* lease(theirs, ({ airflow, deploymentName: leased }) =>
+        const [own, other] = [yield* process(), yield* process({ cache: "other.db" })]
+        const { deploymentName } = yield* visit(own)
+        // the name alone does not make it the pool's own
+        const byHand = yield* createByHand(emulator, deploymentName.replace(/1-g1$/, "7-g1"), false)
+        yield* lease(other, ({ airflow, deploymentName: leased }) =>
           Effect.gen(function*() {
             assert.strictEqual(leased, deploymentName)
             const third = yield* process({ cache: "third.db" })
             const { actions, awake: left } = yield* poolOf(third).reap
             assert.deepStrictEqual([actions.map(({ did }) => did), left], [["left alone"], [deploymentName]])
             assert.include(actions[0]?.detail, "another cache file")
-            const upkeep = yield* keepNow(ours)
-            yield* eventually(events(ours), (all) => all.some((event) => event.startsWith("returned")))
+            const upkeep = yield* keepActive(own)
+            yield* eventually(events(own), (all) => all.some((event) => event.startsWith("returned")))
             yield* upkeep.end
             yield* airflow.authenticated
             const { awake, tokens } = yield* audit
@@ -381,35 +379,34 @@ describe("upkeep", () => {
             assert.lengthOf(tokens, 1)
           }))
         assert.deepStrictEqual((yield* audit).awake, [byHand.name])
-      }).pipe(Effect.provide(NodeContext.layer)),
-    60_000
+      }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("adopts a deployment that sleeps, empties it, and never deletes it", () =>
+  it.scopedLive("adopts a hibernating deployment, empties it, and never deletes it", () =>
     Effect.gen(function*() {
       const { audit, emulator, process } = yield* world
-      const byHand = yield* makeByHand(emulator, "made-by-hand", true)
+      const byHand = yield* createByHand(emulator, "created-by-hand", true)
       yield* eventually(audit, ({ deployments }) => deployments[0]?.status === "HIBERNATING")
-      const stranger = yield* process({ cache: "stranger.db", prefix: "stranger" })
-      assert.notStrictEqual((yield* visit(stranger)).deploymentName, byHand.name)
+      const otherPool = yield* process({ cache: "other.db", prefix: "other" })
+      assert.notStrictEqual((yield* visit(otherPool)).deploymentName, byHand.name)
 
       const [a, b] = [yield* process({ adopt: true, max: 1 }), yield* process({ adopt: true, max: 1 })]
-      const upkeep = yield* keepNow(a, { recycleUses: 1 })
+      const upkeep = yield* keepActive(a, { recycleUses: 1 })
       assert.deepStrictEqual(yield* visit(b), { deploymentName: byHand.name, reused: "woken" })
       yield* soil(b)
       const [slot] = yield* eventually(slots(b), (all) => all.every(isAtRest))
       assert.isTrue(slot?.clean)
       assert.isTrue(slot?.adopted)
       yield* upkeep.end
-      yield* poolOf(a).drain({ timeout: "10 seconds" })
+      yield* poolOf(a).drain({ timeout: "100 seconds" })
       const { awake, deployments, tokens } = yield* audit
       assert.include(deployments.map(({ id }) => id), byHand.id)
       assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 })
 
 describe("reap", () => {
-  it.scopedLive("repairs what a process left that has died", () =>
+  it.scopedLive("repairs what a dead process left behind", () =>
     Effect.gen(function*() {
       const all = yield* world
       const [a, b] = [yield* all.process(), yield* all.process()]
@@ -422,10 +419,10 @@ describe("reap", () => {
         awake: []
       })
       yield* assertTidy(all.audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
   it.scopedLive(
-    "deletes the tokens of a process that died between putting to sleep and deleting them",
+    "deletes the tokens of a process that died after hibernating the deployment",
     () =>
       Effect.gen(function*() {
         const all = yield* world
@@ -442,15 +439,14 @@ describe("reap", () => {
         yield* Effect.fork(visit(a))
         yield* Deferred.await(stuck)
         all.gone.add(a.host.owner.pid)
-        // somebody else has noticed first
+        // another process has expired it before
         yield* Effect.flatMap(
           poolOf(b).inspect,
           ({ rules }) => Context.get(b.services, DeploymentCache.DeploymentCache).sweep(rules)
         )
         yield* poolOf(b).reap
         yield* assertTidy(all.audit)
-      }).pipe(Effect.provide(NodeContext.layer)),
-    60_000
+      }).pipe(Effect.provide(NodeContext.layer))
   )
 
   it.scopedLive("leaves alone what is held", () =>
@@ -460,11 +456,11 @@ describe("reap", () => {
       const { held } = yield* lease(a, ({ airflow }) =>
         Effect.zipLeft(poolOf(b).reap.pipe(Effect.orDie), airflow.authenticated))
       assert.deepInclude(held[0], { slot: 1, label: "a test" })
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 })
 
 describe("drain", () => {
-  it.scopedLive("waits for those that hold something, as long as it may", () =>
+  it.scopedLive("waits for holders, until its timeout", () =>
     Effect.gen(function*() {
       const { audit, process } = yield* world
       const [a, b] = [yield* process(), yield* process()]
@@ -472,29 +468,29 @@ describe("drain", () => {
       const holding = yield* hold(a)
       const { held } = yield* drain("1 seconds")
       assert.deepInclude(held[0], { slot: 1, label: "holds" })
-      const drained = yield* Effect.fork(drain("30 seconds"))
+      const drained = yield* Effect.fork(drain("100 seconds"))
       yield* holding.end
       const { awake, held: left } = yield* Fiber.join(drained)
       assert.deepStrictEqual({ awake, left }, { awake: [], left: [] })
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
-  it.scopedLive("deletes what is more than the pool may have", () =>
+  it.scopedLive("deletes deployments beyond the pool's max", () =>
     Effect.gen(function*() {
       const { audit, process } = yield* world
       const [a, b] = [yield* process({ max: 2 }), yield* process({ max: 1 })]
       const holding = yield* hold(a)
       const second = yield* visit(a)
-      const drained = yield* Effect.fork(poolOf(b).drain({ timeout: "30 seconds" }))
+      const drained = yield* Effect.fork(poolOf(b).drain({ timeout: "100 seconds" }))
       const { deployments } = yield* eventually(audit, ({ deployments }) => deployments.length === 1)
       assert.notStrictEqual(deployments[0]?.name, second.deploymentName)
       yield* holding.end
       const { actions } = yield* Fiber.join(drained)
       assert.deepInclude(actions, { slot: 2, deployment: second.deploymentName, did: "delete", detail: "" })
       yield* assertTidy(audit)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 
-  it.scopedLive("looks again once no request can be on its way any more", () =>
+  it.scopedLive("checks again once no request can be on its way any more", () =>
     Effect.gen(function*() {
       const all = yield* world
       const [a, b] = [yield* all.process(), yield* all.process()]
@@ -505,11 +501,11 @@ describe("drain", () => {
         match: { method: "POST", path: /hibernation-override$/ },
         then: { _tag: "Late", after: Deferred.await(lands), responds: true }
       })
-      // wakes, and dies before it has heard of it
+      // wakes the deployment, and dies before the response
       const dying = yield* Effect.fork(visit(a))
       yield* eventually(slots(b), ([slot]) => slot?.holder?.activity === "waking")
       all.gone.add(a.host.owner.pid)
-      const drained = yield* Effect.fork(poolOf(b).drain({ timeout: "30 seconds" }))
+      const drained = yield* Effect.fork(poolOf(b).drain({ timeout: "100 seconds" }))
       yield* eventually(slots(b), ([slot]) => isAtRest(slot!))
       yield* Deferred.succeed(lands, undefined)
       yield* Fiber.join(drained)
@@ -517,5 +513,5 @@ describe("drain", () => {
       const woken = (yield* all.audit).states.filter(({ at, status }) => at > before && status !== "HIBERNATING")
       assert.notDeepEqual(woken, [], "the late request has woken it")
       yield* Fiber.interrupt(dying)
-    }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+    }).pipe(Effect.provide(NodeContext.layer)))
 })

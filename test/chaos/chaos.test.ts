@@ -5,6 +5,7 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { AirflowResource } from "airflow-resource"
 import { Deferred, Effect, FiberSet, Random } from "effect"
+import { environment } from "../child.js"
 import * as Checker from "./checker.js"
 import * as History from "./history.js"
 import type { Orders, Worker } from "./processes.js"
@@ -24,8 +25,8 @@ const isHolding = ({ lines }: Worker) => {
   return last?._tag === "Ready"
 }
 
-/** Between two troubles; processes take their time to start, and have two cores. */
-const pause: readonly [number, number] = isLong ? [400, 1_600] : [300, 1_300] as const
+/** The shortest and the longest pause between two signals, so that killed processes can be replaced on two cores. */
+const pauseBetween: readonly [number, number] = isLong ? [400, 1_600] : [300, 1_300] as const
 
 it.scopedLive(
   `${size.processes} processes on ${size.slots} slots, killed and stopped at random, never break a rule`,
@@ -34,20 +35,20 @@ it.scopedLive(
       const seed = Number(process.env["AIRFLOW_RESOURCE_CHAOS_SEED"] ?? (yield* Random.nextIntBetween(0, 2 ** 31)))
       const emulator = yield* Emulator.make({ seed, speed: History.speed, durations: History.durations })
       const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-      const start = Processes.start(Processes.environment(emulator, folder, size.slots), orders)
+      const start = Processes.start(environment(emulator, folder, size.slots), orders)
       const all: Array<Worker> = []
       const stopped = new Set<Worker>()
       const add = Effect.map(start, (worker) => void all.push(worker))
       yield* Effect.replicateEffect(add, size.processes)
 
-      yield* History.until("somebody gets a lease", Effect.sync(() => all.some(isHolding)))
+      yield* History.until("a process gets a lease", Effect.sync(() => all.some(isHolding)))
 
       let [kills, stops] = [0, 0]
       yield* Effect.gen(function*() {
         const pauses = yield* FiberSet.make()
         const until = Date.now() + size.seconds * 1_000
         while (Date.now() < until) {
-          yield* Effect.sleep(yield* Random.nextIntBetween(pause[0], pause[1]))
+          yield* Effect.sleep(yield* Random.nextIntBetween(pauseBetween[0], pauseBetween[1]))
           const running = all.filter((worker) => worker.isAlive() && !stopped.has(worker))
           const holding = running.filter(isHolding)
           const [victim] = yield* Random.shuffle(
@@ -75,15 +76,15 @@ it.scopedLive(
         yield* FiberSet.awaitEmpty(pauses)
       }).pipe(Effect.scoped, Effect.withRandom(Random.make(seed)))
 
-      yield* Effect.forEach(all, (worker) => worker.tell)
-      yield* History.until("all end", Effect.sync(() => !all.some((worker) => worker.isAlive())))
+      yield* Effect.forEach(all, (worker) => worker.endInput)
+      yield* History.until("all processes end", Effect.sync(() => !all.some((worker) => worker.isAlive())))
       yield* Effect.forEach(all, (worker) => worker.exited)
 
       yield* Effect.gen(function*() {
         const { waits } = yield* allAtOnce(size.slots)
         const { history, violations } = yield* History.conclude(emulator, size.slots, {
           holds: all.flatMap((worker) => worker.holds()),
-          finds: all.flatMap((worker) => worker.finds())
+          findings: all.flatMap((worker) => worker.findings())
         })
         const lines = all.flatMap(({ lines }) => lines)
         const count = (tag: string) => lines.filter(({ _tag }) => _tag === tag).length
@@ -93,7 +94,7 @@ it.scopedLive(
           leases: history.holds.length,
           released: count("Released"),
           expected: count("Expected"),
-          // the body of a test was over before it heard that its lease was
+          // leases whose body ended before the process noticed that the lease was lost
           unaware: Checker.unaware(history.holds, history.events).length,
           expired: history.events.filter(({ kind }) => kind === "expired").length,
           writes: Checker.writes(history.audit).length,
@@ -106,13 +107,13 @@ it.scopedLive(
         ]
         assert.deepStrictEqual([violations, failures], [[], []], `seed ${seed}`)
         assert.isAbove(history.holds.length, 0)
-        assert.isAtMost(Math.max(...waits), ttl + History.bounds.longestRequest + 1_000, "a slot was not usable again")
+        assert.isAtMost(Math.max(...waits), ttl + History.bounds.longestRequest + 1_000, "a slot was usable too late")
       }).pipe(Effect.provide(History.layer(emulator, folder, { ...History.poolOptions, max: size.slots })))
     }).pipe(Effect.provide(NodeContext.layer)),
   (size.seconds + 300) * 1_000
 )
 
-/** Every slot is leased at the same time; answers how long each ticket waited for its grant. */
+/** Leases every slot at the same time. Returns how long each ticket waited for its grant. */
 const allAtOnce = (slots: number) =>
   Effect.gen(function*() {
     const together = yield* Deferred.make<void>()

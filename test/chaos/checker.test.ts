@@ -5,17 +5,17 @@ import type { AuditLog } from "@airflow-resource/emulator"
 import { assert, describe, it } from "vitest"
 import * as Checker from "./checker.js"
 
-/** `granted a 1/3`: kind, lease, slot and epoch, one after the other. */
+/** Events from lines such as `granted a 1/3`: kind, lease, slot/epoch. */
 const log = (...lines: ReadonlyArray<string>): ReadonlyArray<PoolEvent> =>
   lines.map((line, at) => {
-    const [, kind, lease, slot, epoch, make] = /^([a-z ]+?) (\w)(?: (\d+)\/(\d+))?(?: for (\S+))?$/.exec(line)!
+    const [, kind, lease, slot, epoch, spec] = /^([a-z ]+?) (\w)(?: (\d+)\/(\d+))?(?: for (\S+))?$/.exec(line)!
     return {
       at,
       kind: kind as PoolEvent["kind"],
       leaseId: LeaseId.make(lease!),
       slot: slot === undefined ? null : Number(slot),
       epoch: epoch === undefined ? null : Number(epoch),
-      detail: make ?? ""
+      detail: spec ?? ""
     }
   })
 
@@ -30,18 +30,18 @@ const hold = (epoch: number, from: number, to: number | null): Checker.Hold => (
 const rules = (violations: ReadonlyArray<Checker.Violation>) => violations.map(({ rule }) => rule)
 
 describe("the checker", () => {
-  it("finds two holds of a deployment at once", () => {
+  it("finds two holds of one deployment at the same time", () => {
     assert.deepStrictEqual(rules(Checker.doubleHolds([hold(1, 0, 5), hold(2, 4, 9), hold(3, 9, 12)])), ["held twice"])
     assert.deepStrictEqual(Checker.doubleHolds([hold(1, 0, 5), { ...hold(2, 4, 9), deploymentId: "e" }]), [])
   })
 
-  it("takes a lost hold to end when it expired, and one that never ended to be still there", () => {
+  it("ends a lost hold when it expired, and keeps a hold without an end", () => {
     const holds = [hold(1, 0, null), hold(2, 4, 9)]
     assert.deepStrictEqual(rules(Checker.doubleHolds(holds)), ["held twice"])
     assert.deepStrictEqual(Checker.doubleHolds(holds, log("granted a 1/1", "expired a 1/1")), [])
   })
 
-  it("finds epochs that are granted twice, backwards, or while the one before is held", () => {
+  it("finds epochs that are granted twice, out of order, or while the previous one is held", () => {
     assert.deepStrictEqual(
       Checker.grants(log("granted a 1/1", "freed a 1/1", "granted b 1/2", "expired b 1/2", "granted c 1/3")),
       []
@@ -53,7 +53,7 @@ describe("the checker", () => {
       "epoch granted after a newer one"
     ])
     assert.deepStrictEqual(rules(Checker.grants(log("granted a 1/1", "granted b 1/2"))), ["granted while held"])
-    // the end of an older hold is not the end of this one
+    // the end of an older hold does not end the current one
     assert.deepStrictEqual(
       rules(Checker.grants(log("granted a 1/1", "freed a 1/1", "granted b 1/2", "freed a 1/1", "granted c 1/3"))),
       ["granted while held"]
@@ -67,7 +67,7 @@ describe("the checker", () => {
     assert.deepStrictEqual(Checker.grants(log("granted a 1/1", "returned a 1/1", "granted a 1/2")), [])
   })
 
-  it("finds every older ticket that is overtaken while it waits", () => {
+  it("finds every waiting ticket that a newer one overtakes", () => {
     const queue = ["queued a for x", "queued b for x", "queued c for x"]
     assert.deepStrictEqual(Checker.inversions(log(...queue, "granted c 1/1")).map(({ detail }) => detail), [
       "c before a",
@@ -79,7 +79,7 @@ describe("the checker", () => {
     assert.lengthOf(
       Checker.inversions(log(...queue, "granted a 1/1", "returned a 1/1", "granted b 1/2")),
       1,
-      "what is given back keeps its place"
+      "a ticket that is given back keeps its place"
     )
   })
 
@@ -101,7 +101,7 @@ describe("the checker", () => {
   })
   const issued = [token(1), token(2)]
 
-  it("finds writes that are accepted once a newer holder is ready", () => {
+  it("finds writes that are accepted after a newer holder is ready", () => {
     const holds = [hold(1, 0, null), hold(2, 10, 20)]
     const late = (requests: ReadonlyArray<AuditLog.RequestRecord>) =>
       rules(Checker.lateWrites({ issued, requests }, holds))
@@ -113,7 +113,7 @@ describe("the checker", () => {
     assert.deepStrictEqual(late([write(11, 1, { status: 401 }), write(12, 1, { method: "GET", status: 200 })]), [])
   })
 
-  it("tells whose a write is where all share a token, and does not blame a reset for what it removes", () => {
+  it("knows the writer of a write with a shared token, and does not blame a reset for its deletions", () => {
     const holds = [hold(1, 0, null), hold(2, 10, 20)]
     const requests = [write(11, 1, { token: "shared" })]
     assert.deepStrictEqual(rules(Checker.lateWrites({ issued, requests }, holds)), ["write out of epoch"])
@@ -121,7 +121,7 @@ describe("the checker", () => {
     assert.deepStrictEqual(Checker.lateWrites({ issued, requests: reset }, holds), [])
   })
 
-  it("takes a holder for ready that has written, printed or not", () => {
+  it("counts a holder as ready once it has written, even if it has printed nothing", () => {
     assert.deepStrictEqual(rules(Checker.lateWrites({ issued, requests: [write(5, 2), write(5, 1)] }, [])), [
       "write out of epoch"
     ])
@@ -129,14 +129,14 @@ describe("the checker", () => {
     assert.deepStrictEqual(Checker.lateWrites({ issued, requests: resetting }, []), [])
   })
 
-  it("finds what another lease left, and forgives it one that was lost by then", () => {
-    const find = (at: number, ...keys: ReadonlyArray<string>) => ({ slot: 1, epoch: 1, at, keys })
+  it("finds what another lease left behind, except in a lease that was lost by then", () => {
+    const finding = (at: number, ...keys: ReadonlyArray<string>) => ({ slot: 1, epoch: 1, at, keys })
     const events = log("granted a 1/1", "expired a 1/1")
-    assert.deepStrictEqual(rules(Checker.dirt([find(0, "left_by_7")], events)), ["not empty"])
-    assert.deepStrictEqual(Checker.dirt([find(0), find(1, "left_by_7")], events), [])
+    assert.deepStrictEqual(rules(Checker.dirt([finding(0, "left_by_7")], events)), ["not empty"])
+    assert.deepStrictEqual(Checker.dirt([finding(0), finding(1, "left_by_7")], events), [])
   })
 
-  it("finds more deployments at once than the pool may have", () => {
+  it("finds more deployments than the pool may have", () => {
     const state = (deploymentId: string, status: AuditLog.StateRecord["status"]) => ({ at: 0, deploymentId, status })
     const first = [state("a", "CREATING"), state("a", "HEALTHY"), state("b", "CREATING")]
     assert.deepStrictEqual(rules(Checker.crowds(first, 1)), ["too many deployments"])
@@ -147,7 +147,7 @@ describe("the checker", () => {
     )
   })
 
-  it("finds everything that is left at the end", () => {
+  it("finds everything that is left over at the end", () => {
     const slot: Slot = {
       number: 1,
       epoch: 3,
@@ -181,7 +181,7 @@ describe("the checker", () => {
       leaseId: LeaseId.make("a"),
       ticket: null,
       owner: { host: "", bootId: "", pid: 1, startedAt: "" },
-      label: "who",
+      label: "a test",
       activity: "",
       since: 0,
       deadline: 0,

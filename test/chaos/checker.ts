@@ -1,13 +1,13 @@
 import type { PoolEvent, Slot } from "@airflow-resource/core/Slot"
 import type { AuditLog } from "@airflow-resource/emulator"
 
-/** A lease that was ready, as its process printed it. Times are the wall clock's. */
+/** The time in which a process used a lease, as it printed it. Times are of the wall clock. */
 export interface Hold {
   readonly deploymentId: string
   readonly slot: number
   readonly epoch: number
   readonly from: number
-  /** `null`: its end was not printed, for it was lost; the ledger knows when. */
+  /** `null`: the process printed no end, because the lease was lost. The ledger knows when. */
   readonly to: number | null
 }
 
@@ -16,12 +16,12 @@ export interface Violation {
   readonly detail: string
 }
 
-/** Two holds of one deployment at once. */
+/** No deployment is held twice at the same time. */
 export const doubleHolds = (
   holds: ReadonlyArray<Hold>,
   events: ReadonlyArray<PoolEvent> = []
 ): ReadonlyArray<Violation> => {
-  // whoever was paused past its deadline thinks that it holds what others hold by then
+  // a process that was stopped past its deadline believes that it still holds its slot
   const expired = expiries(events)
   const endOf = ({ epoch, slot, to }: Hold) => Math.min(to ?? Infinity, expired.get(`${slot} ${epoch}`) ?? Infinity)
   return holds.flatMap((one, index) =>
@@ -33,15 +33,15 @@ export const doubleHolds = (
   )
 }
 
-/** Holds that ended, for their process, as if they had not been lost before. */
+/** The holds whose process did not notice before their end that they had been lost. */
 export const unaware = (holds: ReadonlyArray<Hold>, events: ReadonlyArray<PoolEvent>): ReadonlyArray<Hold> => {
   const expired = expiries(events)
   return holds.filter(({ epoch, slot, to }) => to !== null && to > (expired.get(`${slot} ${epoch}`) ?? Infinity))
 }
 
-/** An epoch of a slot is granted once, after every older one, once its holder has ended; and a ticket once. */
+/** Epochs of a slot grow, each is granted once and after the end of the one before, and a ticket is granted once. */
 export const grants = (events: ReadonlyArray<PoolEvent>): ReadonlyArray<Violation> => {
-  const found: Array<Violation> = []
+  const violations: Array<Violation> = []
   const slots = new Map<number, { readonly epoch: number; readonly isHeld: boolean }>()
   const leases = new Set<string>()
   for (const { epoch, kind, leaseId, slot } of events) {
@@ -49,34 +49,37 @@ export const grants = (events: ReadonlyArray<PoolEvent>): ReadonlyArray<Violatio
     if (slot === null || epoch === null) continue
     const last = slots.get(slot) ?? { epoch: 0, isHeld: false }
     if (kind === "granted") {
-      if (epoch === last.epoch) found.push({ rule: "epoch granted twice", detail: `slot ${slot}, epoch ${epoch}` })
+      if (epoch === last.epoch) violations.push({ rule: "epoch granted twice", detail: `slot ${slot}, epoch ${epoch}` })
       if (epoch < last.epoch) {
-        found.push({ rule: "epoch granted after a newer one", detail: `slot ${slot}, ${epoch} after ${last.epoch}` })
+        violations.push({
+          rule: "epoch granted after a newer one",
+          detail: `slot ${slot}, ${epoch} after ${last.epoch}`
+        })
       }
-      if (last.isHeld) found.push({ rule: "granted while held", detail: `slot ${slot}, epoch ${epoch}` })
-      if (leases.has(leaseId ?? "")) found.push({ rule: "ticket granted twice", detail: String(leaseId) })
+      if (last.isHeld) violations.push({ rule: "granted while held", detail: `slot ${slot}, epoch ${epoch}` })
+      if (leases.has(leaseId ?? "")) violations.push({ rule: "ticket granted twice", detail: String(leaseId) })
       leases.add(leaseId ?? "")
       slots.set(slot, { epoch, isHeld: true })
     } else if (ends.has(kind) && epoch === last.epoch) {
       slots.set(slot, { epoch, isHeld: false })
     }
   }
-  return found
+  return violations
 }
 
-/** Over all pairs of tickets for the same make: none is granted while an older one waits. */
+/** No ticket is granted while an older ticket for the same spec waits. */
 export const inversions = (events: ReadonlyArray<PoolEvent>): ReadonlyArray<Violation> => {
-  const found: Array<Violation> = []
-  const tickets = new Map<string, { readonly place: number; readonly make: string; readonly isWaiting: boolean }>()
+  const violations: Array<Violation> = []
+  const tickets = new Map<string, { readonly place: number; readonly spec: string; readonly isWaiting: boolean }>()
   for (const { detail, kind, leaseId } of events) {
     if (leaseId === null) continue
     const ticket = tickets.get(leaseId)
     if (kind === "queued") {
-      tickets.set(leaseId, { place: tickets.size, make: detail, isWaiting: true })
+      tickets.set(leaseId, { place: tickets.size, spec: detail, isWaiting: true })
     } else if (ticket !== undefined && kind === "granted") {
-      for (const [other, { isWaiting, make, place }] of tickets) {
-        if (isWaiting && make === ticket.make && place < ticket.place) {
-          found.push({ rule: "FIFO inversion", detail: `${leaseId} before ${other}` })
+      for (const [other, { isWaiting, place, spec }] of tickets) {
+        if (isWaiting && spec === ticket.spec && place < ticket.place) {
+          violations.push({ rule: "FIFO inversion", detail: `${leaseId} before ${other}` })
         }
       }
     }
@@ -85,13 +88,13 @@ export const inversions = (events: ReadonlyArray<PoolEvent>): ReadonlyArray<Viol
     }
     if (ticket !== undefined && kind === "returned") tickets.set(leaseId, { ...ticket, isWaiting: true })
   }
-  return found
+  return violations
 }
 
-/** What a worker names its variables: also a write with a token that all share tells whose it is. */
+/** The name of a worker's variable. It tells the writer even if all processes share a token. */
 export const variableOf = (slot: number, epoch: number, count: number): string => `chaos_s${slot}_e${epoch}_${count}`
 
-/** Writes that an Airflow accepted, of leases that could be told, in the order in which they came. */
+/** The writes that an Airflow accepted and whose lease is known, in their order. */
 export const writes = ({ issued, requests }: Pick<AuditLog.Audit, "issued" | "requests">) => {
   const epochs = new Map(issued.flatMap(({ id, name }) => {
     const epoch = /^airflow-resource \S+ \S+ s\d+ e(\d+)$/.exec(name)?.[1]
@@ -102,18 +105,18 @@ export const writes = ({ issued, requests }: Pick<AuditLog.Audit, "issued" | "re
     const epoch = epochs.get(token ?? "") ?? (marked === undefined ? undefined : Number(marked))
     return deploymentId === null || epoch === undefined || method === "GET" || status < 200 || status > 299
       ? []
-      // its own variable is what a lease writes once it is ready; a reset removes those of others
+      // a lease that is ready writes its own variables; a reset deletes those of other leases
       : [{ at, deploymentId, epoch, isOwn: Number(marked) === epoch, what: `${method} ${path}` }]
   })
 }
 
-/** A write is accepted after a holder of a newer epoch was ready. */
+/** No write is accepted after the holder of a newer epoch was ready. */
 export const lateWrites = (
   audit: Pick<AuditLog.Audit, "issued" | "requests">,
   holds: ReadonlyArray<Hold>
 ): ReadonlyArray<Violation> => {
-  const found: Array<Violation> = []
-  // a process may be killed between its first write and its first line
+  const violations: Array<Violation> = []
+  // a process may be killed after its first write and before it prints a line
   const written = new Map<string, number>()
   for (const { at, deploymentId, epoch, isOwn, what } of writes(audit)) {
     const newest = Math.max(
@@ -121,32 +124,32 @@ export const lateWrites = (
       ...holds.filter((hold) => hold.deploymentId === deploymentId && hold.from < at).map((hold) => hold.epoch)
     )
     if (epoch < newest) {
-      found.push({ rule: "write out of epoch", detail: `${what} of epoch ${epoch} after ${newest} was ready` })
+      violations.push({ rule: "write out of epoch", detail: `${what} of epoch ${epoch} after ${newest} was ready` })
     }
     if (isOwn) written.set(deploymentId, Math.max(epoch, written.get(deploymentId) ?? 0))
   }
-  return found
+  return violations
 }
 
-/** What a ready lease saw in its Airflow that it did not put there itself. */
-export interface Find {
+/** The variables in a ready lease's Airflow that the lease did not write itself. */
+export interface Finding {
   readonly slot: number
   readonly epoch: number
   readonly at: number
   readonly keys: ReadonlyArray<string>
 }
 
-/** A lease finds something of another one, without having been lost. */
-export const dirt = (finds: ReadonlyArray<Find>, events: ReadonlyArray<PoolEvent>): ReadonlyArray<Violation> => {
+/** No lease finds variables of another one, unless it has been lost. */
+export const dirt = (findings: ReadonlyArray<Finding>, events: ReadonlyArray<PoolEvent>): ReadonlyArray<Violation> => {
   const expired = expiries(events)
-  return finds.flatMap(({ at, epoch, keys, slot }) =>
+  return findings.flatMap(({ at, epoch, keys, slot }) =>
     keys.length === 0 || at >= (expired.get(`${slot} ${epoch}`) ?? Infinity)
       ? []
       : [{ rule: "not empty", detail: `slot ${slot}, epoch ${epoch}: ${keys.join(", ")}` }]
   )
 }
 
-/** Never more deployments at once than the pool may have. */
+/** There are never more deployments than the pool may have. */
 export const crowds = (states: AuditLog.Audit["states"], max: number): ReadonlyArray<Violation> => {
   const alive = new Set<string>()
   return states.flatMap(({ deploymentId, status }) => {
@@ -154,12 +157,12 @@ export const crowds = (states: AuditLog.Audit["states"], max: number): ReadonlyA
     if (status === "DELETED") alive.delete(deploymentId)
     else alive.add(deploymentId)
     return isNew && alive.size > max
-      ? [{ rule: "too many deployments", detail: `${alive.size} at once, ${max} are allowed` }]
+      ? [{ rule: "too many deployments", detail: `${alive.size} exist, ${max} are allowed` }]
       : []
   })
 }
 
-/** What is still there once everybody has ended and the pool was drained. */
+/** Nothing is left over after all processes have ended and the pool was drained. */
 export const leftovers = (
   { slots, tickets }: {
     readonly slots: ReadonlyArray<Slot>
@@ -168,7 +171,7 @@ export const leftovers = (
   { awake, deployments, tokens }: Pick<AuditLog.Audit, "awake" | "deployments" | "tokens">
 ): ReadonlyArray<Violation> => {
   const known = new Set<string>(slots.flatMap(({ deploymentId }) => deploymentId ?? []))
-  const there = new Set(deployments.map(({ id }) => id))
+  const existing = new Set(deployments.map(({ id }) => id))
   return [
     ...slots.flatMap(({ holder, number }) =>
       holder === null ? [] : [{ rule: "slot not free", detail: `slot ${number}: ${holder.label}` }]
@@ -180,7 +183,7 @@ export const leftovers = (
       known.has(id) ? [] : [{ rule: "deployment not in the ledger", detail: name }]
     ),
     ...slots.flatMap(({ deploymentId, number }) =>
-      deploymentId === null || there.has(deploymentId)
+      deploymentId === null || existing.has(deploymentId)
         ? []
         : [{ rule: "deployment does not exist", detail: `slot ${number}: ${deploymentId}` }]
     )
@@ -191,17 +194,17 @@ export interface History {
   readonly max: number
   readonly events: ReadonlyArray<PoolEvent>
   readonly holds: ReadonlyArray<Hold>
-  readonly finds: ReadonlyArray<Find>
+  readonly findings: ReadonlyArray<Finding>
   readonly audit: AuditLog.Audit
 }
 
-/** What must hold of every history, at its end or not. */
-export const safety = ({ audit, events, finds, holds, max }: History): ReadonlyArray<Violation> => [
+/** What every history must satisfy, whether or not it has ended. */
+export const safety = ({ audit, events, findings, holds, max }: History): ReadonlyArray<Violation> => [
   ...doubleHolds(holds, events),
   ...grants(events),
   ...inversions(events),
   ...lateWrites(audit, holds),
-  ...dirt(finds, events),
+  ...dirt(findings, events),
   ...crowds(audit.states, max)
 ]
 

@@ -1,4 +1,4 @@
-// A process of its own: is told to claim so many deployments of one ledger at once, says which it has, and gives them back when its
+// Run as a process: claims several deployments of one ledger at once, prints which it has, and gives them back when its
 // input ends.
 import * as DeploymentCache from "@airflow-resource/core/DeploymentCache"
 import * as Host from "@airflow-resource/core/Host"
@@ -8,7 +8,7 @@ import { NodeContext } from "@effect/platform-node"
 import { Deferred, Effect, Layer } from "effect"
 import type { Hold } from "./checker.js"
 import * as OldFixture from "./oldFixture.js"
-import { deployments, make, rules } from "./pools.js"
+import { deployments, rules, spec } from "./pools.js"
 
 const [kind, path = "", claims = "1"] = process.argv.slice(2)
 const names = Array.from({ length: Number(claims) }, (_, index) => `${process.pid} ${index}`)
@@ -19,25 +19,25 @@ interface Ledger {
   readonly release: (hold: Pick<Hold, "deploymentId" | "slot" | "epoch">) => Effect.Effect<void>
 }
 
-const old: Effect.Effect<Ledger> = Effect.sync(() => {
+const original: Effect.Effect<Ledger> = Effect.sync(() => {
   const db = OldFixture.open(path)
   return {
     begin: Effect.sync(() => OldFixture.populate(db, deployments)),
     claim: (name) =>
       Effect.promise(() => OldFixture.allocate(db, process.pid)).pipe(
-        Effect.map((found) => ({ deploymentId: found ?? `made for ${name}`, slot: 0, epoch: 0 }))
+        Effect.map((claimed) => ({ deploymentId: claimed ?? `created for ${name}`, slot: 0, epoch: 0 }))
       ),
     release: ({ deploymentId }) => Effect.sync(() => OldFixture.release(db, deploymentId))
   }
 })
 
-const ours: Effect.Effect<Ledger, never, DeploymentCache.DeploymentCache> = Effect.map(
+const pool: Effect.Effect<Ledger, never, DeploymentCache.DeploymentCache> = Effect.map(
   DeploymentCache.DeploymentCache,
   (cache) => ({
     begin: Effect.void,
     claim: (name) =>
       Effect.gen(function*() {
-        yield* cache.enqueue(rules, { key: name, leaseId: LeaseId.make(name), needs: make, label: name })
+        yield* cache.enqueue(rules, { key: name, leaseId: LeaseId.make(name), needs: spec, label: name })
         const status = yield* Effect.repeat(Effect.delay(cache.step(rules, name), "20 millis"), {
           until: ({ _tag }) => _tag !== "Waiting"
         })
@@ -49,14 +49,14 @@ const ours: Effect.Effect<Ledger, never, DeploymentCache.DeploymentCache> = Effe
   })
 )
 
-const say = (line: unknown) => Effect.sync(() => void process.stdout.write(`${JSON.stringify(line)}\n`))
+const print = (line: unknown) => Effect.sync(() => void process.stdout.write(`${JSON.stringify(line)}\n`))
 
 await Effect.gen(function*() {
   const [go, end] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
   process.stdin.once("data", () => Deferred.unsafeDone(go, Effect.void))
   process.stdin.once("end", () => Deferred.unsafeDone(end, Effect.void))
-  const ledger = kind === "old" ? yield* old : yield* ours
-  yield* say("up")
+  const ledger = kind === "original" ? yield* original : yield* pool
+  yield* print("up")
   yield* Deferred.await(go)
   yield* ledger.begin
   const holds = yield* Effect.forEach(
@@ -64,13 +64,13 @@ await Effect.gen(function*() {
     (name) => Effect.map(ledger.claim(name), (hold) => ({ ...hold, from: Date.now() })),
     { concurrency: "unbounded" }
   )
-  yield* say(holds)
+  yield* print(holds)
   yield* Deferred.await(end)
-  yield* say(holds.map((hold) => ({ ...hold, to: Date.now() })))
+  yield* print(holds.map((hold) => ({ ...hold, to: Date.now() })))
   yield* Effect.forEach(holds, (hold) => ledger.release(hold))
 }).pipe(
   Effect.provide(
-    kind === "old"
+    kind === "original"
       ? DeploymentCache.layerMemory
       : Layer.unwrapEffect(Effect.map(Host.live, (host) => SqliteDeploymentCache.layer({ path, host }))).pipe(
         Layer.provide(NodeContext.layer)

@@ -1,4 +1,4 @@
-// A process that ends, by its own hand, right before or after a named call of the ledger or of the provider.
+// Makes a process kill itself right before or after a named call to the ledger or the provider.
 import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import * as AstroApi from "@airflow-resource/astro/AstroApi"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
@@ -13,13 +13,13 @@ import type { Settings } from "airflow-resource"
 import { Http } from "airflow-resource"
 import { Effect, Layer } from "effect"
 
-/** `provider.createToken:after:1`: the first time, once it is answered. */
+/** `provider.createToken:after:1`: after the response to the first such call. */
 const parse = (failpoint: string) => {
   const [call = "", when, count] = failpoint.split(":")
   return { call, isBefore: when === "before", count: Number(count) }
 }
 
-/** The same service, deadly. */
+/** The same service, which kills the process at the failpoint. */
 const armed = <S extends object>(name: string, failpoint: string, service: S): S => {
   const { call, count, isBefore } = parse(failpoint)
   let left = count
@@ -41,7 +41,7 @@ const armed = <S extends object>(name: string, failpoint: string, service: S): S
   })
 }
 
-/** `AirflowResources.layer` puts them together, too, and leaves no seam between them. */
+/** The layers of `AirflowResources.layer`, with ledger and provider replaced by armed ones. */
 export const layer = (
   settings: Settings.Settings,
   options: Partial<DeploymentPool.PoolOptions>,

@@ -5,6 +5,7 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource } from "airflow-resource"
 import { Effect } from "effect"
+import { environment } from "../child.js"
 import type { Hold } from "./checker.js"
 import * as History from "./history.js"
 import type { Orders } from "./processes.js"
@@ -12,7 +13,7 @@ import * as Processes from "./processes.js"
 
 const isLong = process.env["AIRFLOW_RESOURCE_CHAOS"] === "1"
 
-/** How many of its calls are tried, each in a process of its own. */
+/** The calls to die at, and how many of each. Every failpoint gets its own process. */
 const calls: Readonly<Record<string, number>> = {
   "provider.ready": 1,
   "provider.list": 4,
@@ -46,10 +47,10 @@ const failpoints = isLong
   )
   : chosen
 
-/** Nobody waits for the deadline of a process that is gone from the same machine. */
+/** Long enough to tell: the slot of a process that died on the same machine is free before the deadline. */
 const pool = { ...History.poolOptions, ttl: 20_000 }
 
-/** All calls are made: the second lease wakes what the first one left, and the third replaces it. */
+/** Together they make all calls: the second lease wakes the deployment of the first, and the third replaces it. */
 const orders: Orders = {
   pool,
   leases: 3,
@@ -62,12 +63,12 @@ const dieAndRepair = (failpoint: string) =>
   Effect.gen(function*() {
     const emulator = yield* Emulator.make({ speed: History.speed, durations: History.durations })
     const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-    const worker = yield* Processes.start(Processes.environment(emulator, folder, 1), { ...orders, failpoint })
-    // a slot is handed over to who waits for it
-    const isAwaited = failpoint.startsWith("cache.handOver") && failpoint.endsWith(":1")
+    const worker = yield* Processes.start(environment(emulator, folder, 1), { ...orders, failpoint })
+    // a slot is only handed over if a ticket waits for it
+    const needsWaiter = failpoint.startsWith("cache.handOver") && failpoint.endsWith(":1")
     yield* History.until(
-      "it is killed, or awaited",
-      Effect.sync(() => !worker.isAlive() || (isAwaited && worker.lines.length > 0))
+      "the process has died, or holds a lease",
+      Effect.sync(() => !worker.isAlive() || (needsWaiter && worker.lines.length > 0))
     )
 
     yield* Effect.gen(function*() {
@@ -79,29 +80,27 @@ const dieAndRepair = (failpoint: string) =>
           return { hold, leaseId }
         }))
       yield* worker.exited
-      assert.notInclude(
-        worker.lines.map(({ _tag }) =>
-          _tag
-        ),
-        "Failed"
+      const tags = worker.lines.map(({ _tag }) =>
+        _tag
       )
+      assert.notInclude(tags, "Failed")
       assert.strictEqual(worker.end(), "SIGKILL", worker.errors())
       const { history, violations } = yield* History.conclude(emulator, 1, {
         holds: [...worker.holds(), next.hold],
-        finds: worker.finds()
+        findings: worker.findings()
       })
       assert.deepStrictEqual(violations, [])
-      if (!isAwaited) {
+      if (!needsWaiter) {
         const [queued, granted] = ["queued", "granted"].map((kind) =>
           history.events.find((event) => event.leaseId === next.leaseId && event.kind === kind)?.at ?? NaN
         )
-        assert.isAtMost(granted! - queued!, History.bounds.longestRequest + 2_000, "the slot was not usable again")
+        assert.isAtMost(granted! - queued!, History.bounds.longestRequest + 2_000, "the slot was usable too late")
       }
       assert.deepStrictEqual((yield* (yield* DeploymentPool).inspect).slots.map(({ quarantine }) => quarantine), [null])
     }).pipe(Effect.provide(History.layer(emulator, folder, { ...pool, max: 1 })))
   }).pipe(Effect.provide(NodeContext.layer))
 
-describe.concurrent("a process that is killed is repaired by the next one", () => {
+describe.concurrent("the next process repairs what a killed process left behind", () => {
   for (const failpoint of failpoints) {
     it.scopedLive(failpoint, () => dieAndRepair(failpoint), 300_000)
   }

@@ -4,14 +4,15 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { AirflowResource } from "airflow-resource"
 import { Duration, Effect, Redacted } from "effect"
+import { environment } from "../child.js"
 import * as Checker from "./checker.js"
 import * as History from "./history.js"
 import * as Processes from "./processes.js"
 
-/** Longer than a lease takes to get ready, so that it shows whether it is waited for. */
+/** Revocation takes longer than a lease takes to get ready, so a lease that does not wait for it is noticed. */
 const lag = { durations: { tokenRevocation: "2000 seconds" }, revocationWait: 2_300 } as const
 
-/** A holder is stopped between two writes, goes on once the next one is ready, and does not know that it is too late. */
+/** A holder is stopped between two writes, and goes on writing when the next holder is ready. */
 const pausedWriter = (isFenced: boolean) =>
   Effect.gen(function*() {
     const emulator = yield* Emulator.make({ speed: History.speed, durations: lag.durations })
@@ -21,15 +22,15 @@ const pausedWriter = (isFenced: boolean) =>
     const pool = {
       ...History.poolOptions,
       revocationWait,
-      // no delay stands in for the fence
+      // no lock delay replaces the missing fence
       ...(isFenced ? {} : { longestRequest: 10 })
     }
     const worker = yield* Processes.start(
       {
-        ...Processes.environment(emulator, folder, 1),
+        ...environment(emulator, folder, 1),
         ...(isFenced ? {} : { ASTRO_API_TOKEN: Redacted.value(shared) })
       },
-      { pool, leases: null, hold: [60_000, 60_000], writeEvery: 2 }
+      { pool, leases: null, hold: [600_000, 600_000], writeEvery: 2, writeFor: 600_000 }
     )
     const hasWritten = Effect.map(emulator.audit, (audit) => Checker.writes(audit).some(({ isOwn }) => isOwn))
     yield* History.until("a write", hasWritten)
@@ -42,7 +43,7 @@ const pausedWriter = (isFenced: boolean) =>
           const hold = (to: number | null): Checker.Hold => ({ deploymentId, slot: 1, epoch, from, to })
           yield* worker.send("SIGCONT")
           yield* History.until(
-            "a write out of epoch, or its refusal",
+            "a late write is accepted or refused",
             Effect.map(emulator.audit, (audit) =>
               isFenced
                 ? worker.lines.some(({ _tag }) => _tag === "Refused")
@@ -50,18 +51,18 @@ const pausedWriter = (isFenced: boolean) =>
           )
           return hold(Date.now())
         }))
-      yield* worker.tell
+      yield* worker.endInput
       yield* worker.exited
       return yield* History.conclude(emulator, 1, {
         holds: [...worker.holds(), next],
-        finds: worker.finds()
+        findings: worker.findings()
       })
     }).pipe(Effect.provide(
       History.layer(emulator, folder, { ...pool, max: 1, ...(isFenced ? {} : { apiToken: shared }) })
     ))
   }).pipe(Effect.provide(NodeContext.layer))
 
-it.scopedLive("a write that was held back until the next lease is ready is refused", () =>
+it.scopedLive("a write of the previous holder is refused once the next lease is ready", () =>
   Effect.gen(function*() {
     const { history, violations } = yield* pausedWriter(true)
     assert.deepStrictEqual(violations, [])
@@ -70,7 +71,7 @@ it.scopedLive("a write that was held back until the next lease is ready is refus
     assert.isAbove(history.audit.requests.filter(({ status }) => status === 401).length, 0)
   }), Duration.toMillis("5 minutes"))
 
-it.scopedLive("without a fence it is accepted, and the checker finds it", () =>
+it.scopedLive("without a fence the late write is accepted, and the checker finds it", () =>
   Effect.gen(function*() {
     const { violations } = yield* pausedWriter(false)
     assert.deepStrictEqual([...new Set(violations.map(({ rule }) => rule))], ["write out of epoch"])

@@ -3,15 +3,15 @@ import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
 import type { Emulator } from "@airflow-resource/emulator"
 import { AirflowResources } from "airflow-resource"
 import { Cause, Effect, Layer } from "effect"
-import type { Find, Hold } from "./checker.js"
+import type { Finding, Hold } from "./checker.js"
 import * as Checker from "./checker.js"
 
-/** The bounds that the emulator's speed and the machine allow, in milliseconds. */
+/** The pool's times in milliseconds, as short as the emulator's speed allows. */
 export const bounds = { ttl: 2_000, longestRequest: 1_000, revocationWait: 300 } as const
 
 export const speed = 1_000
 
-/** A deleted token is accepted for 200 milliseconds more. */
+/** At this speed a deleted token is still accepted for 200 milliseconds. */
 export const durations = { tokenRevocation: "200 seconds" } as const
 
 export const poolOptions: Partial<PoolOptions> = {
@@ -22,7 +22,7 @@ export const poolOptions: Partial<PoolOptions> = {
   reset: { settle: 10_000 / speed }
 }
 
-/** The same pool in this process. */
+/** The pool of these processes, in the test's own process. */
 export const layer = (emulator: Emulator.Service, folder: string, options: Partial<PoolOptions>) =>
   Layer.unwrapEffect(
     Effect.map(
@@ -34,26 +34,29 @@ export const layer = (emulator: Emulator.Service, folder: string, options: Parti
     )
   )
 
-/** Looks until it is so. */
-export const until = <E, R>(what: string, check: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+/** Polls until the condition holds, for two minutes at most. */
+export const until = <E, R>(what: string, condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.sleep("20 millis").pipe(
-    Effect.zipRight(check),
-    Effect.repeat({ until: (isSo) => isSo }),
-    Effect.timeoutFailCause({ duration: "2 minutes", onTimeout: () => Cause.die(`in vain: ${what}`) })
+    Effect.zipRight(condition),
+    Effect.repeat({ until: (holds) => holds }),
+    Effect.timeoutFailCause({
+      duration: "2 minutes",
+      onTimeout: () => Cause.die(new Error(`${what}: not within 2 minutes`))
+    })
   )
 
-/** What processes told of their leases. */
-export interface Seen {
+/** What processes printed about their leases. */
+export interface Printed {
   readonly holds: ReadonlyArray<Hold>
-  readonly finds: ReadonlyArray<Find>
+  readonly findings: ReadonlyArray<Finding>
 }
 
-/** Puts the pool to sleep; answers the whole history and all that is wrong with it. */
-export const conclude = (emulator: Emulator.Service, max: number, seen: Seen) =>
+/** Drains the pool. Returns the whole history and all violations in it. */
+export const conclude = (emulator: Emulator.Service, max: number, printed: Printed) =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
     yield* pool.drain({ timeout: "30 seconds" })
-    const [audit, look, events] = yield* Effect.all([emulator.audit, pool.inspect, pool.events()])
-    const history: Checker.History = { max, events, audit, ...seen }
-    return { history, violations: [...Checker.safety(history), ...Checker.leftovers(look, audit)] }
+    const [audit, snapshot, events] = yield* Effect.all([emulator.audit, pool.inspect, pool.events()])
+    const history: Checker.History = { max, events, audit, ...printed }
+    return { history, violations: [...Checker.safety(history), ...Checker.leftovers(snapshot, audit)] }
   })

@@ -7,25 +7,25 @@ import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
+import { program } from "../child.js"
 import type { Hold } from "./checker.js"
 import * as Checker from "./checker.js"
 import { deployments, rules } from "./pools.js"
-import { program } from "./processes.js"
 
 const processes = 4
 
 interface Claimer {
-  /** What it says next. */
+  /** Its next line of output. */
   readonly line: Effect.Effect<unknown>
   readonly go: Effect.Effect<void>
   readonly end: Effect.Effect<void>
 }
 
-const start = (kind: "old" | "ours", path: string) =>
+const start = (kind: "original" | "pool", path: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const claims = String(deployments.length / processes)
-      const child = spawn(process.execPath, [...program("claimer.ts"), kind, path, claims], {
+      const child = spawn(process.execPath, [...program(new URL("claimer.ts", import.meta.url)), kind, path, claims], {
         stdio: ["pipe", "pipe", "inherit"]
       })
       return { child, exited: once(child, "exit") }
@@ -44,8 +44,10 @@ const start = (kind: "old" | "ours", path: string) =>
     }
   }))
 
-/** As many claims as there are deployments, at once, by several processes; all are kept until the last one has got its own. */
-const claimAtOnce = (kind: "old" | "ours", path: string) =>
+/**
+ * Several processes claim all deployments at once. Every claim is held until the last process has its own.
+ */
+const claimAtOnce = (kind: "original" | "pool", path: string) =>
   Effect.scoped(Effect.gen(function*() {
     const claimers = yield* Effect.replicateEffect(start(kind, path), processes)
     const each = <A>(f: (claimer: Claimer) => Effect.Effect<A>) =>
@@ -60,27 +62,27 @@ const claimAtOnce = (kind: "old" | "ours", path: string) =>
 const folder = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
 
 it.scopedLive(
-  "the original's way of claiming gives a deployment to several at once, and the checker finds it",
+  "the original's way of claiming gives one deployment to several holders, and the checker finds it",
   () =>
     Effect.gen(function*() {
       const round = Effect.gen(function*() {
-        const holds = yield* claimAtOnce("old", `${yield* folder}/old.db`)
+        const holds = yield* claimAtOnce("original", `${yield* folder}/original.db`)
         assert.lengthOf(holds, deployments.length)
         const claimed = new Set(holds.map(({ deploymentId }) => deploymentId))
         yield* Effect.logInfo(`${holds.length - claimed.size} of ${holds.length} claims were duplicates`)
         return Checker.doubleHolds(holds)
       })
-      // a new second, which is all that it tells claims apart by, may begin in between
-      const found = yield* Effect.repeat(round, { until: (found) => found.length > 0, times: 4 })
-      assert.isAbove(found.length, 0)
+      // the original tells claims apart by the second only, and a new second may begin during a round
+      const violations = yield* Effect.repeat(round, { until: (violations) => violations.length > 0, times: 4 })
+      assert.isAbove(violations.length, 0)
     }).pipe(Effect.provide(NodeContext.layer)),
   240_000
 )
 
-it.scopedLive("ours gives each to one", () =>
+it.scopedLive("the pool gives each deployment to one holder", () =>
   Effect.gen(function*() {
-    const path = `${yield* folder}/ours.db`
-    const holds = yield* claimAtOnce("ours", path)
+    const path = `${yield* folder}/pool.db`
+    const holds = yield* claimAtOnce("pool", path)
     assert.deepStrictEqual(Checker.doubleHolds(holds), [])
     assert.deepStrictEqual(holds.map(({ deploymentId }) => deploymentId).sort(), [...deployments].sort())
     const events = yield* Effect.provide(
@@ -88,4 +90,4 @@ it.scopedLive("ours gives each to one", () =>
       SqliteDeploymentCache.layer({ path })
     )
     assert.deepStrictEqual([...Checker.grants(events), ...Checker.inversions(events)], [])
-  }).pipe(Effect.provide(NodeContext.layer)), 120_000)
+  }).pipe(Effect.provide(NodeContext.layer)))

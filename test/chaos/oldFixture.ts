@@ -1,6 +1,6 @@
 /**
- * How the original claimed deployments, faults included: by a status that a claim does not change, in a deferred transaction, so
- * that the checker can be seen to find what was wrong with it.
+ * How the original fixture claimed deployments, including its faults: by a status that a claim does not change, in a
+ * deferred transaction. It shows that the checker finds these faults.
  */
 import Database from "better-sqlite3"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -15,14 +15,14 @@ export const open = (path: string): Database.Database => {
   return db
 }
 
-/** Of every process, at its start; what sleeps in the cloud belongs to nobody, it thinks. */
+/** Every process calls this at its start. It assumes that no process holds a hibernating deployment. */
 export const populate = (db: Database.Database, names: ReadonlyArray<string>): void => {
   const put = db.prepare(`INSERT INTO deployments (name, id, status) VALUES (?, ?, 'HIBERNATING')
     ON CONFLICT (name) DO UPDATE SET status = excluded.status, in_use = 0, worker_pid = NULL`)
   db.transaction(() => names.forEach((name) => put.run(name, name)))()
 }
 
-/** `undefined`: "the pool is empty", or it could not be asked. */
+/** `undefined`: the pool is empty, or the ledger is locked. */
 export const allocate = async (db: Database.Database, pid: number): Promise<string | undefined> => {
   for (const pause of [10, 20, 40, 80]) {
     try {
@@ -44,7 +44,7 @@ export const allocate = async (db: Database.Database, pid: number): Promise<stri
   return undefined
 }
 
-/** By name, whoever has it by now. */
+/** Releases by name, even if another process holds the deployment by now. */
 export const release = (db: Database.Database, name: string): void =>
   void db.prepare(`UPDATE deployments SET in_use = 0, worker_pid = NULL, status = 'HIBERNATING' WHERE name = ?`).run(
     name

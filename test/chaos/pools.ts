@@ -1,10 +1,10 @@
 import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
 import type { PoolRules } from "@airflow-resource/core/PoolPolicy"
 
-/** Sixteen deployments that nobody has used yet. */
+/** Sixteen deployments that were never used. */
 export const deployments: ReadonlyArray<string> = Array.from({ length: 16 }, (_, index) => `dep${index}`)
 
-export const make: DeploymentSpec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" }
+export const spec: DeploymentSpec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" }
 
 export const rules: PoolRules = {
   poolId: "pool",

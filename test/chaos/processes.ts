@@ -1,20 +1,21 @@
 import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
-import type { Emulator } from "@airflow-resource/emulator"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
-import type { Find, Hold } from "./checker.js"
+import { program } from "../child.js"
+import type { Finding, Hold } from "./checker.js"
 
-/** What a worker is told to do. Times are milliseconds. */
+/** What a worker has to do. Times are in milliseconds. */
 export interface Orders {
   readonly pool: Partial<PoolOptions>
-  /** How many leases; `null`: until its input ends. */
+  /** How many leases; `null`: as many as it gets until its input ends. */
   readonly leases: number | null
-  /** A lease lasts from so long to so long. */
+  /** The shortest and the longest time of a lease. */
   readonly hold: readonly [number, number]
   readonly writeEvery: number
-  /** Runtime versions, in turn; none: what the environment says. */
+  /** How long a lease writes [10 seconds]; it does not stop at the lease's end. */
+  readonly writeFor?: number
+  /** Runtime versions that its leases use in turn [what the environment says]. */
   readonly runtimes?: ReadonlyArray<string>
   readonly failpoint?: string
 }
@@ -26,55 +27,34 @@ export interface Lease {
   readonly epoch: number
 }
 
-/** What a worker says. */
+/** A line that a worker prints. */
 export type Line =
   | Lease & { readonly _tag: "Ready" | "Done" | "Released" | "Refused"; readonly at: number }
-  | Find & { readonly _tag: "Found" }
+  | Finding & { readonly _tag: "Found" }
   | { readonly _tag: "Expected" | "Failed"; readonly at: number; readonly error: string; readonly message: string }
 
 export interface Worker {
   readonly pid: number
-  /** Grows while it runs. */
+  /** What it has printed so far. */
   readonly lines: ReadonlyArray<Line>
   readonly isAlive: () => boolean
-  /** How it ended: `SIGKILL`, or its exit code. */
+  /** How it ended: a signal or an exit code. */
   readonly end: () => string | number | null
   readonly send: (signal: "SIGKILL" | "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
-  /** Ends its input, and with it the worker. */
-  readonly tell: Effect.Effect<void>
+  /** Ends its input, which makes it exit. */
+  readonly endInput: Effect.Effect<void>
   readonly exited: Effect.Effect<void>
   readonly holds: () => ReadonlyArray<Hold>
-  readonly finds: () => ReadonlyArray<Find>
-  /** What it wrote elsewhere. */
+  readonly findings: () => ReadonlyArray<Finding>
+  /** What it wrote to stderr. */
   readonly errors: () => string
 }
-
-/** Everything that a process needs to lease from this emulator, by one ledger. */
-export const environment = (emulator: Emulator.Service, folder: string, max: number) => ({
-  PATH: process.env["PATH"] ?? "",
-  AIRFLOW_RESOURCE_PROVIDER: "api",
-  ASTRO_API_URL: emulator.astroApiUrl,
-  ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-  ASTRO_WORKSPACE_ID: emulator.workspaceId,
-  ASTRO_CLOUD_PROVIDER: "aws",
-  ASTRO_REGION: "us-east-1",
-  AIRFLOW_RESOURCE_DELIVERY: "none",
-  AIRFLOW_RESOURCE_MAX: String(max),
-  AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
-})
-
-/** The arguments with which Node runs a program of this folder from the sources. */
-export const program = (name: string): Array<string> => [
-  "--conditions=@airflow-resource/source",
-  "--import=tsx",
-  fileURLToPath(new URL(name, import.meta.url))
-]
 
 /** Starts a worker that does not outlive the scope. */
 export const start = (env: Readonly<Record<string, string>>, orders: Orders) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const child = spawn(process.execPath, program("worker.ts"), {
+      const child = spawn(process.execPath, program(new URL("worker.ts", import.meta.url)), {
         env: { ...env, CHAOS: JSON.stringify(orders) },
         stdio: ["pipe", "pipe", "pipe"]
       })
@@ -84,9 +64,9 @@ export const start = (env: Readonly<Record<string, string>>, orders: Orders) =>
       let end: string | number | null = null
       createInterface(child.stdout).on("line", (line) => lines.push(JSON.parse(line) as Line))
       child.stderr.on("data", (chunk: Buffer) => errors += chunk.toString())
-      // it may be gone already
+      // the process may have ended already
       child.stdin.on("error", () => undefined)
-      // the last lines, too, have been read by then
+      // at "close", unlike at "exit", its last lines have been read
       const exited = new Promise<void>((resolve) => child.once("close", () => resolve()))
       child.once("exit", (code, signal) => {
         endedAt ??= Date.now()
@@ -103,7 +83,7 @@ export const start = (env: Readonly<Record<string, string>>, orders: Orders) =>
             if (signal === "SIGKILL") endedAt = Date.now()
             child.kill(signal)
           }),
-        tell: Effect.sync(() => void child.stdin.end()),
+        endInput: Effect.sync(() => void child.stdin.end()),
         exited: Effect.promise(() => exited),
         holds: () =>
           lines.flatMap((line, index) => {
@@ -114,7 +94,7 @@ export const start = (env: Readonly<Record<string, string>>, orders: Orders) =>
             const { deploymentId, epoch, slot } = line
             return [{ deploymentId, slot, epoch, from: line.at, to }]
           }),
-        finds: () => lines.flatMap((line) => line._tag === "Found" ? line : []),
+        findings: () => lines.flatMap((line) => line._tag === "Found" ? line : []),
         errors: () => errors
       }
       return worker

@@ -1,5 +1,5 @@
-// A process of its own: leases again and again, writes all the time, also when it should not any more, and says when it held what.
-// It ends when its input does: nothing here outlives its parent.
+// Run as a process: leases again and again, writes all the time, even after a lease was lost, and prints what it held
+// and when. It exits when its input ends, so it cannot outlive its parent.
 import { NodeContext } from "@effect/platform-node"
 import type { AirflowResource as Resource } from "airflow-resource"
 import { AirflowResource, AirflowResources, Settings } from "airflow-resource"
@@ -10,15 +10,15 @@ import * as Failpoint from "./failpoint.js"
 import type { Lease, Line, Orders } from "./processes.js"
 
 const orders = JSON.parse(process.env["CHAOS"] ?? "{}") as Orders
-const say = (line: Line) => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const print = (line: Line) => void process.stdout.write(`${JSON.stringify(line)}\n`)
 
-/** No test would do this: its requests take no notice of the end of the lease, until the token is refused. */
+/** Writes until its token is refused, whether or not the lease has ended. No real test would do this. */
 const write = async (lease: Lease, { apiHeaders, apiUrl }: Resource.AirflowResource) => {
   const { Authorization } = Redacted.value(apiHeaders)
   const send = async (path: string, request: RequestInit) => {
-    const answer = await fetch(`${apiUrl}/variables${path}`, request)
-    await answer.arrayBuffer()
-    return answer.status
+    const response = await fetch(`${apiUrl}/variables${path}`, request)
+    await response.arrayBuffer()
+    return response.status
   }
   const add = (key: string) =>
     send("", {
@@ -26,15 +26,15 @@ const write = async (lease: Lease, { apiHeaders, apiUrl }: Resource.AirflowResou
       headers: { Authorization, "content-type": "application/json" },
       body: JSON.stringify({ key, value: "x" })
     })
-  const remove = (key: string) => send(`/${key}`, { method: "DELETE", headers: { Authorization } })
-  const until = Date.now() + 10_000
+  const del = (key: string) => send(`/${key}`, { method: "DELETE", headers: { Authorization } })
+  const until = Date.now() + (orders.writeFor ?? 10_000)
   for (let count = 0; Date.now() < until; count++) {
-    // the first is left for the next lease to find
+    // the first variable is left behind: the next lease must not find it
     const key = count === 0 ? `left_by_${lease.epoch}` : variableOf(lease.slot, lease.epoch, count)
-    // a connection may break, in which the process was stopped
-    const status = await (count === 0 ? add(key) : add(key).then(() => remove(key))).catch(() => 0)
-    if (status === 401) return say({ ...lease, _tag: "Refused", at: Date.now() })
-    // asleep, or gone: perhaps it comes back
+    // a connection may have broken while the process was stopped
+    const status = await (count === 0 ? add(key) : add(key).then(() => del(key))).catch(() => 0)
+    if (status === 401) return print({ ...lease, _tag: "Refused", at: Date.now() })
+    // the deployment is hibernating or deleted, and may become available again
     await sleep(status < 300 ? orders.writeEvery : 50)
   }
 }
@@ -55,24 +55,24 @@ const lease = (count: number) =>
           const { deploymentId, deploymentName, epoch, leaseId } = resource
           const slot = Number(/-s(\d+)-g\d+$/.exec(deploymentName)?.[1])
           const facts: Lease = { leaseId, deploymentId, slot, epoch }
-          say({ ...facts, _tag: "Ready", at: Date.now() })
-          const look = Effect.map(Effect.option(resource.airflow.variables.list), (seen) => {
-            const keys = Option.getOrElse(seen, () => []).map(({ key }) => key)
-            say({ _tag: "Found", slot, epoch, at: Date.now(), keys: keys.filter((key) => !isOwn(facts, key)) })
+          print({ ...facts, _tag: "Ready", at: Date.now() })
+          const check = Effect.map(Effect.option(resource.airflow.variables.list), (variables) => {
+            const keys = Option.getOrElse(variables, () => []).map(({ key }) => key)
+            print({ _tag: "Found", slot, epoch, at: Date.now(), keys: keys.filter((key) => !isOwn(facts, key)) })
           })
-          yield* look
+          yield* check
           void write(facts, resource)
           yield* Effect.sleep(yield* Random.nextIntBetween(orders.hold[0], orders.hold[1] + 1))
-          yield* look
-          say({ ...facts, _tag: "Done", at: Date.now() })
+          yield* check
+          print({ ...facts, _tag: "Done", at: Date.now() })
           return facts
         })
     ))
-    if (Exit.isSuccess(exit)) return say({ ...exit.value, _tag: "Released", at: Date.now() })
+    if (Exit.isSuccess(exit)) return print({ ...exit.value, _tag: "Released", at: Date.now() })
     if (Cause.isInterruptedOnly(exit.cause)) return
     const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
     const isExpected = error !== undefined && ["LeaseLost", "AcquireTimeout", "TicketEnded"].includes(error._tag)
-    say({
+    print({
       _tag: isExpected ? "Expected" : "Failed",
       at: Date.now(),
       error: error?._tag ?? "Defect",
@@ -80,7 +80,7 @@ const lease = (count: number) =>
     })
   })
 
-const told = Effect.async<void>((resume) => {
+const inputEnded = Effect.async<void>((resume) => {
   process.stdin.once("end", () => resume(Effect.void)).resume()
 })
 
@@ -92,10 +92,10 @@ const layers = orders.failpoint === undefined
   : Failpoint.layer(settings, orders.pool, orders.failpoint)
 let count = 0
 await Effect.repeat(Effect.suspend(() => lease(count++)), { until: () => count === orders.leases }).pipe(
-  Effect.raceFirst(told),
-  // lines are for the parent
+  Effect.raceFirst(inputEnded),
+  // stdout is for the lines that the parent reads
   Effect.provide([layers, Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))]),
   Effect.runPromise
 )
-// who still writes does not hold it up
+// do not wait for leases that still write
 process.exit()

@@ -4,13 +4,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources, PinnedClock } from "airflow-resource"
 import { Clock, Effect, Layer } from "effect"
 
-// one emulator for the file, in which a deployment sleeps that takes longer to wake than the body may take
+// one emulator for the file, whose deployments take longer to wake than the body may take
 const slow = AirflowResources.layerEmulator({
   emulator: { speed: 10, durations: { create: "5 seconds", wake: "80 seconds" } }
 })
 
 describe("airflowTest", () => {
-  it.scoped("does not count a slow wake: 8 seconds, with a body that may take 5", () =>
+  it.scoped("does not count a slow wake of 8 seconds, with a body that may take 5", () =>
     Effect.gen(function*() {
       const services = yield* Layer.build(slow)
       const layer = Layer.succeedContext(services)
@@ -31,15 +31,15 @@ describe("airflowTest", () => {
       ))
       assert.deepStrictEqual(audit.awake, [])
       assert.deepStrictEqual(audit.tokens, [])
-    }), 120_000)
+    }))
 
-  airflowTest("gives the body a clock that stands still, and the resource", ({ airflow }) =>
+  airflowTest("gives the body the resource, and a clock that stands still", ({ airflow }) =>
     Effect.gen(function*() {
       assert.strictEqual(yield* Clock.currentTimeMillis, 0)
       assert.isTrue(yield* airflow.verifyAirflowDagExists("hello_world_dag"))
     }), { layer: AirflowResources.layerEmulator({ emulator: { speed: 200 } }) })
 
-  airflowTest.fails("fails with its body", () => Effect.fail("no"), {
+  airflowTest.fails("fails when its body fails", () => Effect.fail("no"), {
     layer: AirflowResources.layerEmulator({ emulator: { speed: 200 } })
   })
 })

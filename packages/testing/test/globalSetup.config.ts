@@ -3,11 +3,11 @@ import shared from "../../../vitest.shared.js"
 
 export default mergeConfig(shared, {
   test: {
-    name: "global set-up",
+    name: "global setup",
     root: import.meta.dirname,
     include: ["globalSetup.fixture.ts", "workers/*.fixture.ts"],
     poolOptions: { forks: { minForks: 4, maxForks: 4 } },
-    // `@airflow-resource/testing/globalSetup` for those who have it installed
+    // users write "@airflow-resource/testing/globalSetup"
     globalSetup: ["../src/globalSetup.ts"]
   }
 })

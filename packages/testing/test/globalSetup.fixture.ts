@@ -1,4 +1,4 @@
-// Run by globalSetup.test.ts, which looks at what upkeep has made of it.
+// Run by globalSetup.test.ts, which checks what upkeep has done.
 import { airflowTest } from "@airflow-resource/testing"
 import { assert, it } from "@effect/vitest"
 import { AirflowResources } from "airflow-resource"

@@ -3,40 +3,14 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
-import { createRequire } from "node:module"
-import * as path from "node:path"
-import { environment } from "../../../test/chaos/processes.js"
+import * as Child from "../../../test/child.js"
 
-const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs")
-
-/** A run of the fixture; `onText` is given everything that it has printed so far. */
+/** Runs the tests of the fixtures whose title matches, with the global setup. */
 const run = (
   tests: string,
   env: Record<string, string>,
   onText: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => {}
-) =>
-  Effect.gen(function*() {
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn(process.execPath, [vitest, "run", "--config", "test/globalSetup.config.ts", "-t", tests], {
-          cwd: path.join(import.meta.dirname, ".."),
-          env: { PATH: process.env["PATH"], NO_COLOR: "1", NODE_NO_WARNINGS: "1", ...env }
-        })
-      ),
-      (child) => Effect.sync(() => child.kill("SIGKILL"))
-    )
-    let text = ""
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk) => {
-        text += chunk
-        onText(text, (signal) => child.kill(signal))
-      })
-    }
-    const [code, signal] = yield* Effect.promise(() => once(child, "close")).pipe(Effect.timeout("150 seconds"))
-    return { text, code: code as number | null, signal: signal as string | null }
-  })
+) => Child.vitest({ config: new URL("globalSetup.config.ts", import.meta.url), tests, env, onText })
 
 const world = Effect.gen(function*() {
   const emulator = yield* Emulator.make({ speed: 200 })
@@ -44,14 +18,14 @@ const world = Effect.gen(function*() {
   return {
     audit: emulator.audit,
     env: {
-      ...environment(emulator, folder, 1),
+      ...Child.environment(emulator, folder, 1),
       AIRFLOW_RESOURCE_HIBERNATE_AFTER: "1 hour"
     }
   }
 })
 
 it.scopedLive(
-  "tests leave their deployments awake to each other, and the run leaves none awake",
+  "tests leave their deployments awake for each other, and the run leaves none awake",
   () =>
     Effect.gen(function*() {
       const { audit, env } = yield* world
@@ -65,10 +39,10 @@ it.scopedLive(
   330_000
 )
 
-it.scopedLive("four workers go by one check of the account", () =>
+it.scopedLive("four workers need one check of the account", () =>
   Effect.gen(function*() {
     const { audit, env } = yield* world
-    const { code, text } = yield* run("in a worker of its own", { ...env, AIRFLOW_RESOURCE_MAX: "4" })
+    const { code, text } = yield* run("in its own worker", { ...env, AIRFLOW_RESOURCE_MAX: "4" })
     assert.strictEqual(code, 0, text)
     assert.lengthOf(new Set(text.match(/^worker \d+$/gm)), 4, text)
     const { awake, requests } = yield* audit
@@ -80,7 +54,7 @@ it.scopedLive("four workers go by one check of the account", () =>
     assert.deepStrictEqual(awake, [])
   }).pipe(Effect.provide(NodeContext.layer)), 330_000)
 
-it.scopedLive("a run that is ended by a signal leaves nothing awake that nobody holds", () =>
+it.scopedLive("a run that a signal ends leaves no free deployment awake", () =>
   Effect.gen(function*() {
     const { audit, env } = yield* world
     const { code, signal, text } = yield* run("leases$|hangs", env, (text, kill) => {
@@ -92,7 +66,7 @@ it.scopedLive("a run that is ended by a signal leaves nothing awake that nobody 
     assert.lengthOf(deployments, 1)
   }).pipe(Effect.provide(NodeContext.layer)), 330_000)
 
-it.scopedLive("an environment that is not complete is one line, and fails nothing", () =>
+it.scopedLive("an incomplete environment is reported in one line, and fails no test", () =>
   Effect.gen(function*() {
     const { env } = yield* world
     const { code, text } = yield* run("needs nothing", { AIRFLOW_RESOURCE_CACHE: env.AIRFLOW_RESOURCE_CACHE })

@@ -3,9 +3,9 @@ import { assert } from "@effect/vitest"
 import { AirflowResources } from "airflow-resource"
 import { Effect } from "effect"
 
-/** What each of the four workers does. */
+/** The test that each of the four workers runs. */
 export const lease = () =>
-  airflowTest("runs in a worker of its own", ({ workerPid }) =>
+  airflowTest("runs in its own worker", ({ workerPid }) =>
     Effect.sync(() => {
       assert.strictEqual(workerPid, process.pid)
       process.stdout.write(`worker ${workerPid}\n`)
