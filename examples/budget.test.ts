@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { AirflowResources } from "airflow-resource"
 import { Effect } from "effect"
 
-airflowTest("hello_world_dag is there", ({ airflow }) =>
+airflowTest("hello_world_dag exists", ({ airflow }) =>
   Effect.gen(function*() {
     assert.isTrue(yield* airflow.verifyAirflowDagExists("hello_world_dag"))
   }), { layer: AirflowResources.layerFromEnv, timeout: "5 seconds" })

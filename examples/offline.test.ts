@@ -9,13 +9,13 @@ const greet = Effect.gen(function*() {
   return reused
 })
 
-it.effect("takes no time and no socket", () =>
+it.effect("takes no time and needs no network", () =>
   Effect.gen(function*() {
     assert.strictEqual(yield* Effect.scoped(greet), "created")
     assert.strictEqual(yield* Effect.scoped(greet), "woken")
   }).pipe(Effect.provide(Offline.layerOffline())))
 
-it.effect("takes the time that it is given, on the test's clock", () =>
+it.effect("takes as long as the memory layers are told, on the test's clock", () =>
   Effect.gen(function*() {
     const lease = yield* Effect.fork(Effect.scoped(greet))
     yield* TestClock.adjust("2 minutes")

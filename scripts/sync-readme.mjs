@@ -1,11 +1,12 @@
-// Copies the examples that the README names into it: `npm run format` after changing one.
+// Copies examples into the READMEs that name them. Run `npm run format` after changing an example.
 import fs from "node:fs"
 
-const readme = fs.readFileSync("README.md", "utf8")
-fs.writeFileSync(
-  "README.md",
-  readme.replace(
+for (const readme of ["README.md", ...fs.readdirSync("packages").map((name) => `packages/${name}/README.md`)]) {
+  if (!fs.existsSync(readme)) continue
+  const text = fs.readFileSync(readme, "utf8")
+  const synced = text.replace(
     /<!-- (examples\/\S+) -->\n```ts\n[\s\S]*?```/g,
     (_, file) => `<!-- ${file} -->\n\`\`\`ts\n${fs.readFileSync(file, "utf8")}\`\`\``
   )
-)
+  if (synced !== text) fs.writeFileSync(readme, synced)
+}

@@ -1,5 +1,5 @@
 /**
- * A vitest test with an Airflow of its own, whose time limit counts neither getting it nor giving it back.
+ * A vitest test with its own Airflow, whose timeout counts neither getting the Airflow nor giving it back.
  *
  * @since 0.1.0
  */
@@ -14,22 +14,27 @@ import type * as Scope from "effect/Scope"
 import type { TestContext } from "vitest"
 
 /**
+ * Where a test gets its Airflow from, and how long each part of it may take.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options<E> extends Omit<AirflowResource.AcquireOptions, "testName"> {
-  /** Where Airflows come from: `AirflowResources.layerFromEnv`, for one. */
+  /** Where the Airflow comes from, such as `AirflowResources.layerFromEnv`. */
   readonly layer: Layer.Layer<AirflowResource.Requirements, E>
   /** How long the body may take, in real time [5 seconds]. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** How long getting the Airflow may take, the queue included; the pool's own limit applies too [20 minutes]. */
+  /**
+   * How long getting the Airflow may take, including the queue [20 minutes]. The pool's own acquire timeout applies
+   * too.
+   */
   readonly acquireTimeout?: Duration.DurationInput | undefined
-  /** How long giving it back may take [2 minutes]. */
+  /** How long giving the Airflow back may take [2 minutes]. */
   readonly releaseTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * The body took longer than its own limit.
+ * The body took longer than its timeout.
  *
  * @since 0.1.0
  * @category errors
@@ -39,13 +44,17 @@ export class BodyTimeout extends Schema.TaggedError<BodyTimeout>("@airflow-resou
   { timeout: Schema.DurationFromSelf }
 ) {
   override get message(): string {
-    return `The test's body took longer than ${Duration.format(this.timeout)}. ` +
-      `Getting the Airflow does not count; allow more with { timeout }.`
+    return `airflowTest: the test's body took longer than ${
+      Duration.format(this.timeout)
+    }, not counting the time to get the Airflow. ` +
+      `Allow more with { timeout }.`
   }
 }
 
 /**
- * The body with a leased Airflow, limited in real time although it runs under the test's clock.
+ * Runs `body` with a leased Airflow, which is given back afterwards. The timeout counts real time, although the body
+ * runs under the test's clock. Fails with {@link BodyTimeout} when the body takes longer, with an `AcquireError` when
+ * no Airflow can be leased, and with `LeaseLost` when the lease is lost during the body.
  *
  * @since 0.1.0
  * @category combinators
@@ -68,7 +77,7 @@ export const withAirflow = <A, E, R, LE>(
 }
 
 /**
- * Declares a test. Its body runs under TestClock, as in `it.scoped`; the Airflow keeps real time.
+ * Declares a test with its own Airflow. The body runs under TestClock, as in `it.scoped`; the Airflow keeps real time.
  *
  * @example
  * ```ts

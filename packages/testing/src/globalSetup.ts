@@ -1,7 +1,7 @@
 /**
- * What is done once for a whole run, in vitest's main process: `globalSetup: ["@airflow-resource/testing/globalSetup"]`. Token,
- * organization and workspace are checked for all workers; and upkeep, to which tests leave their deployments, empties them ahead of the
- * next test, and at the end puts to sleep what nobody holds.
+ * What a run needs only once, in vitest's main process: `globalSetup: ["@airflow-resource/testing/globalSetup"]`. It
+ * checks token, organization and workspace for all workers. And it runs upkeep, to which tests leave their deployments:
+ * upkeep empties them for the next test, and hibernates all free ones at the end.
  *
  * @since 0.1.0
  */
@@ -16,8 +16,8 @@ import * as Scope from "effect/Scope"
 import process from "node:process"
 
 /**
- * Starts upkeep; vitest calls what it answers when the run is over. Where the environment is not complete it says so in one line,
- * and does nothing. A run that is ended by a signal puts to sleep what is free before it ends.
+ * Starts upkeep, and returns the function that vitest calls at the end of the run. If the environment is incomplete, it
+ * reports that in one line and does nothing else. If a signal ends the run, free deployments are hibernated first.
  *
  * @since 0.1.0
  * @category constructors
@@ -26,35 +26,38 @@ export default async function globalSetup(): Promise<() => Promise<void>> {
   const scope = Effect.runSync(Scope.make())
   let closing: Promise<void> | undefined
   const close = () => closing ??= Effect.runPromise(Scope.close(scope, Exit.void))
-  const forget = (await Effect.runPromise(Scope.extend(upkeep, scope))) ? beforeSignals(close) : () => {}
-  return () => close().finally(forget)
+  const restoreSignals = (await Effect.runPromise(Scope.extend(upkeep, scope))) ? closeOnSignals(close) : () => {}
+  return () => close().finally(restoreSignals)
 }
 
 // internal
 
-/** What a reporter writes to stdout may be read by a program. */
+/** Logs to stderr: a program may read what vitest's reporter writes to stdout. */
 const toStderr = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
 
-/** Whether there is any. */
+/** Starts upkeep if the environment allows it. Returns whether it runs. */
 const upkeep: Effect.Effect<boolean, never, Scope.Scope> = Effect.gen(function*() {
   const loaded = yield* Settings.load(process.cwd(), { delivers: false })
-  // each process has an emulator of its own
+  // each process has its own emulator, so there is no pool to share
   if (loaded.cache._tag === "Temporary") return false
   const { environment, settings } = yield* check(loaded)
-  yield* forWorkers(environment)
+  yield* exportToWorkers(environment)
   yield* Layer.build(AirflowResources.layerUpkeep.pipe(Layer.provide(AirflowResources.layerPool(settings))))
   return true
 }).pipe(
   Effect.catchAll((error) => {
-    const why = error._tag === "ConfigurationError"
+    const reason = error._tag === "ConfigurationError"
       ? error.problems.map(({ problem, variable }) => `${variable} ${problem}`).join(", ")
       : error.message
-    return Effect.as(Console.warn(`airflow-resource: no upkeep in this run: ${why}`.replace(/\s*\n\s*/g, " ")), false)
+    return Effect.as(
+      Console.warn(`airflow-resource: no upkeep in this run: ${reason}`.replace(/\s*\n\s*/g, " ")),
+      false
+    )
   }),
   Effect.provide(Layer.merge(NodeContext.layer, toStderr))
 )
 
-/** What may get better is left to those who need it. */
+/** Checks the account. After a retryable failure each worker checks again, when it needs the account. */
 const check = (settings: Settings.Settings) =>
   Effect.catchIf(
     AirflowResources.check(settings),
@@ -62,8 +65,8 @@ const check = (settings: Settings.Settings) =>
     () => Effect.succeed({ settings, environment: {} })
   )
 
-/** They start later, with this process's environment. */
-const forWorkers = (environment: Readonly<Record<string, string>>) =>
+/** Passes variables on to the workers, which start later with this process's environment. */
+const exportToWorkers = (environment: Readonly<Record<string, string>>) =>
   Effect.acquireRelease(
     Effect.sync(() => void Object.assign(process.env, environment)),
     () => Effect.sync(() => Object.keys(environment).forEach((name) => delete process.env[name]))
@@ -71,8 +74,11 @@ const forWorkers = (environment: Readonly<Record<string, string>>) =>
 
 const signals = ["SIGINT", "SIGTERM"] as const
 
-/** Takes both signals over: vitest would exit at once. A second one ends the process as ever. */
-const beforeSignals = (close: () => Promise<void>) => {
+/**
+ * Runs `close` before either signal ends the process; vitest alone would exit at once. A second signal ends the process
+ * immediately.
+ */
+const closeOnSignals = (close: () => Promise<void>) => {
   const before = signals.map((signal) => [signal, process.listeners(signal)] as const)
   const restore = () => {
     for (const [signal, listeners] of before) {

@@ -1,6 +1,6 @@
 /**
- * A deterministic cloud: deployments with Astro's states and their own tokens, and an Airflow in each. A request takes time, can be held
- * back, and can lose its response. It lands even if its sender has died in the meantime.
+ * A deterministic cloud: deployments with Astro's states and their own tokens, and an Airflow in each. A request takes
+ * time, can be held back, and can lose its response. It lands even if its sender has died in the meantime.
  */
 import { type Airflow, type AirflowApi, AirflowError } from "@airflow-resource/airflow"
 import { Deployment, DeploymentProvider, type DeploymentProvider as Provider } from "@airflow-resource/core"

@@ -1,7 +1,7 @@
 /**
- * The time of a simulated world, and everything that waits for it. Effect's TestClock takes a real millisecond for every sleep, and one
- * run here sleeps thousands of times. So the world has its own clock and scheduler and runs as one synchronous program: the same seed
- * gives the same run.
+ * The time of a simulated world, and everything that waits for it. Effect's TestClock takes a real millisecond for
+ * every sleep, and one run here sleeps thousands of times. So the world has its own clock and scheduler and runs as one
+ * synchronous program: the same seed gives the same run.
  */
 import { Clock, type Duration, Effect, type Exit, type Fiber, GlobalValue, Random, Scheduler } from "effect"
 import { createHash } from "node:crypto"
@@ -41,8 +41,8 @@ export class VirtualTime {
   }
 
   /**
-   * Makes everything that still runs collectable. Effect refers to each fiber without a parent until it ends, and a fiber of a crashed
-   * process never ends.
+   * Makes everything that still runs collectable. Effect refers to each fiber without a parent until it ends, and a
+   * fiber of a crashed process never ends.
    */
   close(): void {
     for (const fiber of roots) {
@@ -82,7 +82,9 @@ export class VirtualTime {
     return exit
   }
 
-  /** A clock whose sleepers are resumed through `wake`, and whose wall clock is `skew` milliseconds ahead of this time. */
+  /**
+   * A clock whose sleepers are resumed through `wake`, and whose wall clock is `skew` milliseconds ahead of this time.
+   */
   clock(wake: (resume: () => void) => void, skew: () => number): Clock.Clock {
     const millis = () => this.now + skew()
     const nanos = () => BigInt(Math.round(this.now)) * 1_000_000n
@@ -119,7 +121,10 @@ const toMillis = (duration: Duration.Duration) =>
     ? Number(duration.value.nanos) / 1e6
     : Infinity
 
-/** The pool's id is a digest, which comes as a promise. It resolves in the same turn here, or the world would not be synchronous. */
+/**
+ * The pool's id is a digest, which comes as a promise. It resolves in the same turn here, or the world would not be
+ * synchronous.
+ */
 const sha256 = (data: Uint8Array) => {
   const { buffer } = new Uint8Array(createHash("sha256").update(data).digest())
   return { then: (resolve: (digest: ArrayBuffer) => unknown) => resolve(buffer) }

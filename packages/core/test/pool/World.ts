@@ -1,6 +1,7 @@
 /**
- * A world inside one process: a cloud, ledgers, and actors. An actor stands for a process: it has its own pool over a ledger that others
- * may share. Each of its calls to the ledger, the provider or Airflow passes its gate, where the actor can be paused or crash.
+ * A world inside one process: a cloud, ledgers, and actors. An actor stands for a process: it has its own pool over a
+ * ledger that others may share. Each of its calls to the ledger, the provider or Airflow passes its gate, where the
+ * actor can be paused or crash.
  */
 import { type Airflow, AirflowApi } from "@airflow-resource/airflow"
 import {
@@ -239,7 +240,10 @@ export class Actor {
   readonly #cache: Cache
   readonly #files: Scope.CloseableScope
   readonly #scope: Scope.CloseableScope
-  /** What a paused process does when it resumes: first the calls at its gate, then the timers that have run out meanwhile. */
+  /**
+   * What a paused process does when it resumes: first the calls at its gate, then the timers that have run out
+   * meanwhile.
+   */
   #held: { readonly calls: Array<() => void>; readonly timers: Array<() => void> } = { calls: [], timers: [] }
 
   constructor(world: World, pid: number, options: ActorOptions) {

@@ -1,4 +1,7 @@
-/** The counterexamples of the model-checked protocol, by number: what goes wrong without the rule. docs/protocol.md lists the rules. */
+/**
+ * The counterexamples of the model-checked protocol, by number: what goes wrong without the rule. docs/protocol.md
+ * lists the rules.
+ */
 import { assert, describe } from "@effect/vitest"
 import { Redacted } from "effect"
 import { overEachLedger } from "./scenario.js"

@@ -1,7 +1,13 @@
-/** The crash matrix: all that can go wrong for a process, by row, and how a row is recognised when it happens in a world. */
+/**
+ * The crash matrix: all that can go wrong for a process, by row, and how a row is recognised when it happens in a
+ * world.
+ */
 import type { Actor, World } from "./World.js"
 
-/** When a process crashes, or what else happens to it. "It has no response": the change is made, and the process does not know. */
+/**
+ * When a process crashes, or what else happens to it. "It has no response": the change is made, and the process does
+ * not know.
+ */
 export const applicable: ReadonlyMap<number, string> = new Map([
   [1, "before its ticket is in the queue"],
   [2, "while it waits"],

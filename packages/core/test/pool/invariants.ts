@@ -73,7 +73,10 @@ export class Checker {
   }
 }
 
-/** Checks by a ledger's events that a slot has one holder at a time, that epochs grow, and that the queue's order is kept. */
+/**
+ * Checks by a ledger's events that a slot has one holder at a time, that epochs grow, and that the queue's order is
+ * kept.
+ */
 class LedgerReader {
   #read = 0
   readonly #holders = new Map<number, { readonly epoch: number; readonly isHeld: boolean }>()
@@ -130,7 +133,9 @@ class LedgerReader {
   }
 }
 
-/** Whatever has happened: once all processes are dead, one fresh process can hibernate everything and use every slot. */
+/**
+ * Whatever has happened: once all processes are dead, one fresh process can hibernate everything and use every slot.
+ */
 export const finale = (world: World, checker: Checker, max = 2): void => {
   while (world.cloud.held.length > 0) world.cloud.held[0]?.land()
   world.cloud.fates.length = 0
