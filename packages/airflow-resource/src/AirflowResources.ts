@@ -23,6 +23,7 @@ import * as process from "node:process"
 import type { ConfigurationError } from "./ConfigurationError.js"
 import * as Http from "./Http.js"
 import * as Deliveries from "./internal/delivery/table.js"
+import type { OpenError } from "./internal/provider/definition.js"
 import * as EmulatorProvider from "./internal/provider/emulator.js"
 import type { Parts } from "./internal/provider/parts.js"
 import * as Providers from "./internal/provider/table.js"
@@ -34,7 +35,7 @@ import * as Settings from "./Settings.js"
  * @since 0.1.0
  * @category errors
  */
-export type LayerError = CacheError | RepositoryInvalid | Emulator.EmulatorError
+export type LayerError = CacheError | RepositoryInvalid | OpenError
 
 /**
  * Everything that `AirflowResource.acquire` needs, and the ledger.
@@ -86,7 +87,7 @@ export const layerFromEnv: Layer.Layer<Services, ConfigurationError | LayerError
 export const layerPool = (
   settings: Settings.Settings,
   options?: Partial<DeploymentPool.PoolOptions>
-): Layer.Layer<DeploymentPool.DeploymentPool | DeploymentCache, CacheError | Emulator.EmulatorError> =>
+): Layer.Layer<DeploymentPool.DeploymentPool | DeploymentCache, CacheError | OpenError> =>
   opened(settings, (provider) =>
     poolOf(provider, settings, options).pipe(
       Layer.provideMerge(ledgerOf(settings.cache)),
@@ -131,7 +132,7 @@ export interface Checked {
  */
 export const check = (
   settings: Settings.Settings
-): Effect.Effect<Checked, ProviderError | Emulator.EmulatorError> =>
+): Effect.Effect<Checked, ProviderError | OpenError> =>
   Effect.gen(function*() {
     const { provider: layer } = yield* Providers.open(settings.provider)
     const account = yield* Effect.flatMap(DeploymentProvider, ({ ready }) => ready).pipe(
@@ -229,8 +230,7 @@ const onRealTime = <A, E>(layer: Layer.Layer<A, E, Layer.Layer.Success<typeof pl
 const opened = <A, E>(
   { provider }: Settings.Settings,
   layer: (provider: Parts) => Layer.Layer<A, E, Layer.Layer.Success<typeof platform>>
-): Layer.Layer<A, E | Emulator.EmulatorError> =>
-  onRealTime(Layer.unwrapScoped(Effect.map(Providers.open(provider), layer)))
+): Layer.Layer<A, E | OpenError> => onRealTime(Layer.unwrapScoped(Effect.map(Providers.open(provider), layer)))
 
 /** What is left of settings once the provider is open. */
 type Rest = Pick<Settings.Settings, "delivery" | "cache" | "dags"> & {

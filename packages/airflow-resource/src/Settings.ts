@@ -3,14 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
-import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
-import * as ConfigError from "effect/ConfigError"
+import type * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { ConfigurationError } from "./ConfigurationError.js"
 import { fromConfigError } from "./ConfigurationError.js"
@@ -54,6 +51,14 @@ export type Delivery = Deliveries.Delivery
 export type Cache = Paths.Cache
 
 /**
+ * What does not depend on the provider.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PoolSettings = Config.Config.Success<typeof Variables.pool>
+
+/**
  * Everything that the layers of a lease are built from.
  *
  * @since 0.1.0
@@ -63,9 +68,8 @@ export interface Settings<P extends Provider = Provider> {
   readonly provider: P
   readonly delivery: Delivery
   readonly cache: Cache
-  /** What does not depend on the provider. */
-  readonly pool: Config.Config.Success<typeof pool>
-  readonly upkeep: Config.Config.Success<typeof upkeepConfig>
+  readonly pool: PoolSettings
+  readonly upkeep: Config.Config.Success<typeof Variables.upkeep>
   /** The folder of the DAGs, absolute. It need not exist. */
   readonly dags: string
 }
@@ -94,61 +98,13 @@ export const variables: Readonly<Record<string, Variable>> = Variables.all
  */
 export const internalVariables: Readonly<Record<string, Variable>> = Variables.internal
 
-const variable = Variables.name
-
-const fromOne = (name: string) =>
-  Config.validate(Config.integer(name), {
-    message: "Expected a whole number, 1 or more",
-    validation: (value) => value >= 1
-  })
-
-const { defaults } = DeploymentPool
-
 /**
  * Settings of the pool, and of the Airflow user that every lease creates.
  *
  * @since 0.1.0
  * @category config
  */
-export const pool = Config.all({
-  prefix: Config.withDefault(Config.nonEmptyString(variable("AIRFLOW_RESOURCE_POOL")), defaults.prefix),
-  max: Config.withDefault(fromOne(variable("AIRFLOW_RESOURCE_MAX")), defaults.max),
-  fence: Config.withDefault(Config.literal("auto", "on")(variable("AIRFLOW_RESOURCE_FENCE")), defaults.fence),
-  acquireTimeout: Config.withDefault(
-    Config.duration(variable("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT")),
-    defaults.acquireTimeout
-  ),
-  healthyTimeout: Config.withDefault(
-    Config.duration(variable("AIRFLOW_RESOURCE_HEALTHY_TIMEOUT")),
-    defaults.healthyTimeout
-  ),
-  readyTimeout: Config.withDefault(Config.duration(variable("AIRFLOW_RESOURCE_READY_TIMEOUT")), defaults.readyTimeout),
-  maxHold: Config.withDefault(Config.duration(variable("AIRFLOW_RESOURCE_MAX_HOLD")), defaults.maxHold),
-  adopt: Config.withDefault(Config.boolean(variable("AIRFLOW_RESOURCE_ADOPT")), defaults.adopt),
-  reset: Config.all({
-    keep: Config.withDefault(
-      Config.mapOrFail(
-        Config.string(variable("AIRFLOW_RESOURCE_KEEP")),
-        (text) => Either.mapLeft(AirflowReset.parseKeep(text), (problem) => ConfigError.InvalidData([], problem))
-      ),
-      {}
-    ),
-    defaultPoolSlots: Config.withDefault(
-      fromOne(variable("AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS")),
-      Variables.defaultPoolSlots
-    )
-  }),
-  username: Config.withDefault(Config.nonEmptyString(variable("AIRFLOW_USERNAME")), defaults.username),
-  /** `undefined`: `airflow`. */
-  password: Config.map(Config.option(Config.redacted(variable("AIRFLOW_PASSWORD"))), Option.getOrUndefined)
-})
-
-const upkeepConfig = Config.all({
-  hibernateAfter: Config.withDefault(
-    Config.duration(variable("AIRFLOW_RESOURCE_HIBERNATE_AFTER")),
-    Variables.own.AIRFLOW_RESOURCE_HIBERNATE_AFTER.default
-  )
-})
+export const pool: Config.Config<PoolSettings> = Variables.pool
 
 /**
  * Reads the environment, and the `.env` in the project's root if there is one. The process environment wins. Paths are relative to the
@@ -212,7 +168,7 @@ export const cache = (from: string): Effect.Effect<Cache, ConfigurationError, Fi
 export const upkeep = (
   from: string
 ): Effect.Effect<Settings["upkeep"], ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  Effect.flatMap(Environment.find(from), (environment) => read(environment, upkeepConfig))
+  Effect.flatMap(Environment.find(from), (environment) => read(environment, Variables.upkeep))
 
 // internal
 
@@ -235,7 +191,7 @@ const settings = (
           : Config.succeed<Delivery>({ _tag: "None" }),
         cache: Paths.cache(environment, provider.isShared),
         pool,
-        upkeep: upkeepConfig,
+        upkeep: Variables.upkeep,
         dags
       })
     })

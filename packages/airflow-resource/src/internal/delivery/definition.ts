@@ -21,6 +21,7 @@ export interface DeliveryDefinition<D extends { readonly _tag: string }> {
   readonly title: string
   /** The variables that only this delivery reads. */
   readonly variables: Variables
+  /** Reads them. */
   readonly config: (shared: Shared) => Config.Config<D>
   readonly layer: (
     delivery: D,

@@ -10,8 +10,11 @@ const table = { Secrets: secrets, EmulatedSecrets: emulatedSecrets, Astro: astro
 
 export type Delivery = Config.Config.Success<ReturnType<(typeof table)[keyof typeof table]["config"]>>
 
-/** The definition for a tag, or for the delivery of that tag. */
-export const definitionOf = (tag: Delivery["_tag"]): DeliveryDefinition<Delivery> =>
-  table[tag] as unknown as DeliveryDefinition<Delivery>
+/** Safe, since a definition is only given deliveries of its own tag. */
+const erased = (definition: (typeof table)[Delivery["_tag"]]) => definition as unknown as DeliveryDefinition<Delivery>
+
+export const all: ReadonlyArray<DeliveryDefinition<Delivery>> = Object.values(table).map(erased)
+
+export const definitionOf = (tag: Delivery["_tag"]): DeliveryDefinition<Delivery> => erased(table[tag])
 
 export const layer = (delivery: Delivery, provider: Parts) => definitionOf(delivery._tag).layer(delivery, provider)

@@ -41,6 +41,12 @@ const { ASTRO_BIN, ...variables } = AstroConfig.variables
 
 const onAstro = { account: AstroConfig.config, apiToken: AstroConfig.apiToken, spec: AstroConfig.spec }
 
+const remember = <P extends OnAstro>(provider: P, account: Account) =>
+  Effect.map(AstroAccount.encode(provider.account, account), (checked) => ({
+    provider: { ...provider, account: { ...provider.account, checked: Option.some(checked) } },
+    environment: { [AstroConfig.accountVariable]: checked }
+  }))
+
 const deliveries = {
   deliveries: { secrets: "Secrets", astro: "Astro", none: "None" },
   defaultDelivery: "secrets"
@@ -100,10 +106,3 @@ const poolOf = ({ account, apiToken, spec }: OnAstro) => ({
   accessToken: account.token,
   apiToken: Option.getOrUndefined(apiToken)
 })
-
-function remember<P extends OnAstro>(provider: P, account: Account) {
-  return Effect.map(AstroAccount.encode(provider.account, account), (checked) => ({
-    provider: { ...provider, account: { ...provider.account, checked: Option.some(checked) } },
-    environment: { [AstroConfig.accountVariable]: checked }
-  }))
-}

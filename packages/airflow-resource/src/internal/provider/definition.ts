@@ -20,6 +20,9 @@ export interface CheckContext {
   readonly longestLease: Duration.Duration
 }
 
+/** Why a provider cannot be made ready. */
+export type OpenError = EmulatorError
+
 /** A provider whose account was checked, and the variables that tell other processes so. */
 export interface Checked<P> {
   readonly provider: P
@@ -32,6 +35,7 @@ export interface ProviderDefinition<P extends { readonly _tag: string }> {
   readonly title: string
   /** The variables that only this provider reads. */
   readonly variables: Variables
+  /** Reads them. */
   readonly config: Config.Config<P>
   /** What AIRFLOW_RESOURCE_DELIVERY may be, and the delivery that each name stands for. */
   readonly deliveries: Readonly<Record<string, Delivery["_tag"]>>
@@ -40,9 +44,9 @@ export interface ProviderDefinition<P extends { readonly _tag: string }> {
   /** Whether other processes can use its deployments. If not, there is no pool to share, and its ledger is temporary. */
   readonly isShared: boolean
   /** Makes the provider ready for use, until the scope closes. */
-  readonly open: (provider: P) => Effect.Effect<Parts, EmulatorError, Scope.Scope>
-  /** Records that the account was checked. */
-  readonly remember: (provider: P, account: Account) => Effect.Effect<Checked<P>>
+  readonly open: (provider: P) => Effect.Effect<Parts, OpenError, Scope.Scope>
+  /** Records that the account was checked. Absent: the provider has no account that is worth checking once for all. */
+  readonly remember?: (provider: P, account: Account) => Effect.Effect<Checked<P>>
   /** What `doctor` checks for it. */
   readonly checks: (context: CheckContext) => Effect.Effect<Checks, never, Platform>
 }

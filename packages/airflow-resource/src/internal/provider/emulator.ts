@@ -32,7 +32,6 @@ export const emulator: ProviderDefinition<EmulatorProvider> = {
   defaultDelivery: "secrets",
   isShared: false,
   open: ({ options }) => Effect.flatMap(Emulator.make(options), partsOf),
-  remember: (provider) => Effect.succeed({ provider, environment: {} }),
   checks: () => Effect.succeed({})
 }
 

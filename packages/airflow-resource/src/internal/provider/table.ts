@@ -1,8 +1,9 @@
 /** All providers, by the value of AIRFLOW_RESOURCE_PROVIDER. A new one is a file beside this one, and a line here. */
 import type { Account } from "@airflow-resource/core/DeploymentProvider"
 import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
 import { astroApi, astroCli } from "./astro.js"
-import type { ProviderDefinition } from "./definition.js"
+import type { Checked, ProviderDefinition } from "./definition.js"
 import { emulator } from "./emulator.js"
 
 const table = { cli: astroCli, api: astroApi, emulator }
@@ -15,6 +16,7 @@ export const names = Object.keys(table) as ReadonlyArray<ProviderName>
 
 export const defaultName: ProviderName = "cli"
 
+/** Safe, since a definition is only given providers of its own tag. */
 const erased = (definition: (typeof table)[ProviderName]) => definition as unknown as ProviderDefinition<Provider>
 
 export const all: ReadonlyArray<ProviderDefinition<Provider>> = Object.values(table).map(erased)
@@ -25,4 +27,5 @@ const definitionOf = ({ _tag }: Provider): ProviderDefinition<Provider> => all.f
 
 export const open = (provider: Provider) => definitionOf(provider).open(provider)
 
-export const remember = (provider: Provider, account: Account) => definitionOf(provider).remember(provider, account)
+export const remember = (provider: Provider, account: Account): Effect.Effect<Checked<Provider>> =>
+  definitionOf(provider).remember?.(provider, account) ?? Effect.succeed({ provider, environment: {} })
