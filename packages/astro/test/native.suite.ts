@@ -33,7 +33,7 @@ export const suite = ({ path: bin, version }: AstroCli.Program) =>
         yield* astro(["workspace", "list", ...json], new RegExp(workspaceId))
         yield* astro(["organization", "list", ...json], new RegExp(organizationId))
         yield* astro(["deployment", "list"], /no Deployments found in workspace/)
-        const make = [
+        const basics = [
           "--name",
           "one",
           "--runtime-version",
@@ -45,7 +45,7 @@ export const suite = ({ path: bin, version }: AstroCli.Program) =>
         ]
         const kind = ["--type", "standard", "--cloud-provider", "aws", "--scheduler-size", "small"]
         const modes = ["--high-availability", "disable", "--development-mode", "enable"]
-        yield* astro(["deployment", "create", ...make, ...kind, ...modes], /Successfully created Deployment: one/)
+        yield* astro(["deployment", "create", ...basics, ...kind, ...modes], /Successfully created Deployment: one/)
         const listed = yield* astro(["deployment", "list", ...json], /\bone\b/)
         const id = /\bc[a-z0-9]{24}\b/.exec(listed)?.[0] ?? ""
         const status = ["deployment", "inspect", id, "--clean-output", "--key", "metadata.status"]
