@@ -79,7 +79,7 @@ describe("a lease through an astro CLI that is", () => {
         assert.lengthOf((yield* emulator.audit).awake, 1)
         assert.match(
           logged.join("\n"),
-          /release did not end well; the next holder of the slot repairs it[^]*gave up \(Canceling/
+          /The release failed; the next holder of the slot will clean up[^]*gave up \(Canceling/
         )
       }),
     30_000

@@ -101,12 +101,12 @@ describe("AstroCli finds the program", () => {
   > = [
     ["missing", { bin: "/nowhere/astro" }, "notFound", /Install it .*ASTRO_BIN.*AIRFLOW_RESOURCE_PROVIDER=api/],
     ["not on the PATH", { bin: undefined, environment: {} }, "notFound", /no astro on the PATH/],
-    ["not executable", { bin: "/etc/passwd" }, "unusable", /rights/],
-    ["a folder", { bin: "/etc" }, "unusable", /rights/],
+    ["not executable", { bin: "/etc/passwd" }, "unusable", /permissions of the file/],
+    ["a folder", { bin: "/etc" }, "unusable", /permissions of the file/],
     ["another program of that name", { mood: "other" }, "unusable", /not Astronomer's.*ASTRO_BIN/],
     ["too old", { version: "1.39.0" }, "tooOld", /1\.39\.0.*1\.40 is needed.*Update/],
     ["much too old", { version: "0.9" }, "tooOld", /Update/],
-    ["one that hangs", { mood: "hangsAtVersion", timeout: "1 seconds" }, "hangs", /within 1s/],
+    ["one that hangs", { mood: "hangsAtVersion", timeout: "1 seconds" }, "hangs", /running after 1s/],
     ["without a token", { token: Redacted.make(" ") }, "notLoggedIn", /ASTRO_ACCESS_TOKEN/]
   ]
   for (const [title, options, kind, says] of cases) {
@@ -306,8 +306,8 @@ describe("AstroApi through AstroCli reports", () => {
   test("what is worth a retry, as the cause of the error", () =>
     Effect.gen(function*() {
       const cases = [
-        ["hangs", "hangs", /within 1s/],
-        ["stubborn", "hangs", /within 1s/],
+        ["hangs", "hangs", /running after 1s/],
+        ["stubborn", "hangs", /running after 1s/],
         ["deadline", "timeout", /in time/],
         [undefined, "unreachable", /connection refused/]
       ] as const
