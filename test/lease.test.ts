@@ -283,7 +283,7 @@ describe("a lease", () => {
         then: { _tag: "Status", status: 403, body: { message: "not today" } }
       })
       yield* Effect.provide(lease("cannot"), logger)
-      assert.include(messages.join("\n"), "the release did not end well")
+      assert.include(messages.join("\n"), "The release failed")
       const next = yield* lease("next")
       assert.deepInclude(next, { reused: "awake", epoch: 2 })
       yield* assertTidy
@@ -394,7 +394,7 @@ describe("a lease", () => {
           const waiting = yield* AirflowResource.use({
             testName: "waits",
             onProgress: ({ activity }) =>
-              activity.includes("another cache file") ? Deferred.succeed(refused, undefined) : Effect.void
+              activity.includes("another cache") ? Deferred.succeed(refused, undefined) : Effect.void
           }, () =>
             Effect.void).pipe(Effect.provide(otherLedger), Effect.fork)
           yield* Deferred.await(refused)

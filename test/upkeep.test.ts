@@ -341,7 +341,7 @@ describe("upkeep", () => {
           }))
         const [slot] = yield* eventually(slots(b), ([slot]) => slot?.quarantine?.failures === 1 && isAtRest(slot))
         assert.strictEqual(slot?.name, byHand.name)
-        assert.include(slot?.quarantine?.reason, "could not be emptied of: pool no/way")
+        assert.include(slot?.quarantine?.reason, "could not be emptied; it still has: pool no/way")
         yield* assertTidy(audit)
 
         // the next lease may try again, and its error says why it fails
@@ -369,7 +369,7 @@ describe("upkeep", () => {
             const third = yield* process({ cache: "third.db" })
             const { actions, awake: left } = yield* poolOf(third).reap
             assert.deepStrictEqual([actions.map(({ did }) => did), left], [["left alone"], [deploymentName]])
-            assert.include(actions[0]?.detail, "another cache file")
+            assert.include(actions[0]?.detail, "another cache")
             const upkeep = yield* keepActive(own)
             yield* eventually(events(own), (all) => all.some((event) => event.startsWith("returned")))
             yield* upkeep.end

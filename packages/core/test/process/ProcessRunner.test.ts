@@ -194,7 +194,7 @@ describe("ProcessRunner", () => {
       > = [
         [{ command: "/nowhere/astro", remedy: "Install it." }, "notFound", /run astro: .* Install it\./],
         [{ command: "no-such-program", env: { PATH: "/bin" } }, "notFound", /PATH/],
-        [{ command: "/etc/passwd" }, "cannotStart", /rights/],
+        [{ command: "/etc/passwd" }, "cannotStart", /permissions/],
         [{ cwd: "/nowhere" }, "cannotStart", /\/nowhere/],
         [{ args: [`${canary}\0`] }, "cannotStart", /ERR_INVALID_ARG_VALUE/],
         [{ env: { A: `${canary}\0` } }, "cannotStart", /refused/]
