@@ -1,6 +1,7 @@
 /** What a test needs to run other processes: their environment, their arguments, and runs of vitest. */
 import type { Emulator } from "@airflow-resource/emulator"
-import { Cause, Effect, Redacted } from "effect"
+import { AirflowResources } from "airflow-resource"
+import { Cause, Effect } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createRequire } from "node:module"
@@ -14,12 +15,7 @@ const root = fileURLToPath(new URL("..", import.meta.url))
 /** The variables with which a process leases from this emulator, with the ledger in `folder`. */
 export const environment = (emulator: Emulator.Service, folder: string, max: number) => ({
   PATH: process.env["PATH"] ?? "",
-  AIRFLOW_RESOURCE_PROVIDER: "api",
-  ASTRO_API_URL: emulator.astroApiUrl,
-  ASTRO_ACCESS_TOKEN: Redacted.value(emulator.astroToken),
-  ASTRO_WORKSPACE_ID: emulator.workspaceId,
-  ASTRO_CLOUD_PROVIDER: "aws",
-  ASTRO_REGION: "us-east-1",
+  ...AirflowResources.variablesOf(emulator),
   AIRFLOW_RESOURCE_DELIVERY: "none",
   AIRFLOW_RESOURCE_MAX: String(max),
   AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`

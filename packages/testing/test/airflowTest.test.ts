@@ -37,7 +37,7 @@ describe("airflowTest", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* Clock.currentTimeMillis, 0)
       assert.isTrue(yield* airflow.verifyAirflowDagExists("hello_world_dag"))
-    }), { layer: AirflowResources.layerEmulator({ emulator: { speed: 200 } }) })
+    }), { layer: AirflowResources.layerEmulator({ emulator: { speed: 200 } }), timeout: "1 minute" })
 
   airflowTest.fails("fails when its body fails", () => Effect.fail("no"), {
     layer: AirflowResources.layerEmulator({ emulator: { speed: 200 } })
