@@ -8,7 +8,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
-    // no deadline of a test is its subject: on a busy machine everything takes longer
+    // only a safety net: on a busy machine everything takes longer
     testTimeout: 120_000,
     hookTimeout: 120_000,
     setupFiles: [fileURLToPath(new URL("vitest.setup.ts", import.meta.url))]

@@ -1,45 +1,32 @@
 /**
- * `npm run chaos`: the pool's proofs at length. The random lives come in processes of 500, each with a seed of its own: what has crashed
- * in a simulated world is never collected. `AIRFLOW_RESOURCE_RUNS` and `AIRFLOW_RESOURCE_SEED` (the first one) change them.
+ * `npm run chaos`: the pool's proofs at length. The random lives run in processes of 500, two at a time and each with its
+ * own seed: this uses two cores, and a failure names a seed that can be run again in minutes. `AIRFLOW_RESOURCE_RUNS` is
+ * the number of lives [10,000], `AIRFLOW_RESOURCE_SEED` the first seed [1].
  */
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { Effect } from "effect"
+import * as Run from "./run.js"
 
-const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url))
+const config = new URL("../vitest.config.ts", import.meta.url)
+const pool = (name: string) => `packages/core/test/pool/${name}.test.ts`
 
-const run = (files: ReadonlyArray<string>, env: Record<string, string>) =>
-  new Promise<boolean>((resolve) => {
-    const child = spawn(process.execPath, [vitest, "run", ...files], {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "inherit", "inherit"]
-    })
-    child.once("error", () => resolve(false))
-    child.once("exit", (code) => resolve(code === 0))
-  })
-
-const each = 500
-const count = Math.ceil(Number(process.env["AIRFLOW_RESOURCE_RUNS"] ?? 10_000) / each)
+const total = Number(process.env["AIRFLOW_RESOURCE_RUNS"] ?? 10_000)
+const each = Math.min(total, 500)
 const first = Number(process.env["AIRFLOW_RESOURCE_SEED"] ?? 1)
-const seeds = Array.from({ length: count }, (_, index) => first + index)
+const seeds = Array.from({ length: Math.ceil(total / each) }, (_, index) => first + index)
 
-/** Two at a time. */
-const lives = async (): Promise<ReadonlyArray<number>> => {
-  const failed: Array<number> = []
-  const worker = async () => {
-    for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift()) {
-      const env = { AIRFLOW_RESOURCE_RUNS: String(each), AIRFLOW_RESOURCE_SEED: String(seed) }
-      if (!(await run(["packages/core/test/pool/model.test.ts"], env))) failed.push(seed)
-    }
-  }
-  await Promise.all([worker(), worker()])
-  return failed
-}
+const lives = Effect.forEach(seeds, (seed) => {
+  const env = { AIRFLOW_RESOURCE_RUNS: String(each), AIRFLOW_RESOURCE_SEED: String(seed) }
+  const run = Run.vitest(config, { files: [pool("model")], duration: "2 hours", env })
+  return Run.outcome(`${each} lives of seed ${seed}`, run)
+}, { concurrency: 2 })
 
-const failed = await lives()
-const others = ["counterexamples", "failpoints", "regressions"].map((name) => `packages/core/test/pool/${name}.test.ts`)
-const isWell = await run([...others, "test/chaos"], { AIRFLOW_RESOURCE_CHAOS: "1" })
-process.stdout.write(
-  `${count * each} lives, ${failed.length === 0 ? "no seed failed" : `failed: seeds ${failed.join(", ")}`}; ` +
-    `the rest ${isWell ? "passed" : "failed"}\n`
+const others = Run.outcome(
+  "counterexamples, failpoints, regressions and real processes",
+  Run.vitest(config, {
+    files: [pool("counterexamples"), pool("failpoints"), pool("regressions"), "test/chaos"],
+    duration: "2 hours",
+    env: { AIRFLOW_RESOURCE_CHAOS: "1" }
+  })
 )
-process.exitCode = isWell && failed.length === 0 ? 0 : 1
+
+await Run.main(Effect.zipWith(lives, others, (outcomes, outcome) => [...outcomes, outcome]))

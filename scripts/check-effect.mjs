@@ -1,7 +1,7 @@
-// Effect's own diagnostics (floating effects, missing services, …) over every source, test, example and script.
+// Checks every source, test, example and script with Effect's own diagnostics (floating effects, missing services, …).
 //
-// The command `effect-language-service diagnostics` looks for a tsconfig.json above each file, and so reads tests without
-// the source condition. This calls the check that it, and its patch of tsc, are made of, with the options that tsc uses here.
+// The command `effect-language-service diagnostics` uses the tsconfig.json above each file, and so reads tests without
+// the source condition. This script calls the check behind that command with the options that tsc uses here.
 import { createRequire } from "node:module"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -23,7 +23,7 @@ const tools = read("tsconfig.tools.json")
 const files = [...packages.flatMap((folder) => read(path.join(folder, "tsconfig.json")).fileNames), ...tools.fileNames]
   .filter((name) => name.endsWith(".ts"))
 
-// A check that stopped to check would pass for ever: this file must be found fault with.
+// If the check stopped working, it would always pass. So it has to find the fault in this file.
 const planted = path.join(root, "scripts/planted.ts")
 const plantedText = `import * as Effect from "effect/Effect"\nexport const f = () => {\n  Effect.log("floating")\n}\n`
 
@@ -38,9 +38,9 @@ const options = { ...tools.options, plugins: [{ name: "@effect/language-service"
 const program = ts.createProgram([...files, planted], options, host)
 
 const diagnosticsOf = (file) => {
-  const found = []
-  checkSourceFileWorker(ts, program, program.getSourceFile(file), options, (one) => found.push(one), "tsc")
-  return found
+  const diagnostics = []
+  checkSourceFileWorker(ts, program, program.getSourceFile(file), options, (one) => diagnostics.push(one), "tsc")
+  return diagnostics
 }
 
 const found = files.flatMap(diagnosticsOf)
@@ -51,9 +51,9 @@ if (found.length > 0) {
     getNewLine: () => "\n"
   }))
 }
-const alive = diagnosticsOf(planted).some((one) =>
+const works = diagnosticsOf(planted).some((one) =>
   /neither yielded/.test(ts.flattenDiagnosticMessageText(one.messageText, "\n"))
 )
-process.stdout.write(`${files.length} files checked for misuse of Effect, ${found.length} found\n`)
-if (!alive) process.stdout.write("the planted floating effect was not found: this check checks nothing\n")
-if (found.length > 0 || files.length === 0 || !alive) process.exitCode = 1
+process.stdout.write(`${files.length} files checked for misuse of Effect, ${found.length} problems\n`)
+if (!works) process.stdout.write("the planted floating effect was not found: the check does not work\n")
+if (found.length > 0 || files.length === 0 || !works) process.exitCode = 1

@@ -1,4 +1,4 @@
-/** What scripts share that do one thing after the other, most of them by vitest. */
+/** What the scripts share that run several things, most of them with vitest, and report how each ended. */
 import { Cause, Console, Data, type Duration, Effect, Exit } from "effect"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
@@ -7,30 +7,36 @@ export class VitestFailed extends Data.TaggedError("VitestFailed")<{ readonly me
 
 const cli = fileURLToPath(new URL("vitest.mjs", import.meta.resolve("vitest/package.json")))
 
-/** Runs suites. Vitest leads a group of its own, so that its workers end with it. */
-export const vitest = (config: URL, { duration, env }: {
+/** Runs suites. Vitest gets its own process group, so that its workers are killed together with it. */
+export const vitest = (config: URL, { duration, env, files = [] }: {
+  /** The test files to run, by a part of their path [all]. */
+  readonly files?: ReadonlyArray<string>
   readonly duration: Duration.DurationInput
   readonly env: Record<string, string>
 }) =>
   Effect.async<void, VitestFailed>((resume) => {
-    const child = spawn(process.execPath, [cli, "run", "--config", fileURLToPath(config)], {
+    const child = spawn(process.execPath, [cli, "run", ...files, "--config", fileURLToPath(config)], {
       env: { ...process.env, ...env },
       detached: true,
       stdio: ["ignore", "inherit", "inherit"]
     })
     const fail = (message: string) => resume(new VitestFailed({ message }))
-    child.once("error", (error) => fail(`vitest did not start: ${error.message}`))
-    child.once("exit", (code) => code === 0 ? resume(Effect.void) : fail(`vitest ended with ${code}`))
+    child.once("error", (error) => fail(`vitest: it did not start: ${error.message}`))
+    child.once("exit", (code) =>
+      code === 0 ? resume(Effect.void) : fail(`vitest: it exited with ${code}; its output is above`))
     return Effect.sync(() => {
       try {
-        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL")
+        if (child.pid !== undefined) {
+          process.kill(-child.pid, "SIGKILL")
+        }
       } catch {
-        // it has ended
+        // it has ended already
       }
     })
   }).pipe(Effect.timeoutFail({
     duration,
-    onTimeout: () => new VitestFailed({ message: `vitest took longer than ${duration}` })
+    onTimeout: () =>
+      new VitestFailed({ message: `vitest: it took longer than ${duration} and was killed` })
   }))
 
 interface Outcome {
@@ -38,7 +44,7 @@ interface Outcome {
   readonly line: string
 }
 
-/** `what` is named in a line that says how it went. */
+/** Reports in one line whether `what` passed or failed. */
 export const outcome = <E extends { readonly message: string }>(
   what: string,
   self: Effect.Effect<void, E>
@@ -51,7 +57,7 @@ export const outcome = <E extends { readonly message: string }>(
     })
   )
 
-/** Runs the script to its end, and tells all lines there. */
+/** Runs the script, and prints all lines at its end. */
 export const main = async <E extends { readonly message: string }>(
   script: Effect.Effect<ReadonlyArray<Outcome>, E>
 ): Promise<void> => {
@@ -61,7 +67,7 @@ export const main = async <E extends { readonly message: string }>(
     return outcomes.every(({ ok }) => ok)
   }).pipe(Effect.catchAll(({ message }) => Effect.as(Console.error(message), false)))
 
-  // nothing may be left running when a terminal or a CI job takes us down, however often it says so
+  // when a terminal or a CI job ends this script, even with several signals, nothing may be left running
   const stop = new AbortController()
   process.on("SIGINT", () => stop.abort())
   process.on("SIGTERM", () => stop.abort())

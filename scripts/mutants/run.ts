@@ -1,5 +1,5 @@
 /**
- * Breaks the code on purpose, one rule at a time, in a scratch copy, and looks that the test which guards the rule fails.
+ * Breaks the code on purpose, one rule at a time, in a scratch copy, and checks that the test of the rule fails.
  * `npm run mutants [part of a name]`
  */
 import { execFile } from "node:child_process"
@@ -15,23 +15,26 @@ interface Mutant {
   /** Occurs once in the file. */
   readonly find: string
   readonly replace: string
-  /** The test file, and a part of the title of the test that has to fail. */
+  /** The test file. */
   readonly test: string
+  /** A part of the full name of the test that has to fail. */
   readonly title: string
 }
 
 interface NotApplicable {
   readonly name: string
-  /** Why there is nothing in this code that could be broken like that. */
+  /** Why this code has nothing that could be broken in this way. */
   readonly notApplicable: string
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const here = path.dirname(fileURLToPath(import.meta.url))
+const folder = path.dirname(fileURLToPath(import.meta.url))
 
 const read = (file: string): ReadonlyArray<Mutant | NotApplicable> => JSON.parse(fs.readFileSync(file, "utf8"))
 
-/** A copy whose packages find each other, and everything else where it is installed. */
+/**
+ * A copy of the repository. Its packages resolve to each other, and all other dependencies to where they are installed.
+ */
 const copy = (): string => {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "mutants-"))
   for (const entry of fs.readdirSync(root, { withFileTypes: true })) {
@@ -55,7 +58,7 @@ const copy = (): string => {
   return scratch
 }
 
-/** The full names of the tests that failed. Throws where none ran: nothing is proved then. */
+/** The full names of the tests that failed. Throws if no test ran, because nothing is proved then. */
 const failures = async (scratch: string, test: string, title: string): Promise<ReadonlyArray<string>> => {
   const report = path.join(scratch, "report.json")
   fs.rmSync(report, { force: true })
@@ -63,14 +66,14 @@ const failures = async (scratch: string, test: string, title: string): Promise<R
   const vitest = ["run", test, "-t", escaped, "--reporter=json", `--outputFile=${report}`]
   const run = promisify(execFile)(path.join(scratch, "node_modules/.bin/vitest"), vitest, {
     cwd: scratch,
-    timeout: 180_000,
+    timeout: 600_000,
     maxBuffer: 64 * 2 ** 20
   })
   const output = await run.then(
     () => "",
     (error: { readonly stdout?: string; readonly stderr?: string }) => `${error.stdout}\n${error.stderr}`
   )
-  if (!fs.existsSync(report)) throw new Error(`no test ran: ${output.slice(-2000)}`)
+  if (!fs.existsSync(report)) throw new Error(`no test of ${test} ran: ${output.slice(-2000)}`)
   const { testResults } = JSON.parse(fs.readFileSync(report, "utf8")) as {
     readonly testResults: ReadonlyArray<
       { readonly assertionResults: ReadonlyArray<{ readonly status: string; readonly fullName: string }> }
@@ -86,7 +89,7 @@ const withMutant = async <A>(scratch: string, { file, find, replace }: Mutant, b
   const target = path.join(scratch, file)
   const text = fs.readFileSync(target, "utf8")
   const found = text.split(find).length - 1
-  if (found !== 1) throw new Error(`${file} has ${found} places, not one, that read: ${find}`)
+  if (found !== 1) throw new Error(`${file} contains this ${found} times instead of once: ${find}`)
   fs.writeFileSync(target, text.replace(find, () => replace))
   try {
     return await body()
@@ -95,10 +98,10 @@ const withMutant = async <A>(scratch: string, { file, find, replace }: Mutant, b
   }
 }
 
-const say = (line: string) => void process.stdout.write(`${line}\n`)
+const print = (line: string) => void process.stdout.write(`${line}\n`)
 
 const [only = ""] = process.argv.slice(2)
-const all = ["historical.json", "protocol.json", "astro.json"].flatMap((file) => read(path.join(here, file)))
+const all = ["historical.json", "protocol.json", "astro.json"].flatMap((file) => read(path.join(folder, file)))
   .filter(({ name }) => name.includes(only))
 const scratch = copy()
 process.on("exit", () => fs.rmSync(scratch, { recursive: true, force: true }))
@@ -106,17 +109,17 @@ let survivors = 0
 
 for (const mutant of all) {
   if ("notApplicable" in mutant) {
-    say(`not here  ${mutant.name}: ${mutant.notApplicable}`)
+    print(`n/a       ${mutant.name}: ${mutant.notApplicable}`)
     continue
   }
   const problem = await (async () => {
     const before = await failures(scratch, mutant.test, mutant.title)
-    if (before.length > 0) return `fails without it too: ${before.join(", ")}`
+    if (before.length > 0) return `fails without the mutant too: ${before.join(", ")}`
     const after = await withMutant(scratch, mutant, () => failures(scratch, mutant.test, mutant.title))
     return after.length === 0 ? `survives "${mutant.title}" in ${mutant.test}` : undefined
   })().catch((error: Error) => error.message)
   if (problem !== undefined) survivors += 1
-  say(problem === undefined ? `killed    ${mutant.name}: ${mutant.title}` : `SURVIVED  ${mutant.name} ${problem}`)
+  print(problem === undefined ? `killed    ${mutant.name}: ${mutant.title}` : `SURVIVED  ${mutant.name} ${problem}`)
 }
-say(`${all.length} mutants, ${survivors} not killed`)
+print(`${all.length} mutants, ${survivors} not killed`)
 process.exitCode = survivors === 0 ? 0 : 1
