@@ -5,7 +5,7 @@
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeRuntime } from "@effect/platform-node"
 import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
-import { Clock, Console, Duration, Effect, Option, Ref } from "effect"
+import { Clock, Console, Duration, Effect, Logger, LogLevel, Option, Ref } from "effect"
 
 const dagId = "hello_world_dag"
 const speed = 60
@@ -133,6 +133,8 @@ if (provider === "emulator" || provider === "cli" || provider === "api") {
   process.env["AIRFLOW_RESOURCE_PROVIDER"] = provider
   program.pipe(
     Effect.provide(layer),
+    // onProgress prints the steps already
+    Logger.withMinimumLogLevel(LogLevel.Warning),
     // the message of a typed error says what to do next; a stack adds nothing
     Effect.catchAll((error) => Effect.zipRight(Console.error(`\n${error.message}`), Effect.fail(error))),
     NodeRuntime.runMain({ disableErrorReporting: true })

@@ -1,6 +1,6 @@
 // Run as a process: leases once, prints what it got, and releases it.
 import { AirflowResource, AirflowResources } from "airflow-resource"
-import { Console, Effect } from "effect"
+import { Console, Effect, Logger, LogLevel } from "effect"
 
 AirflowResource.use(
   { testName: "once" },
@@ -9,4 +9,9 @@ AirflowResource.use(
       airflow.dags,
       (dags) => Console.log(JSON.stringify({ deploymentName, fenced, dags: dags.map(({ dagId }) => dagId) }))
     )
-).pipe(Effect.provide(AirflowResources.layerFromEnv), Effect.runPromise)
+).pipe(
+  Effect.provide(AirflowResources.layerFromEnv),
+  // the parent process reads stdout
+  Logger.withMinimumLogLevel(LogLevel.Warning),
+  Effect.runPromise
+)
