@@ -19,10 +19,7 @@ import type * as InternalVariable from "./internal/variable.js"
 import * as Variables from "./internal/variables.js"
 
 /**
- * What runs the deployments, with the options of the choice:
- *
- * - `AstroCli`, `AstroApi`: deployments on Astro, through the astro CLI or over REST
- * - `Emulator`: an emulator of Astro, GitHub and Airflow, started in this process
+ * What runs the deployments: one case for each value of `AIRFLOW_RESOURCE_PROVIDER`, with its own options.
  *
  * @since 0.1.0
  * @category models
@@ -30,12 +27,8 @@ import * as Variables from "./internal/variables.js"
 export type Provider = Providers.Provider
 
 /**
- * How DAG code reaches a deployment, with the options of the choice:
- *
- * - `Secrets`: a GitHub repository's secrets point at the leased deployment, and its workflow deploys there
- * - `EmulatedSecrets`: the same for the repository that the provider `Emulator` brings along
- * - `Astro`: a deploy of a folder
- * - `None`: a deployment keeps the DAGs that it has
+ * How DAG code reaches a deployment: one case for each value of `AIRFLOW_RESOURCE_DELIVERY`, with its own options. A provider need not
+ * support every delivery, and may have its own for a value: `EmulatedSecrets` is `secrets` for the emulator.
  *
  * @since 0.1.0
  * @category models

@@ -128,7 +128,7 @@ describe("doctor checks this machine:", () => {
 })
 
 describe("doctor checks the astro CLI:", () => {
-  const look = (program: { readonly mood?: string; readonly version?: string }, deploys = false) =>
+  const check = (program: { readonly mood?: string; readonly version?: string }, deploys = false) =>
     Effect.gen(function*() {
       const { account } = yield* world()
       const { bin } = yield* StandIn.make(program)
@@ -137,8 +137,8 @@ describe("doctor checks the astro CLI:", () => {
 
   test("one that can be used", () =>
     Effect.gen(function*() {
-      is(yield* look({ version: "1.45.0" }, true), "pass", /version 1\.45\.0; it reaches Astro$/)
-      is(yield* look({ version: "1.40.1" }), "pass", /version 1\.40\.1/)
+      is(yield* check({ version: "1.45.0" }, true), "pass", /version 1\.45\.0; it reaches Astro$/)
+      is(yield* check({ version: "1.40.1" }), "pass", /version 1\.40\.1/)
       const { account } = yield* world()
       const { bin, calls } = yield* StandIn.make()
       const unsent = yield* Astro.cli(account, { bin, deploys: false, sends: false })
@@ -161,7 +161,7 @@ describe("doctor checks the astro CLI:", () => {
           [{ mood: "cancels" }, false, /gave up \(Canceling/, /./]
         ] as const,
         ([program, deploys, says, remedy]) =>
-          Effect.map(look(program, deploys), (verdict) => is(verdict, "fail", says, remedy)),
+          Effect.map(check(program, deploys), (verdict) => is(verdict, "fail", says, remedy)),
         { concurrency: "unbounded" }
       )
       const gone = { ...account, apiUrl: "http://127.0.0.1:1" }
@@ -177,30 +177,30 @@ describe("doctor checks Astro:", () => {
       const now = yield* Clock.currentTimeMillis
       const jwt = (payload: object) =>
         Redacted.make(`e30.${Buffer.from(JSON.stringify(payload)).toString("base64url")}.s`)
-      const look = (payload: object) => Astro.credentials(jwt(payload), Duration.minutes(75))
+      const check = (payload: object) => Astro.credentials(jwt(payload), Duration.minutes(75))
       const inMinutes = (minutes: number) => ({ exp: now / 1000 + minutes * 60 })
-      is(yield* look(inMinutes(76)), "pass", /^a user's token, valid until 1971-05-16T01:16:00/)
-      is(yield* look(inMinutes(75)), "warn", /possibly before a lease ends/, /Get a new one/)
-      is(yield* look(inMinutes(0)), "fail", /that expired at/, /Get a new one/)
-      is(yield* look({ permissions: ["apiTokenId:t", "workspaceId:w"] }), "pass", /^a Workspace API token$/)
+      is(yield* check(inMinutes(76)), "pass", /^a user's token, valid until 1971-05-16T01:16:00/)
+      is(yield* check(inMinutes(75)), "warn", /possibly before a lease ends/, /Get a new one/)
+      is(yield* check(inMinutes(0)), "fail", /that expired at/, /Get a new one/)
+      is(yield* check({ permissions: ["apiTokenId:t", "workspaceId:w"] }), "pass", /^a Workspace API token$/)
       is(yield* Astro.credentials(Redacted.make("opaque"), Duration.zero), "pass", /of unknown kind/)
     }))
 
   test("rights", () =>
     Effect.gen(function*() {
       const { account, emulator, id } = yield* world()
-      const look = (
+      const check = (
         rights: "owner" | "operator" | "member",
         options: { readonly fence?: "auto" | "on"; readonly isShared?: boolean } = {}
       ) =>
         Effect.flatMap(emulator.mintAstroToken({ rights }), (token) =>
           Astro.rights({ ...account, token }, id, { fence: "auto", isShared: false, ...options }))
-      is(yield* look("owner"), "pass", /WORKSPACE_OWNER: leases are fenced/)
-      is(yield* look("owner", { isShared: true }), "warn", /unfenced/, /Unset ASTRO_API_TOKEN/)
-      is(yield* look("owner", { isShared: true, fence: "on" }), "pass", /fenced/)
-      is(yield* look("operator"), "warn", /unfenced/, /Workspace Owner rights/)
-      is(yield* look("operator", { fence: "on" }), "fail", /AIRFLOW_RESOURCE_FENCE=on/, /Workspace Owner rights/)
-      is(yield* look("member"), "fail", /may not create deployments/, /Workspace Owner rights/)
+      is(yield* check("owner"), "pass", /WORKSPACE_OWNER: leases are fenced/)
+      is(yield* check("owner", { isShared: true }), "warn", /unfenced/, /Unset ASTRO_API_TOKEN/)
+      is(yield* check("owner", { isShared: true, fence: "on" }), "pass", /fenced/)
+      is(yield* check("operator"), "warn", /unfenced/, /Workspace Owner rights/)
+      is(yield* check("operator", { fence: "on" }), "fail", /AIRFLOW_RESOURCE_FENCE=on/, /Workspace Owner rights/)
+      is(yield* check("member"), "fail", /may not create deployments/, /Workspace Owner rights/)
       const opaque = { ...account, token: Redacted.make("opaque") }
       is(
         yield* Astro.rights(opaque, id, { fence: "auto", isShared: false }),
@@ -277,18 +277,18 @@ describe("doctor checks GitHub:", () => {
   test("repository and token", () =>
     Effect.gen(function*() {
       const { emulator } = yield* world()
-      const look = (
+      const check = (
         token: Redacted.Redacted,
         repository = emulator.repository,
         apiUrl: string | undefined = emulator.githubApiUrl
       ) => Github.check({ token, repository, apiUrl: Option.fromNullable(apiUrl) })
-      is(yield* look(emulator.githubToken), "pass", /^example\/dags; the token may write its secrets$/)
-      is(yield* look(yield* emulator.mintGithubToken("read")), "fail", /only read/, /write access/)
-      is(yield* look(yield* emulator.mintGithubToken("none")), "fail", /404/, /AIRFLOW_REPO/)
-      is(yield* look(Redacted.make("wrong")), "fail", /credentials/i, /AIRFLOW_GITHUB_TOKEN/)
-      is(yield* look(emulator.githubToken, "no repository"), "fail", /space/, /Write it like/)
+      is(yield* check(emulator.githubToken), "pass", /^example\/dags; the token may write its secrets$/)
+      is(yield* check(yield* emulator.mintGithubToken("read")), "fail", /only read/, /write access/)
+      is(yield* check(yield* emulator.mintGithubToken("none")), "fail", /404/, /AIRFLOW_REPO/)
+      is(yield* check(Redacted.make("wrong")), "fail", /credentials/i, /AIRFLOW_GITHUB_TOKEN/)
+      is(yield* check(emulator.githubToken, "no repository"), "fail", /space/, /Write it like/)
       is(
-        yield* look(emulator.githubToken, "https://github.example.com/a/b", ""),
+        yield* check(emulator.githubToken, "https://github.example.com/a/b", ""),
         "fail",
         /GITHUB_API_URL/,
         /GITHUB_API_URL/
@@ -356,28 +356,28 @@ describe("doctor", () => {
         AIRFLOW_PASSWORD: "canary-71e0"
       })
       const shown: Array<string> = []
-      const ran = (...args: Parameters<typeof run>) =>
+      const record = (...args: Parameters<typeof run>) =>
         Effect.tap(run(...args), ({ stderr, stdout }) => Effect.sync(() => shown.push(stdout, stderr)))
 
-      const well = yield* ran({}, "--json")
-      assert.deepInclude(well, { code: 0, stderr: "" })
+      const complete = yield* record({}, "--json")
+      assert.deepInclude(complete, { code: 0, stderr: "" })
       const onAstro = ["credentials", "organization", "workspace", "rights", "runtime", "region", "clock", "GitHub"]
       assert.deepStrictEqual(
-        states(well.stdout),
+        states(complete.stdout),
         Object.fromEntries([
           ...["node", "configuration", "project", "cache"].map((check) => [check, "pass"]),
           ["astro CLI", "skip"],
           ...onAstro.map((check) => [check, "pass"])
         ])
       )
-      assert.isTrue(JSON.parse(well.stdout).ready)
+      assert.isTrue(JSON.parse(complete.stdout).ready)
 
       const other = Redacted.value(yield* emulator.mintAstroToken({ expiresIn: 0 }))
-      const undelivered = yield* ran(
+      const otherDelivery = yield* record(
         { AIRFLOW_RESOURCE_DELIVERY: "astro", AIRFLOW_REPO: "", AIRFLOW_GITHUB_TOKEN: "", ASTRO_API_TOKEN: other },
         "--json"
       )
-      assert.deepInclude(states(undelivered.stdout), {
+      assert.deepInclude(states(otherDelivery.stdout), {
         configuration: "pass",
         DAGs: "fail",
         credentials: "pass",
@@ -385,15 +385,15 @@ describe("doctor", () => {
         rights: "warn",
         GitHub: "skip"
       })
-      assert.strictEqual(undelivered.code, 1)
+      assert.strictEqual(otherDelivery.code, 1)
 
-      const ill = yield* ran({ ASTRO_WORKSPACE_ID: "", ASTRO_REGION: "mars", AIRFLOW_REPO: "a/b/c" })
-      assert.strictEqual(ill.code, 1)
-      assert.match(ill.stderr, /^Not ready for a lease: configuration, region, GitHub\.$/m)
-      assert.match(ill.stdout, /^fail  configuration  ASTRO_WORKSPACE_ID is missing$/m)
-      assert.match(ill.stdout, /^pass  organization /m)
-      assert.match(ill.stdout, /^skip  workspace +not checked without ASTRO_WORKSPACE_ID$/m)
-      assert.notMatch(ill.stderr, /^\s+at /m)
+      const incomplete = yield* record({ ASTRO_WORKSPACE_ID: "", ASTRO_REGION: "mars", AIRFLOW_REPO: "a/b/c" })
+      assert.strictEqual(incomplete.code, 1)
+      assert.match(incomplete.stderr, /^Not ready for a lease: configuration, region, GitHub\.$/m)
+      assert.match(incomplete.stdout, /^fail  configuration  ASTRO_WORKSPACE_ID is missing$/m)
+      assert.match(incomplete.stdout, /^pass  organization /m)
+      assert.match(incomplete.stdout, /^skip  workspace +not checked without ASTRO_WORKSPACE_ID$/m)
+      assert.notMatch(incomplete.stderr, /^\s+at /m)
 
       assert.deepStrictEqual(fs.readdirSync(cwd), [".git"])
       const { deployments, issued, requests } = yield* emulator.audit
@@ -407,10 +407,10 @@ describe("doctor", () => {
   test("checks what it can without any configuration, and needs none for an emulator", () =>
     Effect.gen(function*() {
       const { run } = yield* command({})
-      const bare = yield* run({}, "--json")
-      assert.strictEqual(bare.code, 1)
-      assert.match(bare.stderr, /configuration, astro CLI/)
-      const found = states(bare.stdout)
+      const unconfigured = yield* run({}, "--json")
+      assert.strictEqual(unconfigured.code, 1)
+      assert.match(unconfigured.stderr, /configuration, astro CLI/)
+      const found = states(unconfigured.stdout)
       assert.deepInclude(found, { node: "pass", configuration: "fail", "astro CLI": "fail", cache: "pass" })
       for (const check of ["credentials", "workspace", "clock", "GitHub"]) assert.strictEqual(found[check], "skip")
 

@@ -39,7 +39,7 @@ const complete = {
   AIRFLOW_REPO: "https://github.com/my-org/my-dags"
 }
 
-const specOf = ({ provider }: Settings.Settings) => provider._tag === "Emulator" ? undefined : provider.spec
+const specOf = ({ provider }: Settings.Settings) => "spec" in provider ? provider.spec : undefined
 
 describe("Settings", () => {
   it.effect("names every missing variable at once, with its meaning", () =>

@@ -71,7 +71,10 @@ export const variables = {
   ASTRO_API_TOKEN: {
     meaning: "a token for Astro that every lease also uses for its Airflow, in place of a token of its own"
   },
-  ASTRO_CLOUD_PROVIDER: { meaning: "the cloud in which deployments run", values: ["aws", "gcp", "azure"] },
+  ASTRO_CLOUD_PROVIDER: {
+    meaning: "the cloud in which deployments run: aws, gcp or azure",
+    values: ["aws", "gcp", "azure"]
+  },
   ASTRO_REGION: { meaning: "the region in which deployments run, as Astro names it, such as us-east-1" },
   ASTRO_RUNTIME_VERSION: { meaning: "the Astro Runtime of the deployments", default: defaults.runtimeVersion },
   ASTRO_ORGANIZATION_ID: {
@@ -92,7 +95,7 @@ export const internalVariables = {
 } as const
 
 /**
- * The variable that tells the other processes of a run that the account was checked.
+ * The variable that passes the result of a check on to the other processes of a run.
  *
  * @since 0.1.0
  * @category config
@@ -125,7 +128,7 @@ const access = {
 }
 
 /**
- * The account without a workspace: enough to ask Astro what it offers.
+ * The account without a workspace: enough to list what Astro offers.
  *
  * @since 0.1.0
  * @category config

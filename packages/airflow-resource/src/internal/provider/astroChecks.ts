@@ -1,4 +1,4 @@
-/** What `doctor` checks on Astro. It asks over REST, also for the provider `cli`, so that a broken astro CLI hides nothing else. */
+/** What `doctor` checks on Astro. It sends its requests over REST, also for the provider `cli`, so that a broken astro CLI hides nothing else. */
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
 import { AstroCliError } from "@airflow-resource/astro/AstroCliError"
 import * as AstroCliVersion from "@airflow-resource/astro/AstroCliVersion"
@@ -88,7 +88,7 @@ export const program = ({ deploys }: { readonly deploys: boolean }): Check =>
     })
   })
 
-/** The astro CLI wants an account even to tell its version. */
+/** The astro CLI needs an account even to print its version. */
 const placeholders: AstroConfig.AstroConfig = {
   apiUrl: AstroConfig.defaults.apiUrl,
   token: Redacted.make("none"),

@@ -23,7 +23,7 @@ export interface CheckContext {
 /** Why a provider cannot be made ready. */
 export type OpenError = EmulatorError
 
-/** A provider whose account was checked, and the variables that tell other processes so. */
+/** A provider whose account was checked, and the variables that pass this on to other processes. */
 export interface Checked<P> {
   readonly provider: P
   readonly environment: Readonly<Record<string, string>>
