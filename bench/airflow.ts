@@ -1,6 +1,7 @@
 /**
- * What the client costs beside bare `fetch`: time per call, requests per wait and per reset. Both do the same to the same emulated
- * Airflow in turns: believe the ratios, the milliseconds are those of this machine. `npm run bench`, less than a minute.
+ * What the client costs compared to bare `fetch`: time per call, requests per wait and per reset. Both do the same work
+ * in turns on the same emulated Airflow, so the ratios are reliable; the milliseconds depend on the machine. `npm run
+ * bench`, less than a minute.
  */
 import type { Airflow } from "@airflow-resource/airflow"
 import { AirflowApi, AirflowReadiness, AirflowReset } from "@airflow-resource/airflow"
@@ -23,10 +24,10 @@ type Subject = {
   readonly bare: Bare.Bare
 }
 
-const makeVariables = ({ airflow }: Subject) =>
+const createVariables = ({ airflow }: Subject) =>
   Effect.forEach(many, (key) => airflow.variables.put({ key, value: "1" }), { concurrency: 4, discard: true })
 
-/** Time per call, and what of it is work of our own process. */
+/** Time per call, and the CPU time of this process in it. */
 const calls = ({ airflow, bare }: Subject, runId: string) =>
   Effect.gen(function*() {
     let key = 0
@@ -59,13 +60,13 @@ const calls = ({ airflow, bare }: Subject, runId: string) =>
       timed("variables.list, 250 variables", list.clock),
       timed("variables.list, 250 variables: CPU", list.cpu),
       timed("variables.put, a new one", create.clock),
-      timed("variables.put, one that is there", replace.clock),
+      timed("variables.put, an existing one", replace.clock),
       timed("awaitRun, the run has ended", wait.clock),
       timed("awaitRun, the run has ended: CPU", wait.cpu)
     ]
   })
 
-/** Requests while a run of known length goes on. The two wait side by side, each for its own. */
+/** Requests during a run of known length. Client and baseline wait at the same time, each for its own run. */
 const polls = ({ airflow, bare, emulated }: Subject) =>
   Effect.gen(function*() {
     const [ours, baseline] = yield* Effect.all([airflow.trigger("slow_dag"), airflow.trigger("slow_dag")])
@@ -86,7 +87,7 @@ const someThings = ({ airflow }: Subject) =>
     airflow.pools.put({ name: "etl", slots: 2 })
   ])
 
-/** Requests of what a lease does before and after its test. */
+/** Requests of the work that a lease does before and after its test. */
 const lease = (subject: Subject) =>
   Effect.gen(function*() {
     const { airflow, bare, connect, emulated } = subject
@@ -109,13 +110,13 @@ const lease = (subject: Subject) =>
       yield* counts("waitForAirflowToBeReady", airflow.waitForAirflowToBeReady(), bare.ready),
       yield* resets("empty", Effect.void),
       yield* resets("3 runs, 2 variables, 1 connection, 1 pool", someThings(subject)),
-      yield* resets("250 variables", makeVariables(subject))
+      yield* resets("250 variables", createVariables(subject))
     ]
   })
 
 const measure = (subject: Subject) =>
   Effect.gen(function*() {
-    yield* makeVariables(subject)
+    yield* createVariables(subject)
     const { runId } = yield* subject.airflow.runDag(dagId)
     const lines: ReadonlyArray<Line> = [
       ...yield* calls(subject, runId),
@@ -140,7 +141,7 @@ Effect.gen(function*() {
   }
 }).pipe(
   Effect.scoped,
-  Effect.timeoutFail({ duration: "2 minutes", onTimeout: () => new Error("the bench did not come to an end") }),
+  Effect.timeoutFail({ duration: "2 minutes", onTimeout: () => new Error("bench: it did not end within 2 minutes") }),
   Effect.provide(Layer.provide(AirflowApi.layer, FetchHttpClient.layer)),
   NodeRuntime.runMain
 )

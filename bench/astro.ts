@@ -1,8 +1,9 @@
 /**
- * What a lease costs besides waiting for others: its calls to Astro and to Airflow, the programs it starts, its time and its CPU; by REST,
- * and through the astro CLI at `ASTRO_BIN`, in turns, against an emulator in a process of its own that answers at once. The pauses that a lease makes on purpose are off: for the
- * revocation of tokens, for what runs to settle, and between two looks at an Airflow that is ready.
- * Believe the counts and the ratio, the milliseconds are those of this machine. `npm run bench:astro`, about a minute.
+ * What a lease costs besides waiting for others: its calls to Astro and to Airflow, the programs that it starts, its
+ * time and its CPU time. Measured with REST and, in turns, through the astro CLI at `ASTRO_BIN`. The emulator runs in
+ * its own process and responds at once. The deliberate pauses of a lease are off: for the revocation of tokens, before
+ * a reset, and between two polls of a ready Airflow. The counts and the ratio are reliable; the milliseconds depend on
+ * the machine. `npm run bench:astro`, about a minute.
  */
 import { AirflowApi } from "@airflow-resource/airflow"
 import { AstroApi, AstroCli, AstroProject } from "@airflow-resource/astro"
@@ -25,7 +26,7 @@ import { quantile } from "./compare.js"
 
 const leases = 20
 
-/** How often others were asked, and for how long at least one of them was at work. */
+/** Counts calls to others, and measures for how long at least one of them was working. */
 class Others {
   readonly counts = { astro: 0, airflow: 0, spawns: 0 }
   #busy = 0
@@ -53,7 +54,7 @@ const emulator = Effect.gen(function*() {
   const main = fileURLToPath(new URL("../packages/airflow-resource/src/main.ts", import.meta.url))
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      // with our arguments for Node: how TypeScript is loaded, and from where the packages are
+      // with this process's arguments for Node: how to load TypeScript, and where the packages are
       spawn(process.execPath, [...process.execArgv, main, "emulator", "--speed", "100000", "--json"], {
         stdio: ["ignore", "pipe", "inherit"]
       })
@@ -67,14 +68,14 @@ const emulator = Effect.gen(function*() {
     token: Redacted.make(astroToken ?? ""),
     workspaceId: workspaceId ?? "",
     organizationId: Option.none(),
-    // it has no limits, and ours are not what is measured
+    // the emulator has no limits, and the client's own limits are not measured
     rates: { get: 10_000, post: 10_000, delete: 10_000 }
   }
 })
 
 type Account = Effect.Effect.Success<typeof emulator>
 
-/** The layers of `AirflowResources.layer` without its pauses, and with everything that asks others counted. */
+/** The layers of `AirflowResources.layer` without its pauses. All calls to others are counted. */
 const world = (account: Account, via: "api" | "cli", others: Others) =>
   Effect.gen(function*() {
     const folder = yield* Effect.flatMap(
@@ -132,7 +133,7 @@ interface Spent {
   readonly counts: Others["counts"]
 }
 
-/** A lease that does nothing, its release included. */
+/** A lease that does nothing, including its release. */
 const lease = (others: Others) =>
   Effect.gen(function*() {
     const before = { ...others.counts }
@@ -177,11 +178,11 @@ Effect.gen(function*() {
     yield* Console.log(row(`${via}, created`, spent.slice(0, 1)))
     yield* Console.log(row(`${via}, woken`, spent.slice(1)))
   }
-  yield* Console.log(`\nours: the time on the clock in which nobody else was at work for it; medians of ${leases}`)
-  if (ways.length === 1) yield* Console.log("ASTRO_BIN names no astro CLI: measured without it")
+  yield* Console.log(`\nours: the clock time in which no other process worked for the lease; medians of ${leases}`)
+  if (ways.length === 1) yield* Console.log("ASTRO_BIN is not set: the astro CLI was not measured")
 }).pipe(
   Effect.scoped,
-  Effect.timeoutFail({ duration: "10 minutes", onTimeout: () => new Error("the bench did not come to an end") }),
+  Effect.timeoutFail({ duration: "10 minutes", onTimeout: () => new Error("bench: it did not end within 10 minutes") }),
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain
 )

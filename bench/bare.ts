@@ -1,5 +1,5 @@
 /**
- * What somebody writes who has `fetch`, knows which Airflow it is, and checks no more than the status: the baseline.
+ * The baseline: a client on bare `fetch` that knows the version of its Airflow and checks nothing but the status.
  */
 
 type Row = Readonly<Record<string, unknown>>
@@ -19,13 +19,13 @@ export const make = (apiUrl: string, token: string) => {
         ? { method, headers }
         : { method, headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify(body) }
     )
-  const answered = (response: Response) => {
-    if (!response.ok) throw new Error(`${response.url} answered ${response.status}`)
+  const ok = (response: Response) => {
+    if (!response.ok) throw new Error(`${response.url} responded with ${response.status}`)
     return response
   }
-  const get = async <A>(path: string) => (await answered(await send("GET", path)).json()) as A
+  const get = async <A>(path: string) => (await ok(await send("GET", path)).json()) as A
   const change = async (method: string, path: string, body?: unknown) => {
-    await answered(await send(method, path, body)).text()
+    await ok(await send(method, path, body)).text()
   }
 
   const pages = async (path: string, member: string) => {
@@ -74,30 +74,32 @@ export const make = (apiUrl: string, token: string) => {
     },
     dag: (dagId: string) => get<Row>(`/dags/${dagId}`),
     variables: () => pages("/variables?order_by=id", "variables"),
-    /** Creates it, or makes the one that is there like it; Airflow 2 does both in one. */
+    /** Creates the variable, or updates the existing one. */
     putVariable: async (key: string, value: string) => {
       const response = await send("POST", "/variables", { key, value })
-      if (response.status !== 409) return void await answered(response).text()
+      if (response.status !== 409) return void await ok(response).text()
       await response.text()
       await change("PATCH", `/variables/${key}`, { key, value })
     },
     run,
-    /** Polls as the client does: after a quarter of a second, twice that every time, and five seconds at most. */
+    /** Polls as the client does: after 250 milliseconds, then with delays that double up to five seconds. */
     awaitRun: async (dagId: string, runId: string) => {
       for (let delay = 250;; delay = Math.min(delay * 2, 5000)) {
-        const found = await run(dagId, runId)
-        if (found.state === "success" || found.state === "failed") return found
+        const polled = await run(dagId, runId)
+        if (polled.state === "success" || polled.state === "failed") return polled
         await new Promise((resume) => setTimeout(resume, delay))
       }
     },
-    /** Looks, removes one by one what is there, and looks again. */
+    /** Lists what is left, deletes it one by one, and lists again. */
     reset: async () => {
-      const found = await leftovers()
-      if (found.unpaused.length + found.others.length === 0) return
-      for (const path of found.unpaused) await change("PATCH", path, { is_paused: true })
-      for (const path of found.others) await change("DELETE", path)
-      const left = await leftovers()
-      if (left.unpaused.length + left.others.length > 0) throw new Error("the Airflow is not empty after a bare reset")
+      const before = await leftovers()
+      if (before.unpaused.length + before.others.length === 0) return
+      for (const path of before.unpaused) await change("PATCH", path, { is_paused: true })
+      for (const path of before.others) await change("DELETE", path)
+      const after = await leftovers()
+      if (after.unpaused.length + after.others.length > 0) {
+        throw new Error("the Airflow is not empty after a bare reset")
+      }
     }
   }
 }

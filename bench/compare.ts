@@ -1,11 +1,13 @@
-/** Two ways to do the same in alternating batches, so that whatever slows the machine down slows both; and a table of it. */
+/**
+ * Measures two ways to do the same in alternating batches, so that a slow machine slows both down, and renders a table.
+ */
 import { Array as Arr, Effect, Order } from "effect"
 
-/** Two ways to do the same. */
+/** The two ways. */
 export interface Ways<A, E, B> {
   readonly ours: Effect.Effect<A, E>
   readonly baseline: () => Promise<B>
-  /** Whether both saw the same, where there is something to see. */
+  /** Whether both returned the same [not checked]. */
   readonly agree?: (ours: A, baseline: B) => boolean
 }
 
@@ -13,8 +15,9 @@ export interface Ways<A, E, B> {
 export interface Figure {
   readonly ours: number
   readonly baseline: number
-  /** The median of the batches' own ratios, the lowest and the highest. */
+  /** The median of the ratios of the batches. */
   readonly ratio: number
+  /** The lowest and the highest ratio. */
   readonly range: readonly [number, number]
 }
 
@@ -26,8 +29,8 @@ export interface Line {
 }
 
 /**
- * Measures the time on the clock and that of our own CPU, in batches of so many calls. It takes seconds and not a number of batches,
- * so that the whole stays short on a busy machine.
+ * Measures clock time and the CPU time of this process, in batches of `calls` calls. The measurement has a fixed length
+ * instead of a fixed number of batches, so that it stays short on a busy machine.
  */
 export const compare = <A, E, B>(
   { agree = () => true, baseline, ours }: Ways<A, E, B>,
@@ -35,7 +38,9 @@ export const compare = <A, E, B>(
 ): Effect.Effect<{ readonly clock: Figure; readonly cpu: Figure }, E> =>
   Effect.gen(function*() {
     if (!agree(yield* ours, yield* Effect.promise(baseline))) {
-      return yield* Effect.dieMessage("the two ways do not do the same: there is nothing to compare")
+      return yield* Effect.dieMessage(
+        "compare: the two ways returned different results, so their times cannot be compared"
+      )
     }
     const oursBatch = spent(
       Effect.gen(function*() {
@@ -54,7 +59,7 @@ export const compare = <A, E, B>(
     const measuredFor = () => performance.now() - startedAt - warmup
     for (let batch = 0; pairs.length < 5 || measuredFor() < seconds * 1000; batch++) {
       const isWarm = measuredFor() >= 0
-      // who comes first changes too
+      // take turns at being first
       const pair = batch % 2 === 0
         ? yield* Effect.all({ ours: oursBatch, baseline: baselineBatch })
         : yield* Effect.all({ baseline: baselineBatch, ours: oursBatch })
@@ -72,7 +77,7 @@ export const compare = <A, E, B>(
     return { clock: figure("clock"), cpu: figure("cpu") }
   })
 
-/** Of what is measured in time. */
+/** A line about a measured time. */
 export const timed = (what: string, { baseline, ours, range: [low, high], ratio }: Figure): Line => ({
   what,
   ours: `${ours.toFixed(2)} ms`,
@@ -80,7 +85,7 @@ export const timed = (what: string, { baseline, ours, range: [low, high], ratio 
   ratio: `${ratio.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
 })
 
-/** Of what is counted, and comes out the same every time. */
+/** A line about a count, which is the same in every run. */
 export const counted = (what: string, ours: number, baseline: number): Line => ({
   what,
   ours: `${ours}`,
@@ -94,7 +99,7 @@ export const render = (title: string, lines: ReadonlyArray<Line>): string => {
   return [row({ what: title, ours: "ours", baseline: "bare fetch", ratio: "ratio" }), ...lines.map(row)].join("\n")
 }
 
-/** Between two values it lies on the line from one to the other. */
+/** The quantile, interpolated linearly between two values. */
 export const quantile = (values: ReadonlyArray<number>, q: number): number => {
   const sorted = Arr.sort(values, Order.number)
   const at = (sorted.length - 1) * q
@@ -104,7 +109,7 @@ export const quantile = (values: ReadonlyArray<number>, q: number): number => {
 
 // internal
 
-/** Milliseconds in which the code becomes as fast as it gets; not measured. */
+/** Milliseconds in which the code is optimised; they are not measured. */
 const warmup = 800
 const seconds = 1.7
 

@@ -1,4 +1,4 @@
-/** The emulator's process, as seen from outside. */
+/** Starts the emulator in another process and talks to it. */
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
@@ -6,16 +6,16 @@ import { fileURLToPath } from "node:url"
 
 export interface Announcement {
   readonly token: string
-  /** Of the Airflows, in the order in which their runtimes were asked for. */
+  /** The URL of the Airflow of each requested runtime, in the same order. */
   readonly urls: ReadonlyArray<string>
 }
 
-/** Starts `server.ts`, which ends with the scope. */
+/** Starts `server.ts`, and ends it with the scope. */
 export const start = (runtimes: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        // with our arguments for Node: how TypeScript is loaded, and from where the packages are
+        // with this process's arguments for Node: how to load TypeScript, and where the packages are
         spawn(
           process.execPath,
           [...process.execArgv, fileURLToPath(new URL("server.ts", import.meta.url)), ...runtimes],
@@ -27,7 +27,7 @@ export const start = (runtimes: ReadonlyArray<string>) =>
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     const line = Effect.promise(async () => {
       const { done, value } = await lines.next()
-      if (done === true) throw new Error("the emulator has ended")
+      if (done === true) throw new Error("bench/server.ts has ended unexpectedly")
       return JSON.parse(value) as unknown
     })
     const announcement = (yield* line) as Announcement
@@ -37,7 +37,7 @@ export const start = (runtimes: ReadonlyArray<string>) =>
     )
     return {
       ...announcement,
-      /** What arrives while something is done, as `GET /path`. */
+      /** The requests that arrive during `work`, such as `GET /path`. */
       requestsOf: <A, E>(work: Effect.Effect<A, E>): Effect.Effect<ReadonlyArray<string>, E> =>
         arrived.pipe(Effect.zipRight(work), Effect.zipRight(arrived))
     }

@@ -1,7 +1,7 @@
 /**
- * The measured side in a process of its own, so that none of its work is counted as ours: an emulator with one Airflow for each
- * runtime that the arguments name. Prints how to reach them as one line of JSON; answers every line of its input with the requests
- * that have come since, and ends with its input.
+ * The measured server in its own process, so that its work is not counted as the client's: an emulator with one Airflow
+ * per runtime in the arguments. It prints how to reach them as one line of JSON. To every line of its input it prints
+ * the requests since the last line. It ends with its input.
  */
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeRuntime } from "@effect/platform-node"
@@ -11,7 +11,9 @@ import type { Announcement } from "./emulated.js"
 
 const speed = 1000
 
-/** In real time. Long enough to be seen running, and to end far from the moment of any poll. */
+/**
+ * Milliseconds of real time: long enough to be polled while it runs, and never near the moment of a poll at its end.
+ */
 const slow = 2750
 
 const dags = [
@@ -37,9 +39,9 @@ const deploy = (emulator: Emulator.Service, runtime: string): Promise<string> =>
       region: "us-east-1"
     })
   }).then(async (response) => {
-    const answer = await response.text()
-    if (!response.ok) throw new Error(`no deployment of the runtime ${runtime}: ${answer}`)
-    const { webServerAirflowApiUrl } = JSON.parse(answer) as { readonly webServerAirflowApiUrl: string }
+    const body = await response.text()
+    if (!response.ok) throw new Error(`the emulator did not create a deployment of runtime ${runtime}: ${body}`)
+    const { webServerAirflowApiUrl } = JSON.parse(body) as { readonly webServerAirflowApiUrl: string }
     return webServerAirflowApiUrl.replace(/^(?!https?:)/, "http://").replace(/\/api\/v\d$/, "")
   })
 
@@ -51,11 +53,11 @@ Effect.gen(function*() {
   )
   const announcement: Announcement = { token: Redacted.value(emulator.astroToken), urls }
   print(announcement)
-  let told = (yield* emulator.audit).requests.length
-  const lines = Stream.fromAsyncIterable(createInterface({ input: process.stdin }), () => "the input broke" as const)
+  let printed = (yield* emulator.audit).requests.length
+  const lines = Stream.fromAsyncIterable(createInterface({ input: process.stdin }), () => "the input failed" as const)
   yield* Stream.runForEach(lines, () =>
     Effect.map(emulator.audit, ({ requests }) => {
-      print(requests.slice(told).map(({ method, path }) => `${method} ${path}`))
-      told = requests.length
+      print(requests.slice(printed).map(({ method, path }) => `${method} ${path}`))
+      printed = requests.length
     }))
 }).pipe(Effect.scoped, NodeRuntime.runMain)
