@@ -18,7 +18,7 @@ import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { FetchHttpClient, FileSystem, HttpClient, type Path } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer, Option, Redacted } from "effect"
+import { Console, Effect, Layer, Logger, LogLevel, Option, Redacted } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
@@ -183,6 +183,7 @@ Effect.gen(function*() {
 }).pipe(
   Effect.scoped,
   Effect.timeoutFail({ duration: "10 minutes", onTimeout: () => new Error("bench: it did not end within 10 minutes") }),
+  Logger.withMinimumLogLevel(LogLevel.Warning),
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain
 )
