@@ -1,6 +1,6 @@
 /**
  * The ledger: a pool's slots, tickets, locks and events, kept where every process of the pool can use them. The rules
- * are pure functions ({@link PoolPolicy}); a store runs one of them at a time over one pool's rows, so the rules are
+ * are pure functions; a store runs one of them at a time over one pool's rows, so the rules are
  * the same for every store.
  *
  * @since 0.1.0
@@ -18,10 +18,24 @@ import * as Host from "./Host.js"
 import * as Heartbeat from "./internal/ledger/Heartbeat.js"
 import * as MemoryLedger from "./internal/ledger/memory.js"
 import type { LockRow, Store } from "./internal/ledger/Store.js"
+import * as Hold from "./internal/policy/hold.js"
+import type {
+  AppliedRules,
+  Change,
+  Claimant,
+  CloudDeployments,
+  Ledger,
+  NewTicket,
+  Outcome,
+  PoolRules,
+  SlotPatch,
+  TicketStatus
+} from "./internal/policy/model.js"
+import * as Queue from "./internal/policy/queue.js"
+import { reconcile } from "./internal/policy/reconcile.js"
 import { randomHex } from "./internal/randomHex.js"
 import type { LeaseId } from "./Lease.js"
 import { LeaseLost } from "./Lease.js"
-import * as PoolPolicy from "./PoolPolicy.js"
 import type { Owner, PoolEvent, Slot } from "./Slot.js"
 
 /**
@@ -47,7 +61,7 @@ export interface LockOptions {
   readonly holderId: string
   /** Called with the reason for waiting, each time it changes. */
   readonly onWait: (reason: string) => Effect.Effect<void>
-  /** How long the lock outlives a holder that has stopped beating [60 seconds]. */
+  /** How long the lock stays held after its holder's last beat [60 seconds]. */
   readonly ttl?: Duration.DurationInput
 }
 
@@ -57,7 +71,7 @@ export interface LockOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Snapshot extends PoolPolicy.Ledger {
+export interface Snapshot extends Ledger {
   readonly now: number
 }
 
@@ -72,79 +86,80 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
     readonly path: string
     /** Identifies the ledger; generated when it is created. */
     readonly ledgerId: string
-    /** The process that enqueues and holds through this service. */
+    /** The process that uses this service. */
     readonly owner: Owner
     /** Adds a ticket to the queue. */
     readonly enqueue: (
-      rules: PoolPolicy.PoolRules,
-      ticket: Omit<PoolPolicy.NewTicket, "owner">
+      rules: PoolRules,
+      ticket: Omit<NewTicket, "owner">
     ) => Effect.Effect<void, CacheError>
     /**
-     * Expires, grants, and returns the ticket's status: {@link PoolPolicy.step}. A waiter has to poll this; its ticket
-     * lapses after `ttl` without a call.
+     * Expires, grants, and returns the ticket's status. A waiter has to poll this: its ticket lapses after `ttl` without
+     * a call.
      */
-    readonly step: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<PoolPolicy.TicketStatus, CacheError>
+    readonly step: (rules: PoolRules, key: string) => Effect.Effect<TicketStatus, CacheError>
     /** Ends a waiting ticket. `false`: it was not waiting. */
-    readonly withdraw: (rules: PoolPolicy.PoolRules, key: string) => Effect.Effect<boolean, CacheError>
+    readonly withdraw: (rules: PoolRules, key: string) => Effect.Effect<boolean, CacheError>
     /** Expires and grants, for a caller without a ticket. */
-    readonly sweep: (rules: PoolPolicy.PoolRules) => Effect.Effect<void, CacheError>
+    readonly sweep: (rules: PoolRules) => Effect.Effect<void, CacheError>
     /** Makes upkeep the holder of a free slot, unless a ticket is waiting for it. */
     readonly claim: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
-      claimant: Omit<PoolPolicy.Claimant, "owner">
+      claimant: Omit<Claimant, "owner">
     ) => Effect.Effect<Option.Option<Slot>, CacheError>
     /**
-     * Beats well before each deadline, until the scope closes. `lost` never succeeds; it fails when the slot is lost.
+     * Keeps the slot by beating well before each deadline, until the scope closes. `lost` never succeeds; it fails when
+     * the slot is lost.
      */
     readonly keepAlive: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
       epoch: number
     ) => Effect.Effect<{ readonly lost: Effect.Effect<never, LeaseLost> }, never, Scope.Scope>
-    /** Pushes the holder's deadline. `false`: the slot is lost. */
+    /** Extends the holder's deadline. `false`: the slot is lost. */
     readonly beat: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
       epoch: number
     ) => Effect.Effect<boolean, CacheError>
     /** Records facts about the slot, as its holder. */
     readonly update: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
       epoch: number,
-      patch: PoolPolicy.SlotPatch
+      patch: SlotPatch
     ) => Effect.Effect<Slot, CacheError | LeaseLost>
     /**
      * In one transaction, frees the slot and grants it to the head of the queue, or frees it and leaves it to upkeep.
-     * `false`: neither is there to take it, and the slot is still held.
+     * `false`: no ticket and no upkeep takes it, and the slot is still held.
      */
     readonly handOver: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
       epoch: number
     ) => Effect.Effect<boolean, CacheError>
     /** Frees the slot. `false`: it was no longer held under this epoch. */
     readonly free: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
       epoch: number,
-      outcome: PoolPolicy.Outcome
+      outcome: Outcome
     ) => Effect.Effect<boolean, CacheError>
     /**
      * Frees the slot unused and puts its ticket back into the queue; the slot is not granted again for `pause`
      * milliseconds. `false`: it was no longer held under this epoch.
      */
     readonly giveBack: (
-      rules: PoolPolicy.PoolRules,
+      rules: PoolRules,
       slot: number,
       epoch: number,
       pause: number
     ) => Effect.Effect<boolean, CacheError>
-    /** Corrects the ledger by what the cloud has. */
+    /** Corrects the ledger to match what the cloud has. */
     readonly reconcile: (
-      rules: PoolPolicy.PoolRules,
-      observation: PoolPolicy.Observation
+      rules: PoolRules,
+      cloud: CloudDeployments
     ) => Effect.Effect<void, CacheError>
     /** Reads one pool's part of the ledger without changing it. */
     readonly inspect: (poolId: string) => Effect.Effect<Snapshot, CacheError>
@@ -159,8 +174,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
 >() {}
 
 /**
- * The service over a store that was opened for `host`, on the current Clock. Every operation is a span with the ids of
- * what it touches, except for beats.
+ * The service over a store that was opened for `host`, on the current Clock. Every operation except a beat is a span,
+ * with the ids of what it touches as attributes.
  *
  * @since 0.1.0
  * @category constructors
@@ -172,23 +187,22 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
     const traced = (operation: string, attributes: SpanAttributes) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
       Effect.withSpan(pin(self), `DeploymentCache.${operation}`, { attributes, captureStackTrace: false })
 
-    /** Runs one of the policy's functions in a transaction. `target` names what it is about. */
+    /**
+     * Runs one of the policy's functions in a transaction. With `ticketKey` the ledger includes that ticket even if it has ended.
+     * `attributes` are those of the span.
+     */
     const modify = <A>(
       operation: string,
-      rules: PoolPolicy.PoolRules,
-      target: SpanAttributes,
-      f: (
-        ledger: PoolPolicy.Ledger,
-        rules: PoolPolicy.AppliedRules,
-        now: number,
-        nextSeq: number
-      ) => PoolPolicy.Change<A>
+      rules: PoolRules,
+      attributes: SpanAttributes,
+      f: (ledger: Ledger, rules: AppliedRules, now: number, nextSeq: number) => Change<A>,
+      ticketKey: string | null = null
     ): Effect.Effect<A, CacheError> =>
       store.modify(
         rules.poolId,
-        target["ticket.key"] ?? null,
+        ticketKey,
         (ledger, now, nextSeq) => f(ledger, { ...rules, isGone: host.isGone }, now, nextSeq)
-      ).pipe(traced(operation, { "pool.id": rules.poolId, ...target }))
+      ).pipe(traced(operation, { "pool.id": rules.poolId, ...attributes }))
 
     const beat: typeof DeploymentCache.Service["beat"] = (rules, slot, epoch) =>
       pin(store.beat(rules.poolId, slot, epoch, rules.ttl))
@@ -205,7 +219,7 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           "update",
           rules,
           { slot, epoch },
-          (ledger, _, now) => PoolPolicy.update(ledger, now, slot, epoch, patch)
+          (ledger, _, now) => Hold.update(ledger, now, slot, epoch, patch)
         ),
         (updated) => updated !== undefined,
         () =>
@@ -225,22 +239,21 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           "enqueue",
           rules,
           { "ticket.key": ticket.key, "lease.id": ticket.leaseId },
-          (ledger, rules, now, seq) => PoolPolicy.enqueue(ledger, rules, now, { ...ticket, owner: host.owner }, seq)
+          (ledger, rules, now, seq) => Queue.enqueue(ledger, rules, now, { ...ticket, owner: host.owner }, seq),
+          ticket.key
         ),
       step: (rules, key) =>
-        modify("step", rules, { "ticket.key": key }, (ledger, rules, now) => PoolPolicy.step(ledger, rules, now, key)),
+        modify("step", rules, { "ticket.key": key }, (ledger, rules, now) => Queue.step(ledger, rules, now, key), key),
       withdraw: (rules, key) =>
-        modify("withdraw", rules, { "ticket.key": key }, (ledger, _, now) => PoolPolicy.withdraw(ledger, now, key)),
-      sweep: (rules) => modify("sweep", rules, {}, PoolPolicy.sweep),
+        modify("withdraw", rules, { "ticket.key": key }, (ledger, _, now) => Queue.withdraw(ledger, now, key), key),
+      sweep: (rules) => modify("sweep", rules, {}, Queue.sweep),
       claim: (rules, slot, claimant) =>
         modify(
           "claim",
           rules,
           { slot, "lease.id": claimant.leaseId },
-          (ledger, rules, now) => PoolPolicy.claim(ledger, rules, now, slot, { ...claimant, owner: host.owner })
-        ).pipe(
-          Effect.map(Option.fromNullable)
-        ),
+          (ledger, rules, now) => Hold.claim(ledger, rules, now, slot, { ...claimant, owner: host.owner })
+        ).pipe(Effect.map(Option.fromNullable)),
       keepAlive,
       beat,
       update,
@@ -249,19 +262,19 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           "handOver",
           rules,
           { slot, epoch },
-          (ledger, rules, now) => PoolPolicy.handOver(ledger, rules, now, slot, epoch)
+          (ledger, rules, now) => Hold.handOver(ledger, rules, now, slot, epoch)
         ),
       free: (rules, slot, epoch, outcome) =>
-        modify("free", rules, { slot, epoch }, (ledger, _, now) => PoolPolicy.free(ledger, now, slot, epoch, outcome)),
+        modify("free", rules, { slot, epoch }, (ledger, _, now) => Hold.free(ledger, now, slot, epoch, outcome)),
       giveBack: (rules, slot, epoch, pause) =>
         modify(
           "giveBack",
           rules,
           { slot, epoch },
-          (ledger, rules, now) => PoolPolicy.giveBack(ledger, rules, now, slot, epoch, pause)
+          (ledger, rules, now) => Hold.giveBack(ledger, rules, now, slot, epoch, pause)
         ),
-      reconcile: (rules, observation) =>
-        modify("reconcile", rules, {}, (ledger, rules, now) => PoolPolicy.reconcile(ledger, rules, now, observation)),
+      reconcile: (rules, cloud) =>
+        modify("reconcile", rules, {}, (ledger, rules, now) => reconcile(ledger, rules, now, cloud)),
       inspect: (poolId) => store.inspect(poolId).pipe(traced("inspect", { "pool.id": poolId })),
       events: (poolId, leaseId) =>
         store.events(poolId, leaseId).pipe(traced("events", {
@@ -288,10 +301,7 @@ export const layerMemory: Layer.Layer<DeploymentCache> = Layer.effect(
 
 // internal
 
-interface SpanAttributes {
-  readonly [name: string]: unknown
-  readonly "ticket.key"?: string
-}
+type SpanAttributes = Readonly<Record<string, unknown>>
 
 const acquireLock = (
   store: Store,
@@ -328,11 +338,12 @@ const acquireLock = (
 
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        // registered before the claim: releasing what was never claimed changes nothing
+        // registered before the claim, because an interruption may follow the claim; releasing an unclaimed lock changes nothing
         yield* Effect.addFinalizer(() =>
           Effect.catchAllCause(
             release,
-            (cause) => Effect.logWarning(`could not release the lock on ${name}; it expires within ${ttl} ms`, cause)
+            (cause) =>
+              Effect.logWarning(`The lock on ${name} could not be released; it expires within ${ttl} ms.`, cause)
           )
         )
         const epoch = yield* restore(wait)

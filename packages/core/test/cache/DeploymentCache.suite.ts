@@ -1,7 +1,8 @@
-import type { Host, Slot } from "@airflow-resource/core"
-import { Deployment, type DeploymentCache, Lease, PoolPolicy } from "@airflow-resource/core"
+import type { Host, PoolPolicy, Slot } from "@airflow-resource/core"
+import { Deployment, type DeploymentCache, Lease } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Option, type Scope, TestClock } from "effect"
+import { upkeepLock } from "../../src/internal/policy/model.js"
 
 export type Cache = typeof DeploymentCache.DeploymentCache.Service
 /** Opens the ledger for one process. All processes of a test share one ledger. */
@@ -647,7 +648,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           snapshot.upkeep?.label ?? null)
         assert.isNull(yield* upkeep)
         yield* Effect.scoped(Effect.gen(function*() {
-          yield* cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
+          yield* cache.lock(upkeepLock(rules.poolId), {
             label: "one",
             holderId: "u",
             onWait: () =>
@@ -676,7 +677,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
         assert.isFalse(yield* cache.handOver(rules, a.number, a.epoch))
         yield* Effect.scoped(Effect.zipRight(
-          cache.lock(PoolPolicy.upkeepLock(rules.poolId), {
+          cache.lock(upkeepLock(rules.poolId), {
             label: "upkeep",
             holderId: "u",
             onWait: () => Effect.void

@@ -1,10 +1,10 @@
-/** What a ledger is stored in. */
+/** The interface of what a ledger is stored in: memory, or a database. */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CacheError } from "../../CacheError.js"
 import type { LeaseId } from "../../Lease.js"
-import type * as PoolPolicy from "../../PoolPolicy.js"
 import type { LockHolder, PoolEvent } from "../../Slot.js"
+import type { Change, Ledger } from "../policy/model.js"
 import type { Heartbeat, Held } from "./Heartbeat.js"
 
 /**
@@ -25,7 +25,7 @@ export interface Store {
   readonly modify: <A>(
     poolId: string,
     key: string | null,
-    f: (ledger: PoolPolicy.Ledger, now: number, nextSeq: number) => PoolPolicy.Change<A>
+    f: (ledger: Ledger, now: number, nextSeq: number) => Change<A>
   ) => Effect.Effect<A, CacheError>
   /** Reads the lock's row and writes the row that `f` returns. */
   readonly modifyLock: <A>(
@@ -33,12 +33,12 @@ export interface Store {
     f: (row: LockRow, now: number) => readonly [A, LockRow]
   ) => Effect.Effect<A, CacheError>
   /**
-   * Pushes the deadline of the slot's holder to `ttl` milliseconds from now. `false`: the slot is lost. One conditional
+   * Extends the deadline of the slot's holder to `ttl` milliseconds from now. `false`: the slot is lost. One conditional
    * statement, so that a thread without this module can send it too.
    */
   readonly beat: (poolId: string, slot: number, epoch: number, ttl: number) => Effect.Effect<boolean, CacheError>
   /** Reads the pool's slots and live tickets, changes nothing, and needs no write lock. */
-  readonly inspect: (poolId: string) => Effect.Effect<PoolPolicy.Ledger & { readonly now: number }, CacheError>
+  readonly inspect: (poolId: string) => Effect.Effect<Ledger & { readonly now: number }, CacheError>
   /** Oldest first. */
   readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
   /**

@@ -1,8 +1,9 @@
 /** A ledger in memory. */
 import * as Effect from "effect/Effect"
 import type { Host } from "../../Host.js"
-import * as PoolPolicy from "../../PoolPolicy.js"
 import type { PoolEvent, Slot, Ticket } from "../../Slot.js"
+import { upkeepLock } from "../policy/model.js"
+import { holds } from "../policy/slots.js"
 import * as LedgerTime from "./LedgerTime.js"
 import type { LockRow, Store } from "./Store.js"
 
@@ -20,7 +21,7 @@ export const make = (ledgerId: string): (host: Host) => Effect.Effect<Store> => 
     pools.set(poolId, rows)
     return rows
   }
-  const upkeepOf = (poolId: string) => locks.get(PoolPolicy.upkeepLock(poolId))?.holder ?? null
+  const upkeepOf = (poolId: string) => locks.get(upkeepLock(poolId))?.holder ?? null
   const advance = (reading: LedgerTime.Reading): number => {
     const { anchor, now } = LedgerTime.resolve(time.anchor, reading, time.last)
     time = { anchor, last: Math.max(time.last, now) }
@@ -57,7 +58,7 @@ export const make = (ledgerId: string): (host: Host) => Effect.Effect<Store> => 
           const rows = rowsOf(poolId)
           const now = advance(read())
           const slot = rows.slots.find((slot) => slot.number === number)
-          if (!PoolPolicy.holds(slot, epoch, now)) return false
+          if (!holds(slot, epoch, now)) return false
           const beaten = { ...slot, holder: { ...slot.holder, deadline: now + ttl } }
           rows.slots = rows.slots.map((other) => other === slot ? beaten : other)
           return true

@@ -1,4 +1,4 @@
-/** What the pool's decisions are made of: rules, one pool's part of the ledger, requests to change it, and their results. */
+/** The inputs and outputs of the pool's decisions: rules, one pool's part of the ledger, requests to change it, and their results. */
 import type { Deployment, DeploymentSpec } from "../../Deployment.js"
 import type { LeaseId } from "../../Lease.js"
 import type { LockHolder, Owner, PoolEvent, Slot, Ticket } from "../../Slot.js"
@@ -15,13 +15,14 @@ export interface PoolRules {
   readonly max: number
   /** How long a holder, or a waiting ticket, may go without a heartbeat. */
   readonly ttl: number
+  /** How long a holder may keep a slot, however regularly it beats. */
   readonly maxHold: number
-  /** How long an unfenced slot stays untouched after its holder expired: longer than any request. */
+  /** How long an unfenced slot is not granted after its holder expired: longer than any request takes. */
   readonly lockDelay: number
 }
 
 /**
- * The rules, and whether an owner has provably ended: its slot and its place in the queue need not wait for a deadline then.
+ * The rules, and whether an owner has provably ended: then its slot and its place in the queue expire before their deadlines.
  *
  * @since 0.1.0
  * @category models
@@ -43,12 +44,7 @@ export interface Ledger {
   readonly upkeep: LockHolder | null
 }
 
-/**
- * The name of the lock that upkeep holds while it is active.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** The name of the lock that upkeep holds while it is active. */
 export const upkeepLock = (poolId: string): string => `upkeep ${poolId}`
 
 /**
@@ -64,7 +60,7 @@ export interface Change<A> {
 }
 
 /**
- * What has become of a ticket.
+ * Where a ticket stands: granted, waiting, or ended.
  *
  * @since 0.1.0
  * @category models
@@ -130,15 +126,15 @@ export interface SlotPatch
 }
 
 /**
- * How a hold ended: whether the holder could use the deployment, and why not.
+ * How a hold ended: whether the deployment is empty, and whether the holder could use it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Outcome {
-  /** Verified empty, after every request of the holder was answered. */
+  /** It was verified to be empty, after every request of the holder had a response. */
   readonly clean: boolean
-  /** `unknown`: the hold ended before that was clear. */
+  /** `unknown`: the hold ended before the holder could tell. */
   readonly usable: true | "unknown" | { readonly failure: string }
 }
 
@@ -148,7 +144,7 @@ export interface Outcome {
  * @since 0.1.0
  * @category models
  */
-export interface Observation {
+export interface CloudDeployments {
   readonly own: ReadonlyArray<{ readonly deployment: Deployment; readonly slot: number; readonly generation: number }>
   readonly adoptable: ReadonlyArray<Deployment>
 }

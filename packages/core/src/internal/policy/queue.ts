@@ -45,8 +45,8 @@ export const enqueue = (
 }
 
 /**
- * The step of a waiting process: keeps its ticket alive, expires what is overdue, grants what can be granted, and returns what has
- * become of the ticket.
+ * A waiting process polls this: it keeps the ticket alive, expires what is overdue, grants what can be granted, and returns the ticket's
+ * status.
  *
  * @since 0.1.0
  * @category combinators

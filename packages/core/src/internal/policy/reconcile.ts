@@ -1,15 +1,15 @@
-/** The ledger is corrected by what the cloud has. */
+/** Corrects the ledger to match what the cloud has. */
 import type { Deployment, DeploymentId } from "../../Deployment.js"
 import type { Slot } from "../../Slot.js"
-import type { Change, Ledger, Observation, PoolRules } from "./model.js"
+import type { Change, CloudDeployments, Ledger, PoolRules } from "./model.js"
 import { emptySlot, event, isBusy, isFilled, nextSlot, putSlot } from "./slots.js"
 
 /**
  * Adds deployments that this ledger does not know (its predecessor was lost, another machine created them, or they are adopted), and
  * corrects the power of those in free slots.
  */
-export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, observed: Observation): Change<void> => {
-  const corrected = ledger.slots.map((slot) => correctPower(slot, observed, now))
+export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, cloud: CloudDeployments): Change<void> => {
+  const corrected = ledger.slots.map((slot) => correctPower(slot, cloud, now))
   const added: Array<Slot> = []
   const add = (slot: Slot, deployment: Deployment) =>
     void added.push({
@@ -27,15 +27,15 @@ export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, observe
   const slotOf = (number: number) => [...added, ...corrected].find((slot) => slot.number === number)
   const isKnown = (id: DeploymentId) => [...added, ...corrected].some((slot) => slot.deploymentId === id)
 
-  for (const { deployment, generation, slot } of [...observed.own].sort((a, b) => b.generation - a.generation)) {
+  for (const { deployment, generation, slot } of [...cloud.own].sort((a, b) => b.generation - a.generation)) {
     const place = slotOf(slot) ?? emptySlot(slot)
-    // another ledger has replaced the deployment that this one knows, and which is an older generation from now on
+    // another ledger has replaced the deployment that this one knows, which is now an older generation
     const isReplaced = place.holder === null && !isBusy(place, now) && !place.adopted && generation > place.generation
     if (isReplaced || (isVacant(place, now) && generation >= place.generation)) {
       add({ ...place, generation }, deployment)
     }
   }
-  for (const deployment of observed.adoptable) {
+  for (const deployment of cloud.adoptable) {
     const slots = [...added, ...corrected.filter((slot) => !added.some(({ number }) => number === slot.number))]
     if (isKnown(deployment.id) || slots.filter(isFilled).length >= rules.max) continue
     add({ ...(slots.find((slot) => isVacant(slot, now)) ?? nextSlot(slots)), adopted: true }, deployment)
@@ -50,12 +50,12 @@ export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, observe
 
 // internal
 
-const correctPower = (slot: Slot, { adoptable, own }: Observation, now: number): Slot => {
+const correctPower = (slot: Slot, { adoptable, own }: CloudDeployments, now: number): Slot => {
   const deployment = [...own.map(({ deployment }) => deployment), ...adoptable].find(({ id }) =>
     id === slot.deploymentId
   )
   if (slot.holder !== null || isBusy(slot, now) || deployment === undefined) return slot
-  // only a holder may record "asleep", after it has revoked its tokens; upkeep looks after all others
+  // only a holder may record "asleep", after it has revoked its tokens; upkeep takes care of slots that are not asleep
   const power = !deployment.hibernationRequested ? "awake" : slot.power === "asleep" ? "asleep" : "unknown"
   return power === slot.power ? slot : { ...slot, power }
 }

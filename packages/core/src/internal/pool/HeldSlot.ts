@@ -14,9 +14,9 @@ import type { DeploymentSpec } from "../../Deployment.js"
 import type { DeploymentCache } from "../../DeploymentCache.js"
 import type { DeploymentProvider, ProviderError } from "../../DeploymentProvider.js"
 import type { LeaseLost } from "../../Lease.js"
-import type { Outcome, PoolRules, SlotPatch } from "../../PoolPolicy.js"
 import type { Slot } from "../../Slot.js"
 import type { Heartbeat } from "../ledger/Heartbeat.js"
+import type { Outcome, PoolRules, SlotPatch } from "../policy/model.js"
 import type { DeploymentWatch } from "./DeploymentWatch.js"
 
 /** How long each wait may take, and how tokens are handled. */

@@ -6,13 +6,12 @@ import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { CacheError } from "../../CacheError.js"
 import { LeaseId } from "../../Lease.js"
-import * as PoolPolicy from "../../PoolPolicy.js"
 import type { PoolEvent, Slot, Ticket } from "../../Slot.js"
 import * as rows from "../ledger/rows.js"
 import type { LockRow } from "../ledger/Store.js"
+import type { Change, Ledger } from "../policy/model.js"
+import { upkeepLock } from "../policy/model.js"
 import { eventsStay, ticketsStay } from "./schema.js"
-
-export type Tables = ReturnType<typeof make>
 
 /** `path` is for error messages. */
 export const make = (sql: SqlClient, path: string) => {
@@ -43,9 +42,9 @@ export const make = (sql: SqlClient, path: string) => {
     )
 
   /** The pool's slots, its live tickets, the ticket with that key, and the holder of its upkeep lock. */
-  const loadLedger = (pool: string, key: string | null): Effect.Effect<PoolPolicy.Ledger, SqlError | CacheError> =>
+  const loadLedger = (pool: string, key: string | null): Effect.Effect<Ledger, SqlError | CacheError> =>
     Effect.gen(function*() {
-      const { holder } = yield* loadLock(PoolPolicy.upkeepLock(pool))
+      const { holder } = yield* loadLock(upkeepLock(pool))
       return { slots: yield* loadSlots(pool), tickets: yield* loadTickets(pool, key), upkeep: holder }
     })
 
@@ -72,7 +71,7 @@ export const make = (sql: SqlClient, path: string) => {
       VALUES (${pool}, ${at}, ${kind}, ${slot}, ${epoch}, ${leaseId}, ${detail})`
 
   /** Saves the slots and tickets that differ from those that were loaded, and the new events. */
-  const saveChange = (pool: string, now: number, before: PoolPolicy.Ledger, change: PoolPolicy.Change<unknown>) =>
+  const saveChange = (pool: string, now: number, before: Ledger, change: Change<unknown>) =>
     Effect.gen(function*() {
       const slots = change.ledger.slots.filter((slot) => !before.slots.includes(slot))
       const tickets = change.ledger.tickets.filter((ticket) => !before.tickets.includes(ticket))
