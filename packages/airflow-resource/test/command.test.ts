@@ -269,7 +269,7 @@ describe.concurrent("airflow-resource cache reset", () => {
       const before = fs.readFileSync(path)
       const foreign = yield* run("cache", "reset")
       assert.strictEqual(foreign.code, 1)
-      assert.include(foreign.stderr, "an SQLite file of something else")
+      assert.include(foreign.stderr, "an SQLite file of another program")
       assert.isTrue(before.equals(fs.readFileSync(path)))
       fs.writeFileSync(path, "not a database, but long enough to be looked at ".repeat(20))
       const text = yield* run("cache", "reset")

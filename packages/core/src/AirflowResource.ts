@@ -1,5 +1,5 @@
 /**
- * The main job: a test gets an Airflow that no other test uses, until its scope closes.
+ * The main entry point: leases a test an Airflow that no other test uses, until the scope closes.
  *
  * @since 0.1.0
  */
@@ -80,14 +80,14 @@ export interface AirflowResource {
  * @category models
  */
 export interface AcquireOptions {
-  /** The test's name, with its file where names repeat. Shown to processes that wait for the deployment. */
+  /** The test's name, with its file if names repeat. Shown to processes that wait for the deployment. */
   readonly testName: string
-  /** [the pool's spec] */
+  /** The spec that the deployment must have [the pool's]. */
   readonly spec?: DeploymentSpec | undefined
   /** The Airflow user [the pool's]. */
   readonly username?: string | undefined
   readonly password?: Redacted.Redacted | undefined
-  /** The same key is the same request, however often it is sent [a new key]. */
+  /** Requests with the same key are one request, and get one lease at most [a new key]. */
   readonly key?: string | undefined
   /** Called with every step. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
@@ -129,7 +129,7 @@ export const acquire = (
 ): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
     const { resource } = yield* lease(options, ({ confirm }) =>
-      // a process that was paused may come to the end of its test before it notices that the lease is lost
+      // a process that was paused may reach the end of its test before it notices that the lease is lost
       Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? Effect.orDie(confirm) : Effect.void))
     yield* Effect.withFiberRuntime<void, never, Scope.Scope>((fiber) =>
       resource.lost.pipe(
@@ -180,7 +180,7 @@ export const use = <A, E, R>(
 
 interface Leased extends Pick<LeasedSlot, "confirm"> {
   readonly resource: AirflowResource
-  /** Open for the whole lease: everything that the lease does is one trace. */
+  /** Open for the whole lease, so that everything that the lease does is one trace. */
   readonly span: Tracer.Span
 }
 
@@ -229,7 +229,7 @@ const assemble = (
         yield* Effect.logInfo(activity)
         yield* options.onProgress?.({ at: yield* Clock.currentTimeMillis, activity }) ?? Effect.void
       }).pipe(Effect.annotateLogs({ ...facts, "process.id": pool.cache.owner.pid }))
-    yield* onStep("creating the user and delivering")
+    yield* onStep("creating the user and delivering DAGs")
     const [user, delivered] = yield* Effect.raceFirst(
       Effect.all([
         slot.airflow.users.create({ username, password }),
@@ -285,7 +285,7 @@ const assemble = (
     return { resource, confirm: slot.confirm, span }
   })
 
-/** A failed assertion prints what it compares: without this, also the services in it, with everything that they refer to. */
+/** Without this, a failed assertion on the resource would also print its services, and everything that they refer to. */
 const printable = (resource: AirflowResource): AirflowResource =>
   Object.defineProperty(resource, "toJSON", {
     value: () => {

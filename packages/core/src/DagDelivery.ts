@@ -38,7 +38,7 @@ export interface Target {
  * @category models
  */
 export interface Delivery {
-  /** Never succeeds; fails when the delivery is lost, such as the lock on its repository. */
+  /** Never succeeds; fails when the delivery is lost, for example with the lock on its repository. */
   readonly lost: Effect.Effect<never, LeaseLost>
 }
 

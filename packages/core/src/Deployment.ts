@@ -39,7 +39,7 @@ export const DeploymentStatus = Schema.Literal(
 export type DeploymentStatus = typeof DeploymentStatus.Type
 
 /**
- * What a deployment is made to: two deployments with the same spec are interchangeable. A ticket states the spec that it needs.
+ * What a deployment is created from: two deployments with the same spec are interchangeable. A ticket states the spec that it needs.
  *
  * @since 0.1.0
  * @category models
@@ -82,12 +82,12 @@ export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core
   /** Carries the marker by which a pool recognizes its own deployments. */
   description: Schema.String,
   status: DeploymentStatus,
-  /** A hibernation was requested last, whatever the status still says. */
+  /** The last request was to hibernate, not to wake. The status may lag behind. */
   hibernationRequested: Schema.Boolean,
   spec: DeploymentSpec,
   /** Only a development deployment can hibernate. */
   isDevelopment: Schema.Boolean,
-  /** The version of the DAGs in use, if they came by a deploy of DAGs alone. */
+  /** The version of the DAGs in use, if they came from a DAG-only deploy. */
   dagVersion: Schema.optional(Schema.String),
   /** The URL of its Airflow, with scheme and without `/api/v1` or `/api/v2`. Read it again each time: Astro changes host names. */
   airflowUrl: Schema.String,

@@ -1,10 +1,11 @@
 /**
- * The pool: it queues leases, grants slots, prepares and releases them. Whatever touches a slot is done by its holder, under its epoch.
+ * The pool: it queues leases, grants slots, prepares and releases them. Only a slot's holder touches it, under the slot's epoch.
  *
  * @since 0.1.0
  */
 import { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
 import type { ResetOptions } from "@airflow-resource/airflow/AirflowReset"
+import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,6 +21,7 @@ import type { Snapshot } from "./DeploymentCache.js"
 import { DeploymentCache } from "./DeploymentCache.js"
 import type { ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
+import type { PoolRules } from "./internal/policy/model.js"
 import * as DeploymentWatch from "./internal/pool/DeploymentWatch.js"
 import type { PoolContext, PrepareOptions } from "./internal/pool/HeldSlot.js"
 import * as Lease from "./internal/pool/lease.js"
@@ -28,9 +30,7 @@ import * as PoolId from "./internal/pool/PoolId.js"
 import * as Upkeep from "./internal/pool/upkeep.js"
 import type { LeaseId } from "./Lease.js"
 import type { LeasedSlot, LeaseRequest } from "./LeasedSlot.js"
-import * as PinnedClock from "./PinnedClock.js"
 import type { PoolError } from "./PoolError.js"
-import type { PoolRules } from "./PoolPolicy.js"
 import type { PoolEvent } from "./Slot.js"
 import type { DrainOptions, Report, UpkeepOptions } from "./Upkeep.js"
 
@@ -47,7 +47,7 @@ export interface PoolOptions {
   readonly prefix?: string | undefined
   /** How many deployments the pool may fill [4]. */
   readonly max?: number | undefined
-  /** A holder that has not beaten for this long has lost its slot [60 seconds]. */
+  /** A holder that sends no heartbeat for this long has lost its slot [60 seconds]. */
   readonly ttl?: Duration.DurationInput | undefined
   /** How long a lease may last at most [60 minutes]. */
   readonly maxHold?: Duration.DurationInput | undefined
@@ -65,13 +65,13 @@ export interface PoolOptions {
   readonly longestRequest?: Duration.DurationInput | undefined
   /** Also uses the workspace's other hibernating development deployments; they are never deleted [false]. */
   readonly adopt?: boolean | undefined
-  /** `on`: a lease without its own token fails. `auto`: it continues, unfenced, and says so [auto]. */
+  /** `on`: a lease that may not mint its own token fails. `auto`: it continues, unfenced, and says so [auto]. */
   readonly fence?: "auto" | "on" | undefined
   /** What may stay in a deployment from one lease to the next [nothing]. */
   readonly reset?: ResetOptions | undefined
-  /** A token that all leases share, in place of their own (`ASTRO_API_TOKEN`). */
+  /** A token that all leases share instead of minting their own, unless `fence` is `on` (`ASTRO_API_TOKEN`). */
   readonly apiToken?: Redacted.Redacted | undefined
-  /** Used where a lease may not mint a token; the lease says so (`ASTRO_ACCESS_TOKEN`). */
+  /** Used by leases that may not mint a token, which are then unfenced (`ASTRO_ACCESS_TOKEN`). */
   readonly accessToken?: Redacted.Redacted | undefined
   /** The Airflow user that every lease creates [`airflow`, with the password `airflow`]. */
   readonly username?: string | undefined
@@ -128,18 +128,18 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
     readonly scoped: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | Scope.Scope>
     /** The pool as the ledger has it. */
     readonly inspect: Effect.Effect<PoolSnapshot, ProviderError | CacheError>
-    /** Lists the workspace's deployments, corrects the ledger by them, and returns them. */
+    /** Lists the workspace's deployments, corrects the ledger to match them, and returns them. */
     readonly reconcile: Effect.Effect<ReadonlyArray<Deployment>, ProviderError | CacheError>
-    /** What happened, oldest first: to one lease, or to the whole pool. */
+    /** The events of one lease, or of the whole pool, oldest first. */
     readonly events: (leaseId?: LeaseId) => Effect.Effect<ReadonlyArray<PoolEvent>, ProviderError | CacheError>
     /**
      * Takes care of the whole pool once: expires what is overdue, hibernates idle deployments, deletes older deployments of its slots and
      * tokens of ended leases.
      */
     readonly reap: Effect.Effect<Report, ProviderError | CacheError>
-    /** Hibernates the whole pool: waits for holders up to the timeout, and deletes deployments above the pool's maximum. */
+    /** Hibernates the whole pool: waits for holders, up to the timeout, and deletes deployments above the pool's maximum. */
     readonly drain: (options: DrainOptions) => Effect.Effect<Report, ProviderError | CacheError>
-    /** Takes care of the pool until the scope closes, and hibernates its free deployments then. One process at a time does. */
+    /** Takes care of the pool until the scope closes, then hibernates its free deployments. Of all processes, one at a time is active. */
     readonly upkeep: (options?: UpkeepOptions) => Effect.Effect<void, never, Scope.Scope>
   }
 >() {}
@@ -216,7 +216,7 @@ export const layerUpkeep = (options: UpkeepOptions = {}): Layer.Layer<never, nev
 
 // internal
 
-/** What all holders work with, once the provider has said which account, and with it which pool, this is. */
+/** What all holders work with. An effect, because the pool's id follows from the account, which the provider has to check first. */
 const contextOf = (
   options: PoolOptions
 ): Effect.Effect<
@@ -276,7 +276,7 @@ const reconcile = (options: PoolOptions) => ({ cache, prefix, provider, rules }:
     return all
   })
 
-/** A ledger without slots is reconciled before the first lease; so is any ledger, once in each process, where others are adopted. */
+/** Before a lease, reconciles a ledger that has no slots. With `adopt`, the first lease of each process reconciles in any case. */
 const discoverOnce = (options: PoolOptions) => {
   let hasAdopted = !(options.adopt ?? defaults.adopt)
   return (context: PoolContext) =>

@@ -74,14 +74,15 @@ export interface NewDeployment {
 }
 
 /**
- * The one error of every provider.
+ * The error of every provider.
  *
  * - `tokenExpired`, `unauthorized`, `forbidden`, `suspended`: a problem with the credentials or the account; a retry does not help
  * - `workspaceNotFound`, `notFound`: the id is unknown or not visible
  * - `nameTaken`: a deployment with that name exists
  * - `unknownRuntime`, `unknownRegion`, `quota`, `notDevelopment`, `invalid`: the request was rejected
  * - `unusable`: the program that the provider uses is missing, too old, or not what its name says
- * - `rateLimited`, `unreachable`, `timeout`, `server`, `notJson`: a retry may help; a write may have been carried out nevertheless
+ * - `rateLimited`, `unreachable`, `timeout`, `server`, `notJson`: a retry may help; a write may have been carried out anyway, unless it was
+ *   `rateLimited`
  * - `undecodable`: the response does not match the API's documentation
  *
  * @since 0.1.0
@@ -129,7 +130,8 @@ export class ProviderError extends Schema.TaggedError<ProviderError>("@airflow-r
 }
 
 /**
- * Operates deployments by id. Reads are retried a few times; writes are sent once, so that the caller can check first whether they arrived.
+ * Operates deployments by id. Reads are retried a few times. A write is sent again only if a rate limit rejected it; after any other
+ * failure the caller first checks whether it was carried out.
  *
  * @since 0.1.0
  * @category tags
@@ -203,7 +205,7 @@ export const layerMemory = (options: MemoryOptions = {}): Layer.Layer<Deployment
 
 // internal
 
-/** A variable that is a secret stays one, as on Astro. */
+/** A secret variable stays secret, as on Astro. */
 const secret = (value: string | Redacted.Redacted) => Redacted.isRedacted(value) ? value : Redacted.make(value)
 
 /** What was requested, and when; the status follows from it. */
@@ -220,10 +222,9 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
-    const [createTakes, wakeTakes, hibernateTakes] = [options.createTakes, options.wakeTakes, options.hibernateTakes]
-      .map(
-        (time) => Duration.toMillis(time ?? 0)
-      ) as [number, number, number]
+    const createTakes = Duration.toMillis(options.createTakes ?? 0)
+    const wakeTakes = Duration.toMillis(options.wakeTakes ?? 0)
+    const hibernateTakes = Duration.toMillis(options.hibernateTakes ?? 0)
     const facts = new Map<DeploymentId, Fact>()
     let count = 0
 
@@ -248,13 +249,13 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
       })
     const refuse = (kind: ProviderError["kind"], operation: string, detail: string) =>
       new ProviderError({ kind, operation, detail, remedy: "This cloud is in memory." })
-    const find = (id: DeploymentId, operation: string) =>
+    const getFact = (id: DeploymentId, operation: string) =>
       Effect.suspend(() => {
         const fact = facts.get(id)
         return fact === undefined ? refuse("notFound", operation, `there is no deployment ${id}`) : Effect.succeed(fact)
       })
     const change = (id: DeploymentId, operation: string, f: (fact: Fact) => Fact) =>
-      Effect.map(find(id, operation), (fact) => {
+      Effect.map(getFact(id, operation), (fact) => {
         const changed = f(fact)
         facts.set(id, changed)
         return changed
@@ -268,7 +269,7 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
     return DeploymentProvider.of({
       ready: Effect.succeed({ host: "memory", organizationId: "organization", workspaceId: "workspace" }),
       list: Effect.sync(() => Array.from(facts.values(), view)),
-      get: (id) => Effect.map(find(id, "read the deployment"), view),
+      get: (id) => Effect.map(getFact(id, "read the deployment"), view),
       create: (deployment) =>
         Effect.suspend(() => {
           if (Array.from(facts.values()).some(({ name }) => name === deployment.name)) {
@@ -290,7 +291,7 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
             { ...token, value: Redacted.make(`secret-${token.id}`) }
           )
         }),
-      listTokens: (id) => Effect.map(find(id, "list tokens"), ({ tokens }) => tokens),
+      listTokens: (id) => Effect.map(getFact(id, "list tokens"), ({ tokens }) => tokens),
       deleteToken: (id, tokenId) =>
         Effect.ignore(change(id, "delete a token", (fact) => ({
           ...fact,

@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 
 /**
- * Fields of every such error.
+ * The fields of each of these errors.
  *
  * @since 0.1.0
  * @category models
@@ -31,7 +31,7 @@ export const fields = {
 export const responseFields = {
   /** The server's own id of the request, for its support. */
   requestId: Schema.optional(Schema.String),
-  /** How long the server asks its clients to wait before they retry. */
+  /** How long the server tells its clients to wait before they retry. */
   retryAfter: Schema.optional(Schema.DurationFromSelf)
 }
 

@@ -21,15 +21,15 @@ export interface Host {
    */
   readonly isGone: (other: Owner) => boolean
   /**
-   * Milliseconds since the host booted, including the time that it was suspended. `null`: unknown; the wall clock is
-   * used instead.
+   * Milliseconds since the host booted, including the time that it was suspended. `null`: unknown, so that the wall
+   * clock is used instead.
    */
   readonly uptime: () => number | null
 }
 
 /**
- * This process. Boot id and start time come from `/proc`; without one they are empty, and a dead process loses what it
- * holds only at its deadline.
+ * This process. Boot id and start time come from `/proc`. On a host without `/proc` they are empty, and a dead process
+ * loses what it holds only at its deadline.
  *
  * @example
  * ```ts
@@ -44,7 +44,7 @@ export interface Host {
  */
 export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
-  // imported here, so that the module itself also loads where there is no Node
+  // imported here, so that importing this module does not need Node
   const [{ readFileSync }, os] = yield* Effect.promise(() => Promise.all([import("node:fs"), import("node:os")]))
   const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
   const bootId = yield* read("/proc/sys/kernel/random/boot_id")
@@ -64,7 +64,7 @@ export const live: Effect.Effect<Host, never, FileSystem.FileSystem> = Effect.ge
 })
 
 /**
- * A process that knows nothing of others: only deadlines decide, on the current Clock.
+ * A process that knows nothing about others: only deadlines decide, on the current Clock.
  *
  * @since 0.1.0
  * @category constructors
@@ -101,7 +101,7 @@ const factsOf = (stat: string) => {
   return { state: fields[0], startedAt: fields[19] ?? "" }
 }
 
-/** Finds also the processes of other users, which `/proc` may hide. */
+/** Also finds processes of other users, which `/proc` may hide. */
 const exists = (pid: number) => {
   try {
     return process.kill(pid, 0)

@@ -1,13 +1,13 @@
 /**
- * A request for a slot of the pool, and what it gets.
+ * A request for one of the pool's slots, and the slot that is leased for it.
  *
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
 import type { DeploymentSpec } from "./Deployment.js"
+import type { Wait } from "./internal/policy/model.js"
 import type { PreparedSlot } from "./internal/pool/PrepareSlot.js"
 import type { LeaseId, LeaseLost } from "./Lease.js"
-import type { Wait } from "./PoolPolicy.js"
 
 /**
  * @since 0.1.0
@@ -16,9 +16,9 @@ import type { Wait } from "./PoolPolicy.js"
 export interface LeaseRequest {
   /** The test's file and name. Shown to processes that wait for the slot. */
   readonly label: string
-  /** The same key is the same request, however often it is sent [a new key]. */
+  /** Requests with the same key are one request, and get one lease at most [a new key]. */
   readonly key?: string | undefined
-  /** [the pool's spec] */
+  /** The spec that the deployment must have [the pool's]. */
   readonly spec?: DeploymentSpec | undefined
   /** Called with every step, from the place in the queue to the last verification. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
@@ -32,7 +32,7 @@ export interface Progress {
   /** Epoch milliseconds. */
   readonly at: number
   readonly activity: string
-  /** In the queue: the place, since when, and what the current holders are doing. */
+  /** While waiting in the queue: the place, since when, and what the current holders are doing. */
   readonly wait?: Wait
 }
 

@@ -1,5 +1,6 @@
 /**
- * Real time inside `it.scoped`: see `@airflow-resource/airflow/PinnedClock`.
+ * Real time inside `it.scoped`: see `@airflow-resource/airflow/PinnedClock`. Exported here too for implementations of this package's
+ * tags, which do not depend on the client for Airflow.
  *
  * @since 0.1.0
  */

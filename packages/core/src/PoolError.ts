@@ -1,5 +1,5 @@
 /**
- * Why a lease could not be had.
+ * Why a slot could not be leased.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import type { ProviderError } from "./DeploymentProvider.js"
 import type { LeaseLost } from "./Lease.js"
 
 /**
- * The time allowed for getting a lease is over.
+ * Getting a lease took longer than is allowed.
  *
  * @since 0.1.0
  * @category errors
@@ -76,7 +76,7 @@ export class SlotNotClean extends Schema.TaggedError<SlotNotClean>("@airflow-res
 ) {
   override get message(): string {
     return `The deployment ${this.name} could not be emptied; it still has: ${this.leftovers.join(", ")}. ` +
-      `If something outside writes to it, stop that. If they are part of its image, keep them (AIRFLOW_RESOURCE_KEEP).`
+      `If a program outside the pool writes to it, stop that. If they are part of its image, keep them (AIRFLOW_RESOURCE_KEEP).`
   }
   readonly retryable = false
 }

@@ -134,9 +134,9 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
             if (group === undefined) return
             groups.add(group)
             const limit = spec.maxOutput ?? 1024 * 1024
-            const [stdout, stderr] = [keeping(child.stdout, limit), keeping(child.stderr, limit)]
+            const [stdout, stderr] = [keepStart(child.stdout, limit), keepStart(child.stderr, limit)]
             child.once("exit", (exitCode, name) => {
-              // first, because the number of an empty group may be reused
+              // before anything else, because the number of an empty group may be reused
               signal(group, "SIGKILL")
               groups.delete(group)
               Deferred.unsafeDone(exited, Effect.succeed({ exitCode, signal: name }))
@@ -154,21 +154,21 @@ export const layer: Layer.Layer<ProcessRunner> = Layer.scoped(
 
     const finish = ({ closed, exited, stderr, stdout }: Running) =>
       Effect.gen(function*() {
-        const how = yield* Deferred.await(exited)
+        const exit = yield* Deferred.await(exited)
         // a process that left the group may keep the pipes open for ever
         yield* Effect.timeoutOption(Deferred.await(closed), "1 seconds")
-        return { ...how, stdout: stdout.text(), stderr: stderr.text(), isCut: stdout.isCut() || stderr.isCut() }
+        return { ...exit, stdout: stdout.text(), stderr: stderr.text(), isCut: stdout.isCut() || stderr.isCut() }
       })
 
     const stop = (spec: Command) => ({ child, exited, group }: Running) =>
       Effect.gen(function*() {
         if (yield* Deferred.isDone(exited)) return
-        const end = (time: Duration.DurationInput) =>
+        const exitWithin = (time: Duration.DurationInput) =>
           Deferred.await(exited).pipe(Effect.interruptible, Effect.timeoutOption(time))
         signal(group, "SIGTERM")
-        if (Option.isSome(yield* end(spec.grace ?? "2 seconds"))) return
+        if (Option.isSome(yield* exitWithin(spec.grace ?? "2 seconds"))) return
         signal(group, "SIGKILL")
-        yield* end("2 seconds")
+        yield* exitWithin("2 seconds")
       }).pipe(Effect.ensuring(Effect.sync(() => {
         child.stdout?.destroy()
         child.stderr?.destroy()
@@ -233,7 +233,7 @@ interface Kept {
 }
 
 /** Reads all output, so that the program is never blocked, and keeps its beginning. */
-const keeping = (stream: NodeJS.ReadableStream | null, limit: number): Kept => {
+const keepStart = (stream: NodeJS.ReadableStream | null, limit: number): Kept => {
   const chunks: Array<Uint8Array> = []
   let kept = 0
   let isCut = false
@@ -265,7 +265,7 @@ const failure = (
 
 const nameOf = (command: string) => command.split("/").at(-1) ?? command
 
-/** Uses only the code of Node's error, because its text contains the arguments. */
+/** Uses only the code of Node's error, because its message contains the arguments. */
 const notStarted = (spec: Command, code: string | undefined, hasFolder: boolean): ProcessError => {
   if (!hasFolder) {
     return failure(spec, "cannotStart", `the folder ${spec.cwd} does not exist`, "Create it, or choose another.")

@@ -46,9 +46,9 @@ export interface Holder {
   /** What the holder is doing: shown to waiters, and used for nothing else. */
   readonly activity: string
   readonly since: number
-  /** A holder that has not beaten by then has lost the slot, even if no process has expired it yet. */
+  /** A holder that has not beaten by this time has lost the slot, even if no process has expired it yet. */
   readonly deadline: number
-  /** The holder loses the slot then, even if it beats. */
+  /** At this time the holder loses the slot, even if it beats. */
   readonly maxUntil: number
   /** It writes with a token that the next holder can delete. */
   readonly fenced: boolean
@@ -71,20 +71,20 @@ export interface Slot {
   readonly power: "awake" | "asleep" | "unknown"
   /** The last holder verified that it is empty. A hint for choosing a slot, never a reason to skip verification. */
   readonly clean: boolean
-  /** A cloud request may land until then; the slot is not granted before. */
+  /** Until then a cloud request may land, and the slot is not granted. */
   readonly busyUntil: number | null
   /** When a token of an earlier holder was last deleted. */
   readonly revokedAt: number | null
   /** How many leases its deployment has had. */
   readonly uses: number
-  /** When its deployment came into the slot. */
+  /** When its deployment filled the slot. */
   readonly filledAt: number | null
-  /** When its last holder ended. */
+  /** The start of its idle time: when its last lease ended. A hold of upkeep does not move it, unless upkeep gave the slot back. */
   readonly freedAt: number | null
   /** Its deployment did not belong to the pool (`AIRFLOW_RESOURCE_ADOPT`): the pool never deletes it. */
   readonly adopted: boolean
   /**
-   * Why the slot is not granted for a while. Stays, with its count of failures, until a lease could use the slot again.
+   * Why the slot is not granted for a while. Stays, with its count of failures, until a holder can use the slot again.
    */
   readonly quarantine: Quarantine | null
   readonly holder: Holder | null
@@ -96,21 +96,21 @@ export interface Slot {
  */
 export interface Quarantine {
   readonly reason: string
-  /** How many leases in a row could not use the slot. */
+  /** How many holders in a row could not use the slot. */
   readonly failures: number
   readonly until: number
 }
 
 /**
- * A durable request in the queue, first come, first served. An ended ticket stays in the ledger, and its key is never
- * granted again.
+ * A durable request in the queue, first come, first served. An ended ticket stays in the ledger for at least a week, and
+ * until then its key is not granted again.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Ticket {
   readonly seq: number
-  /** `run/worker/test/attempt`: enqueueing the same key again is the same request. */
+  /** Identifies the request: enqueueing the same key again adds no ticket. */
   readonly key: string
   readonly leaseId: LeaseId
   readonly needs: DeploymentSpec
@@ -118,7 +118,7 @@ export interface Ticket {
   readonly label: string
   readonly state: "waiting" | "granted" | "ended"
   readonly enqueuedAt: number
-  /** A waiter that has not polled by then has lost its place. */
+  /** A waiter that has not polled by this time has lost its place. */
   readonly deadline: number
   readonly slot: number | null
   readonly epoch: number | null

@@ -27,7 +27,7 @@ import * as Tables from "./internal/sqlite/tables.js"
  * Opens the ledger, and creates its file and folder if they are missing. Fails, without changing the file, if it is not
  * a ledger, has another schema or is corrupt, or if it is on a network file system.
  *
- * On real time leases are kept alive by a thread of their own, which beats even while the event loop is blocked.
+ * In real time, a thread of its own keeps the leases alive, and beats even while the event loop is blocked.
  *
  * @since 0.1.0
  * @category layers
@@ -35,7 +35,7 @@ import * as Tables from "./internal/sqlite/tables.js"
 export const layer = (options: {
   /** Absolute, so that it does not depend on the current folder. */
   readonly path: string
-  /** The process that uses the ledger [this process; under a TestClock a process that knows nothing of others]. */
+  /** The process that uses the ledger [this process; under a TestClock, one that knows nothing about other processes]. */
   readonly host?: Host.Host | undefined
 }): Layer.Layer<
   DeploymentCache.DeploymentCache,

@@ -1,5 +1,6 @@
 /**
- * Time limits for uninterruptible callers: see `@airflow-resource/airflow/TimeLimit`.
+ * Time limits for uninterruptible callers: see `@airflow-resource/airflow/TimeLimit`. Exported here too for implementations of this
+ * package's tags, which do not depend on the client for Airflow.
  *
  * @since 0.1.0
  */

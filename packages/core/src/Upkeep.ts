@@ -1,5 +1,5 @@
 /**
- * What upkeep is told, and what it reports. Upkeep prepares and releases slots just as leases do, but for no test: it resets deployments
+ * The options of upkeep, and what it reports. Upkeep prepares and releases slots just as leases do, but for no test: it resets deployments
  * ahead of the next test, hibernates idle ones, and deletes what was left behind. It saves time, and nothing depends on it: without upkeep,
  * the next holder does all of it.
  *
@@ -18,7 +18,7 @@ import type { Chore } from "./internal/policy/upkeep.js"
 export interface UpkeepOptions {
   /** How long an idle deployment stays awake [0]. */
   readonly hibernateAfter?: Duration.DurationInput | undefined
-  /** A deployment is replaced after this many holders [never]. */
+  /** A deployment is replaced after this many leases [never]. */
   readonly recycleUses?: number | undefined
   /** A deployment is replaced at this age [never]. */
   readonly recycleAge?: Duration.DurationInput | undefined
@@ -31,13 +31,14 @@ export interface UpkeepOptions {
  * @category models
  */
 export interface DrainOptions {
+  /** How long to wait for holders. */
   readonly timeout: Duration.DurationInput
-  /** Called after every round with what it did, and with what is still there. */
+  /** Called after every round, with what it did and what is left. */
   readonly onReport?: ((report: Report) => Effect.Effect<void>) | undefined
 }
 
 /**
- * What one slot needed, and whether it got it.
+ * What was done for one slot, or why it was left alone.
  *
  * @since 0.1.0
  * @category models
@@ -51,7 +52,7 @@ export interface Action {
 }
 
 /**
- * What was done, and what is still there.
+ * What was done, and what is left.
  *
  * @since 0.1.0
  * @category models

@@ -1,4 +1,4 @@
-/** Keeps a holder alive: beats well before each deadline, and reports when the holder is lost. */
+/** Keeps a hold alive: beats well before each deadline, and reports when the hold is lost. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -12,18 +12,18 @@ export interface Held {
   readonly epoch: number
   /** How long the holder may go without a beat, in milliseconds. */
   readonly ttl: number
-  /** Pushes the deadline. `false`: the holder is lost. */
+  /** Extends the deadline. `false`: the hold is lost. */
   readonly beat: Effect.Effect<boolean, CacheError>
 }
 
 export interface Heartbeat {
-  /** Never succeeds; fails when the holder is lost. */
+  /** Never succeeds; fails when the hold is lost. */
   readonly lost: Effect.Effect<never, LeaseLost>
 }
 
 /**
- * Beats at once and then four times per `ttl`, until the scope closes. Failing to reach the ledger is no loss before
- * the deadline; once the deadline has passed the holder is lost, whether or not the ledger can be reached.
+ * Beats at once and then four times per `ttl`, until the scope closes. A ledger that cannot be reached does not end the
+ * hold before the deadline; after the deadline the hold is lost, whether or not the ledger can be reached.
  */
 export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -64,7 +64,7 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
     return { lost: Deferred.await(lost) }
   })
 
-/** How a holder can be lost. */
+/** How a hold can be lost. */
 export type Loss = keyof typeof reasons
 
 export const lossOf = ({ epoch, name }: Pick<Held, "name" | "epoch">, loss: Loss): LeaseLost =>

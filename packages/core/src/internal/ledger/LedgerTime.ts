@@ -1,7 +1,6 @@
 /**
- * The time of a ledger that is stored on the host. It starts as the host's wall clock and advances with the host's
- * uptime, so that a wall clock that jumps neither frees a slot that is held nor keeps a dead holder for ever. In
- * milliseconds.
+ * The time of a ledger that is stored on the host, in milliseconds. It starts as the host's wall clock and advances with
+ * the host's uptime, so that a jump of the wall clock neither frees a slot that is held nor keeps a dead holder for ever.
  */
 import * as Effect from "effect/Effect"
 import * as Host from "../../Host.js"
@@ -21,7 +20,7 @@ export const reader = (host: Host.Host): Effect.Effect<() => Reading> =>
     uptime: host.uptime()
   }))
 
-/** The first reading within a boot of the host, as the ledger remembers it. */
+/** The first reading within a boot of the host. The ledger stores it. */
 export interface Anchor {
   readonly bootId: string
   readonly wall: number
@@ -29,7 +28,7 @@ export interface Anchor {
 }
 
 /**
- * Returns the ledger's time and the anchor to remember. In a boot that the ledger has not seen, the anchor is new, and
+ * Returns the ledger's time and the anchor to store. In a boot that the ledger has not seen, the anchor is new, and
  * time starts no earlier than `last`, the latest time that the ledger has recorded.
  */
 export const resolve = (

@@ -10,7 +10,7 @@ import { LeaseId } from "../../Lease.js"
 import { type Holder, Owner, type Slot, type Ticket } from "../../Slot.js"
 import type { LockRow } from "./Store.js"
 
-/** A slot's columns. A beat pushes `deadline` without reading `row`. */
+/** A slot's columns. A beat extends `deadline` without reading `row`. */
 export interface SlotColumns {
   readonly epoch: number
   readonly deadline: number | null

@@ -1,4 +1,4 @@
-/** What a waiting process is told: its place in the queue, and why it has to wait. */
+/** The status of a ticket: granted, ended, or its place in the queue and why it has to wait. */
 import * as DateTime from "effect/DateTime"
 import type { DeploymentSpec } from "../../Deployment.js"
 import { sameSpec } from "../../Deployment.js"
@@ -31,13 +31,13 @@ const holders = (ledger: Ledger) =>
     }]
   )
 
-/** Depends on nothing that changes by itself between two polls, because it is shown each time that it changes. */
+/** Contains nothing that changes merely because time passes: a reason is reported each time that it changes. */
 const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: DeploymentSpec): string => {
   const held = holders(ledger)
   const leased = held.map(({ activity, label, slot }) => `slot ${slot} to ${label} (${activity})`).join(", ")
   if (held.length >= rules.max) return `all ${rules.max} deployments are leased: ${leased}`
   const until = (time: number) => `until ${DateTime.formatIso(DateTime.unsafeMake(time)).slice(11, 19)} UTC`
-  const free = ledger.slots.filter((slot) => slot.holder === null).flatMap((slot) =>
+  const unavailable = ledger.slots.filter((slot) => slot.holder === null).flatMap((slot) =>
     slot.busyUntil !== null && isBusy(slot, now)
       ? [`slot ${slot.number} may still be changing ${until(slot.busyUntil)}`]
       : slot.quarantine !== null && slot.quarantine.until > now
@@ -46,5 +46,6 @@ const reasonToWait = (ledger: Ledger, rules: PoolRules, now: number, needs: Depl
       ? [`slot ${slot.number} is adopted, and has another spec`]
       : []
   )
-  return [...(held.length === 0 ? [] : [`leased: ${leased}`]), ...free].join("; ") || "others come first"
+  return [...(held.length === 0 ? [] : [`leased: ${leased}`]), ...unavailable].join("; ") ||
+    "earlier requests come first"
 }

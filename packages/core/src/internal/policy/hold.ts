@@ -4,7 +4,7 @@ import type { AppliedRules, Change, Claimant, Ledger, Outcome, PoolRules, SlotPa
 import { grant, lapse, sweep } from "./queue.js"
 import { event, getSlot, holds, isBusy, mapTicket, occupy, putSlot, unchanged, vacate } from "./slots.js"
 
-/** Gives a free slot to upkeep, unless a ticket is waiting for it. `undefined`: it is not available. */
+/** Makes upkeep the holder of a free slot, unless a ticket is waiting for it. `undefined`: the slot is not available. */
 export const claim = (
   ledger: Ledger,
   rules: AppliedRules,
@@ -23,7 +23,7 @@ export const claim = (
   }
 }
 
-/** Records facts about a slot. `undefined`: it is not held under this epoch any more. */
+/** Records facts about a slot. `undefined`: it is no longer held under this epoch. */
 export const update = (
   ledger: Ledger,
   now: number,
@@ -52,8 +52,8 @@ export const update = (
 }
 
 /**
- * Frees the slot *and* grants it to the first ticket that it suits; or frees it awake where upkeep is active, which will hibernate it.
- * `false`: neither, so that the holder has to hibernate the deployment itself (counterexample 1).
+ * Frees the slot *and* grants it to the first ticket that it suits; or, if no ticket takes it and upkeep is active, frees it awake, for
+ * upkeep to hibernate. `false`: neither, so that the holder has to hibernate the deployment itself (counterexample 1).
  */
 export const handOver = (
   ledger: Ledger,
@@ -68,11 +68,11 @@ export const handOver = (
   const freed = vacate(lapsed.ledger, slot, now, { quarantine: null })
   const granted = grant(freed, rules, now)
   const next = getSlot(granted.ledger, number)?.holder
-  const ended = (kind: EventKind, to: string) => [...lapsed.events, event(now, kind, slot, slot.holder.leaseId, to)]
-  if (next) return { ...granted, value: true, events: [...ended("handed over", next.label), ...granted.events] }
+  const eventsOf = (kind: EventKind, to: string) => [...lapsed.events, event(now, kind, slot, slot.holder.leaseId, to)]
+  if (next) return { ...granted, value: true, events: [...eventsOf("handed over", next.label), ...granted.events] }
   const { upkeep } = ledger
   return slot.holder.kind === "lease" && upkeep !== null && upkeep.deadline > now && !rules.isGone(upkeep.owner)
-    ? { value: true, ledger: freed, events: ended("left to upkeep", upkeep.label) }
+    ? { value: true, ledger: freed, events: eventsOf("left to upkeep", upkeep.label) }
     : { value: false, ledger: lapsed.ledger, events: lapsed.events }
 }
 
@@ -104,7 +104,7 @@ export const free = (
 }
 
 /**
- * Returns a slot untouched, because a lease of another ledger is using its deployment (counterexample 9). The ticket keeps its place in
+ * Gives a slot back unused, because a lease of another ledger is using its deployment (counterexample 9). The ticket keeps its place in
  * the queue, and no ticket gets the slot for `pause` milliseconds.
  */
 export const giveBack = (

@@ -57,7 +57,7 @@ export const step = (ledger: Ledger, rules: AppliedRules, now: number, key: stri
   return { ...swept, value: statusOf(swept.ledger, rules, now, key) }
 }
 
-/** Expires what is overdue and grants what can be granted, for a process that waits for nothing. */
+/** Expires what is overdue and grants what can be granted, for a process without a ticket. */
 export const sweep = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> => {
   const expired = expire(ledger, rules, now)
   const granted = grant(expired.ledger, rules, now)
@@ -86,6 +86,7 @@ export const lapse = (ledger: Ledger, { isGone }: AppliedRules, now: number): Ch
     unchanged(ledger, undefined)
   )
 
+/** Grants free slots to waiting tickets, in the order of the queue. */
 export const grant = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
   waiting(ledger).reduce<Change<void>>((change, ticket) => {
     const slot = candidates(change.ledger, rules, now, ticket.needs)[0]
@@ -135,7 +136,7 @@ const mayBeGranted = (slot: Slot, now: number, needs: DeploymentSpec) =>
   slot.holder === null && !isBusy(slot, now) && (slot.quarantine?.until ?? 0) <= now &&
   (!slot.adopted || sameSpec(slot.spec, needs))
 
-/** How long the slot takes to serve the ticket: the lower, the sooner. */
+/** Orders slots by how soon they can serve the ticket; lower is sooner. */
 const rank = (slot: Slot, needs: DeploymentSpec): number => {
   if (slot.name === null) return 3
   if (!sameSpec(slot.spec, needs)) return 4
@@ -155,13 +156,13 @@ const grantSlot = (ledger: Ledger, rules: PoolRules, now: number, ticket: Ticket
 }
 
 /**
- * Whether upkeep is about to hand over a deployment that suits the ticket, emptied: that takes less time than creating one. Such
+ * Whether upkeep is about to hand over a deployment that suits the ticket, already emptied, which takes less time than creating one. Such
  * deployments are assigned to the last matching waiters; earlier ones get what is already free.
  */
 const isServedSoon = ({ slots, tickets }: Ledger, { needs, seq }: Ticket): boolean => {
-  const fromHere = tickets.filter((other) =>
+  const thisAndLater = tickets.filter((other) =>
     other.state === "waiting" && other.seq >= seq && sameSpec(other.needs, needs)
   )
   const underUpkeep = slots.filter(({ holder, spec }) => holder?.kind === "upkeep" && sameSpec(spec, needs))
-  return fromHere.length <= underUpkeep.length
+  return thisAndLater.length <= underUpkeep.length
 }

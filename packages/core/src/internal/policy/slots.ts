@@ -1,4 +1,4 @@
-/** The small steps that every decision is made of: one slot or one ticket changed, one event. */
+/** The building blocks of the decisions: each changes one slot or one ticket, or builds one event. */
 import type { LeaseId } from "../../Lease.js"
 import type { EventKind, Holder, PoolEvent, Slot, Ticket } from "../../Slot.js"
 import type { Change, Claimant, Ledger, PoolRules } from "./model.js"
@@ -55,7 +55,7 @@ export const nextSlot = (slots: ReadonlyArray<Slot>) => emptySlot(Math.max(0, ..
 
 export const isFilled = (slot: Slot) => slot.name !== null || slot.holder !== null
 
-/** A cloud request may still land on it. */
+/** Whether a cloud request may still land on it. */
 export const isBusy = (slot: Slot, now: number) => (slot.busyUntil ?? 0) > now
 
 export const occupy = (

@@ -1,4 +1,4 @@
-/** What upkeep has to do for a slot. */
+/** Decides what upkeep has to do for a slot. */
 import type { Slot } from "../../Slot.js"
 import type { PoolRules } from "./model.js"
 import { isBusy, isFilled } from "./slots.js"
@@ -13,11 +13,11 @@ export interface UpkeepRules {
   readonly resetAhead: boolean
   /** Deletes deployments above the pool's maximum (counterexample 11). */
   readonly shrink: boolean
-  /** When a deployment is replaced: after so many holders, or at that age. */
+  /** When a deployment is replaced: after this many leases, or at this age. */
   readonly recycle: { readonly uses?: number | undefined; readonly age?: number | undefined }
 }
 
-/** By the ledger alone; the cloud may show that there is more to do. */
+/** Decides from the ledger alone; the cloud may show that there is more to do. */
 export const chore = (
   slot: Slot,
   slots: ReadonlyArray<Slot>,
@@ -37,7 +37,7 @@ export const chore = (
 
 // internal
 
-/** The free slots with the highest numbers, as many as the pool has too many. */
+/** By how many slots the pool exceeds its maximum, that many free slots, highest numbers first. */
 const surplus = (slots: ReadonlyArray<Slot>, { max }: PoolRules) =>
   slots.filter(({ holder, name }) => name !== null && holder === null)
     .sort((a, b) => b.number - a.number)

@@ -1,4 +1,4 @@
-/** Shares each listing of the workspace among all waits of a process: however many leases wait for a status, it is polled once. */
+/** Shares each listing of the workspace among all waits of a process: however many leases wait, there is one poll at a time. */
 import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"

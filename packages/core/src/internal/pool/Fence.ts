@@ -65,7 +65,8 @@ export const mint = (
       revokeOlder(slot, deployment, own),
       () => Effect.ignore(provider.deleteToken(deployment.id, own.id))
     )
-    // a holder that was paused before the mint may have lost the slot, and its tokens may have been revoked already (counterexample 6)
+    // a holder that was paused before the mint may have lost the slot, and the next holder may have revoked tokens before that
+    // mint (counterexample 6)
     if (!(yield* slot.beat)) {
       yield* Effect.ignore(provider.deleteToken(deployment.id, own.id))
       return yield* new LeaseLost({
@@ -84,8 +85,8 @@ export const mint = (
 
 /**
  * Whether another ledger leases a deployment that is about to be deleted, or hibernated by a holder that has no token yet. As everywhere,
- * the own token is minted before others are listed (counterexample 9). `false` where the deployment does not exist, and where no token
- * may be minted: then there are none to find.
+ * the holder mints its own token before it lists the others (counterexample 9). `false` if the deployment does not exist, or if no token
+ * may be minted: then there are no tokens to find.
  */
 export const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean, ProviderError> =>
   Effect.gen(function*() {
@@ -96,13 +97,13 @@ export const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean
       if (contested) yield* provider.deleteToken(id, own.right.id)
       return contested
     }
-    if (own.left.kind === "forbidden" || own.left.kind === "notFound") return yield* own.left
-    // without an own token there is no telling how old the others are: any token counts as in use
+    if (own.left.kind === "forbidden" || own.left.kind === "notFound") return false
+    // without a token of its own, the holder cannot tell how old the others are: each of them counts as in use
     return (yield* listTokens(slot, id)).some(Predicate.not(belongsToLedger(slot)))
   }).pipe(Effect.catchIf(({ kind }) => kind === "forbidden" || kind === "notFound", () => Effect.succeed(false)))
 
 /**
- * Revokes this ledger's tokens on a deployment that is not going to be used now. With `own`, only that one, without listing them.
+ * Revokes this ledger's tokens on a deployment that is not going to be used now. With `own`, revokes only that token and lists none.
  */
 export const revoke = (
   slot: HeldSlot,
@@ -123,7 +124,7 @@ export const revoke = (
 
 // internal
 
-/** Begins the name of every token that any pool mints: two pools may have adopted the same deployment. */
+/** The start of the name of every token that any pool mints: two pools may have adopted the same deployment. */
 const anyPool = "airflow-resource "
 const poolPrefix = ({ pool }: HeldSlot) => `${anyPool}${pool.rules.poolId} `
 const ledgerPrefix = (slot: HeldSlot) => `${poolPrefix(slot)}${slot.pool.cache.ledgerId} `
@@ -136,7 +137,7 @@ const unfenced = (slot: HeldSlot, token: Redacted.Redacted, why: string) =>
     { token, tokenId: Option.none<string>(), unfenced: Option.some(why), mintedAt: Option.none<number>() }
   )
 
-/** Whether a lease of another ledger may be using the deployment: by the cloud's time, which the own token carries. */
+/** Whether a lease of another ledger may be using the deployment, judged by the cloud's clock: `own` was minted just now. */
 const isContested = (slot: HeldSlot, own: DeploymentToken, tokens: ReadonlyArray<DeploymentToken>) =>
   tokens.some((token) => !belongsToLedger(slot)(token) && token.createdAt + slot.pool.rules.maxHold > own.createdAt)
 
@@ -152,8 +153,10 @@ const revokeOlder = (slot: HeldSlot, deployment: Deployment, own: DeploymentToke
     yield* deleteTokens(slot, deployment.id, older.map((token) => token.id))
   })
 
-/** The revocation is recorded before the request and after it, so that the next holder knows even if this process dies in between
- * (counterexample 8). */
+/**
+ * Records the revocation before the requests and after them, so that the next holder knows of it even if this process dies in between
+ * (counterexample 8).
+ */
 const deleteTokens = (slot: HeldSlot, id: DeploymentId, tokens: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     if (tokens.length === 0) return

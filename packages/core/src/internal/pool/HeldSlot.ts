@@ -1,5 +1,5 @@
 /**
- * The handle of a holder: everything that it may do with its slot, under its epoch. Whatever touches a slot goes through here.
+ * A holder's handle: everything that it may do with its slot, under its epoch. Nothing else touches a slot.
  */
 import type { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
 import type * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
@@ -50,10 +50,11 @@ export interface PoolContext {
   readonly options: PrepareOptions
 }
 
-/** Called with each step of a holder. `waits`: it may take long enough that a person wants to know. */
+/** Called with each step of a holder. `waits`: the step may take long enough to tell the user. */
 export type OnStep = (activity: string, step: { readonly waits: boolean }) => Effect.Effect<void>
 
-type Record = Effect.Effect<Slot, CacheError | LeaseLost>
+/** The slot as it is after a write. Fails once the slot is lost. */
+type Written = Effect.Effect<Slot, CacheError | LeaseLost>
 
 export interface HeldSlot {
   readonly pool: PoolContext
@@ -61,17 +62,17 @@ export interface HeldSlot {
   readonly epoch: number
   /** What the slot is to be filled with. */
   readonly spec: DeploymentSpec
-  /** The slot as the ledger has it. Fails once it is lost, as every method that returns a slot does. */
-  readonly current: Record
+  /** The slot as the ledger has it. */
+  readonly current: Written
   /** Records facts. */
-  readonly write: (patch: SlotPatch) => Record
+  readonly write: (patch: SlotPatch) => Written
   /** Records and reports what the holder is about to do. */
-  readonly step: (activity: string, patch?: SlotPatch) => Record
+  readonly step: (activity: string, patch?: SlotPatch) => Written
   /** A {@link step} that may take long. */
-  readonly wait: (activity: string, patch?: SlotPatch) => Record
+  readonly wait: (activity: string, patch?: SlotPatch) => Written
   /**
-   * Sends a cloud request that changes something, and records what the response says. Beforehand the ledger is told until when the
-   * request may land, whatever becomes of its sender (counterexample 2); only a response takes that back.
+   * Sends a cloud request that changes something, and records what the response says. Beforehand it records until when the request
+   * may land, even if this process dies (counterexample 2); only a response takes that back.
    */
   readonly request: <A>(
     activity: string,
@@ -86,7 +87,7 @@ export interface HeldSlot {
   readonly handOver: Effect.Effect<boolean, CacheError>
   /** `false`: the slot was lost before. */
   readonly free: (outcome: Outcome) => Effect.Effect<boolean, CacheError>
-  /** Returns the slot untouched; no ticket gets it for `pause` milliseconds. */
+  /** Gives the slot back unused; no ticket gets it for `pause` milliseconds. */
   readonly giveBack: (pause: number) => Effect.Effect<boolean, CacheError>
 }
 

@@ -2,7 +2,7 @@
 import type { Deployment } from "../../Deployment.js"
 import type { Slot } from "../../Slot.js"
 
-/** A pool, as its deployments' names and descriptions show it. */
+/** What identifies a pool in the names and descriptions of its deployments. */
 export interface PoolName {
   readonly prefix: string
   readonly poolId: string

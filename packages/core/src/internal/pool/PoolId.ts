@@ -1,8 +1,9 @@
+/** The id of a pool. */
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import type { Account } from "../../DeploymentProvider.js"
 
-/** Derived, not random, so that another machine, or a new ledger, finds the same pool. */
+/** Derived and not random, so that another machine, or a new ledger, gets the same id for the same pool. */
 export const of = ({ host, organizationId, workspaceId }: Account, prefix: string): Effect.Effect<string> =>
   Effect.map(
     Effect.promise(() =>

@@ -45,7 +45,10 @@ export interface PreparedSlot extends Fence.Fence {
   readonly airflow: Airflow
 }
 
-/** Which failures are the deployment's: it is not granted for a while then, and replaced if that happens twice in a row. */
+/**
+ * Decides whether a failure is blamed on the deployment. If so, the slot is not granted for a while, and after two such failures in a row
+ * the deployment is replaced.
+ */
 export const outcomeOf = ({ _tag, message }: PrepareError): Outcome["usable"] => {
   switch (_tag) {
     case "DeploymentNotHealthy":
@@ -62,8 +65,8 @@ export const outcomeOf = ({ _tag, message }: PrepareError): Outcome["usable"] =>
 }
 
 /**
- * Makes a granted slot usable. Can be interrupted between cloud requests, never inside one. With `replaceBecause`, what fills the slot
- * is replaced in any case.
+ * Makes a granted slot usable. Can be interrupted between cloud requests, never inside one. With `replaceBecause`, the deployment in the
+ * slot is replaced even if it is fine.
  */
 export const prepare = (
   slot: HeldSlot,
@@ -87,8 +90,8 @@ export const prepare = (
   }).pipe(Effect.withSpan("DeploymentPool.prepare"))
 
 /**
- * Ends a hold: pauses the DAGs, then hands the slot over to the first ticket, or leaves it to upkeep where that is active, or hibernates
- * the deployment, revokes the holder's token and frees the slot. Sends no cloud request that the ledger does not know of.
+ * Ends a hold: pauses the DAGs, then hands the slot over to the first ticket, or leaves it to upkeep if that is active, or hibernates
+ * the deployment, revokes the holder's token and frees the slot. Records every cloud request before it sends it.
  */
 export const release = (
   slot: HeldSlot,
@@ -106,7 +109,7 @@ export const release = (
       )
       if (yield* slot.handOver) return
     }
-    // a holder without its own token has not checked yet whether another ledger's lease uses the deployment (counterexample 9)
+    // a holder that has minted no token has not checked yet whether another ledger's lease uses the deployment (counterexample 9)
     const { deploymentId } = yield* slot.current
     const isForeign = Option.isNone(prepared) && deploymentId !== null && (yield* Fence.isInUse(slot, deploymentId))
     if (!isForeign) yield* hibernate(slot, Option.flatMap(prepared, ({ tokenId }) => tokenId))
@@ -114,7 +117,7 @@ export const release = (
   }).pipe(Effect.withSpan("DeploymentPool.release"))
 
 /**
- * Hibernates the slot's deployment, and revokes the holder's tokens after that: as long as one exists, other ledgers keep away
+ * Hibernates the slot's deployment, and only then revokes the holder's tokens: while one exists, holders in other ledgers step back
  * (counterexample 9).
  */
 export const hibernate = (
@@ -144,8 +147,8 @@ export const hibernate = (
   })
 
 /**
- * All that a holder can do without its ledger: hibernate, and revoke its token after that. If the hibernation gets no response, the token
- * stays, and keeps other ledgers away for as long as the request may land.
+ * All that a holder can do without its ledger: hibernate, and only then revoke its token. If the hibernation gets no response, the token
+ * stays, and holders in other ledgers step back while the request may land.
  */
 export const abandon =
   (provider: typeof DeploymentProvider.Service) =>
@@ -157,8 +160,8 @@ export const abandon =
     })
 
 /**
- * Deletes deployments of the slot that are older than what fills it: an earlier holder had forgotten them, and died before it could
- * delete them (counterexample 10).
+ * Deletes deployments of the slot that are older than the one that fills it: an earlier holder cleared them from the ledger, and died
+ * before it deleted them (counterexample 10).
  */
 export const deleteOlder = (
   slot: HeldSlot,
@@ -179,7 +182,7 @@ export const deleteOlder = (
     { discard: true }
   )
 
-/** Deletes what fills the slot, because the pool has become smaller. An adopted deployment is only forgotten. */
+/** Deletes the slot's deployment, because the pool has become smaller. An adopted deployment is only cleared from the ledger. */
 export const empty = (
   slot: HeldSlot,
   granted: Slot
@@ -194,7 +197,7 @@ export const empty = (
     yield* slot.request(`deleting ${known.value.name}`, slot.pool.provider.delete(known.value.id))
   })
 
-/** What fills the slot: by its id, or by its name where the creation got no response. */
+/** The slot's deployment: by its id, or by its name if its creation got no response. */
 export const find = (slot: HeldSlot, granted: Slot): Effect.Effect<Option.Option<Deployment>, ProviderError> =>
   granted.deploymentId === null
     ? Effect.map(findByName(slot, granted), Option.fromNullable)
@@ -207,7 +210,7 @@ export const find = (slot: HeldSlot, granted: Slot): Effect.Effect<Option.Option
 
 const poolName = ({ pool: { prefix, rules: { poolId } } }: HeldSlot): Marker.PoolName => ({ prefix, poolId })
 
-/** The deployment of a slot: the one that fills it, awake or woken, or a new one. */
+/** Returns a deployment for the slot, awake or about to be: the one that fills it, or a new one. */
 const fill = (slot: HeldSlot, granted: Slot, replaceBecause: Option.Option<string>) =>
   Effect.gen(function*() {
     if (granted.name === null) return yield* create(slot, granted)
@@ -243,7 +246,7 @@ const findByName = (slot: HeldSlot, { name }: Slot) =>
 const belongsToPool = ({ pool: { prefix, rules } }: HeldSlot, deployment: Deployment) =>
   deployment.name.startsWith(prefix) && Marker.hasMarker(rules.poolId, deployment)
 
-/** An emptied slot: what fills it next is another generation, under another name. */
+/** Clears the deployment from a slot: the next one is another generation, under another name. */
 const vacated = (slot: Slot): SlotPatch => ({
   generation: slot.generation + 1,
   name: null,
@@ -262,7 +265,7 @@ const replace = (slot: HeldSlot, filled: Slot, old: Deployment, reason: string) 
 
 type Filled = Pick<PreparedSlot, "deployment" | "reused">
 
-/** From a deployment to one that may be used: fenced, awake, ready, empty. */
+/** Makes a deployment usable: fenced, awake, ready and empty. */
 const equip = (slot: HeldSlot, { deployment: found, reused }: Filled): Effect.Effect<PreparedSlot, PrepareError> =>
   Effect.gen(function*() {
     const { airflowApi, options } = slot.pool
@@ -290,8 +293,8 @@ const wake = (slot: HeldSlot, deployment: Deployment) =>
   )
 
 /**
- * Astro may finish a hibernation that has begun: a deployment woken before it hibernates could still do so in the hands of its new holder
- * (decision 011).
+ * Astro may finish a hibernation that has begun: a deployment that is woken before it hibernates could still hibernate while its new
+ * holder uses it (decision 011).
  */
 const awaitHibernated = (slot: HeldSlot, deployment: Deployment) =>
   isHibernating(deployment)
@@ -354,7 +357,7 @@ const findLate = (slot: HeldSlot, granted: Slot) =>
     "15 seconds"
   )
 
-/** Polls on when a single listing fails; the caller limits the time. */
+/** Keeps polling when a single listing fails; the caller limits the time. */
 const pollUntil = <A, E extends ProviderError | CacheError | LeaseLost>(
   { pool }: HeldSlot,
   f: (listing: Listing) => Effect.Effect<Option.Option<A>, E>
@@ -367,9 +370,9 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
     let last = found
     const healthy = (listing: Listing) =>
       Effect.gen(function*() {
-        // a list may not contain yet what was created a moment ago
+        // a deployment that was created a moment ago may be missing from the list
         last = listing.get(found.id) ?? (yield* provider.get(found.id))
-        // an earlier request to hibernate has landed after ours to wake
+        // an earlier request to hibernate landed after our request to wake
         if (last.hibernationRequested) yield* wake(slot, last)
         return Option.liftPredicate(last, ({ isAwake }) => isAwake)
       })
@@ -387,7 +390,7 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
     )
   })
 
-/** The last verification starts no earlier than a revoked token can have been accepted for the last time (counterexample 8). */
+/** Verifies once no revoked token can be accepted any more (counterexample 8), and resets if something is left. */
 const verifyEmpty = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
   Effect.gen(function*() {
     const { cache, options, rules } = slot.pool

@@ -1,4 +1,4 @@
-/** One lease of a slot, from its ticket to its release. */
+/** A lease of a slot, from its ticket to its release. */
 import * as Polling from "@airflow-resource/airflow/Polling"
 import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 import * as Cause from "effect/Cause"
@@ -61,7 +61,7 @@ export const acquire = (pool: PoolContext, request: LeaseRequest, options: {
 
 // internal
 
-/** What the release has to know, whatever step the lease has come to. */
+/** What the release needs to know, whatever step the lease has reached. */
 interface Lease {
   readonly id: LeaseId
   readonly key: string
@@ -133,7 +133,7 @@ const use = (
     const lost = yield* Deferred.make<never, LeaseLost>()
     const beating = yield* Scope.extend(slot.keepAlive, lease.heartbeat)
     yield* Effect.forkIn(Effect.intoDeferred(beating.lost, lost), lease.heartbeat)
-    const ready = yield* PrepareSlot.prepare(slot, granted, unusable(granted)).pipe(
+    const ready = yield* PrepareSlot.prepare(slot, granted, reasonToReplace(granted)).pipe(
       Effect.raceFirst(Deferred.await(lost)),
       Effect.tapError((error) => Ref.set(lease.usable, PrepareSlot.outcomeOf(error))),
       Effect.asSome,
@@ -161,8 +161,8 @@ const use = (
     })
   })
 
-/** A slot whose deployment failed twice in a row gets a new deployment. */
-const unusable = ({ quarantine }: Slot) =>
+/** Why a slot gets a new deployment: the old one could not be used at least twice in a row. */
+const reasonToReplace = ({ quarantine }: Slot) =>
   quarantine !== null && quarantine.failures > 1
     ? Option.some(`which could not be used ${quarantine.failures} times in a row`)
     : Option.none()
@@ -192,7 +192,7 @@ const confirm = ({ beat, epoch, number }: HeldSlot.HeldSlot) =>
   Effect.gen(function*() {
     const loss = yield* Effect.match(beat, {
       onSuccess: (isHeld) => isHeld ? undefined : "silent" as const,
-      // a ledger that cannot be reached does not mean that the lease is lost
+      // a ledger that cannot be reached does not prove that the lease is lost
       onFailure: ({ kind }) => kind === "replaced" ? kind : undefined
     })
     if (loss !== undefined) return yield* Heartbeat.lossOf({ name: `slot ${number}`, epoch }, loss)
@@ -225,7 +225,7 @@ const release = (
   Effect.gen(function*() {
     const outcome = { usable: yield* Ref.get(lease.usable), clean: false }
     yield* PrepareSlot.release(slot, yield* Ref.get(lease.prepared), outcome).pipe(
-      // the next holder need not wait for the deadline, unless a request without a fence may still be on its way
+      // so that the next holder need not wait for the deadline; not without a fence, because a request may still be on its way
       Effect.onError(() => row.holder?.fenced === true ? Effect.ignore(slot.free(outcome)) : Effect.void)
     )
   }).pipe(Effect.annotateLogs({ slot: slot.number, epoch: slot.epoch }))

@@ -1,4 +1,4 @@
-/** Upkeep, and the commands that do the same once: each chore is done by a holder, under an epoch. */
+/** Upkeep, and `reap` and `drain`, which do the same chores on request. Each chore is done by a holder, under its own epoch. */
 import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,7 +23,7 @@ import * as HeldSlot from "./HeldSlot.js"
 import * as Marker from "./Marker.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 
-/** The pool that is looked after. */
+/** The pool that upkeep takes care of. */
 export interface Pool {
   readonly context: Effect.Effect<PoolContext, ProviderError>
   /** The spec of a slot that has none. */
@@ -61,7 +61,9 @@ export const drain = (pool: Pool, options: DrainOptions): Effect.Effect<Report, 
     return { actions, ...(yield* remaining(context, yield* pool.reconcile(context))) }
   })
 
-/** Rounds until the scope closes, and a last one then that hibernates all free deployments. One process at a time is active. */
+/**
+ * Runs rounds until the scope closes, and then a last one that hibernates all free deployments. Of all processes, one at a time is active.
+ */
 export const run = (pool: Pool, options: UpkeepOptions): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const every = Duration.decode(options.every ?? "10 seconds")
@@ -88,7 +90,7 @@ export const run = (pool: Pool, options: UpkeepOptions): Effect.Effect<void, nev
         lost
       )
     })
-    // inactive in between: a lease must not leave its deployment to an upkeep that cannot hibernate it
+    // inactive between retries: a lease must not leave its deployment to an upkeep that cannot hibernate it
     yield* Effect.scoped(active).pipe(
       Effect.tapError((error) => Effect.logWarning(`Upkeep is inactive: ${error.message}`)),
       Effect.retry({ schedule: Schedule.spaced(every), while: ({ retryable }) => retryable }),
@@ -104,7 +106,7 @@ const once: UpkeepRules = { hibernateAfter: 0, resetAhead: false, shrink: false,
 
 const randomId = Effect.map(randomHex(6), (hex) => LeaseId.make(`upkeep-${hex}`))
 
-/** Does every chore under its own epoch, a few slots at a time. */
+/** Does every chore of the pool, a few slots at a time. */
 const round = (
   pool: Pool,
   context: PoolContext,
@@ -128,7 +130,7 @@ const round = (
     return { actions: actions.flatMap(Option.toArray), ...(yield* remaining(context, all)) }
   }).pipe(Effect.withSpan("Upkeep.round", { attributes: { "pool.id": context.rules.poolId } }))
 
-/** What is held, and what may be awake without a holder. */
+/** Which slots are held, and which deployments may be awake without a holder. */
 const remaining = (
   { cache, rules: { poolId } }: PoolContext,
   all: ReadonlyArray<Deployment>
@@ -149,7 +151,7 @@ const remaining = (
     }
   })
 
-/** Unless another process's upkeep is active by now. */
+/** A last {@link reap}, unless another process's upkeep is active by now. */
 const lastRound = (pool: Pool, { cache, rules }: PoolContext) =>
   Effect.gen(function*() {
     const { now, upkeep } = yield* cache.inspect(rules.poolId)
@@ -162,7 +164,7 @@ const lastRound = (pool: Pool, { cache, rules }: PoolContext) =>
     )
   )
 
-/** `None`: another process holds the slot by now. */
+/** Does one chore as the slot's holder. `None`: the slot is no longer free. */
 const tend = (
   pool: Pool,
   context: PoolContext,
@@ -209,7 +211,7 @@ const tend = (
         Effect.scoped
       )
       return yield* restore(tended).pipe(
-        // between two requests: its power and its tokens have to be checked again
+        // it stopped between two requests: the next holder has to check power and tokens again
         Effect.onInterrupt(() => Effect.zipRight(Effect.ignore(slot.write({ power: "unknown" })), free("unknown"))),
         Effect.asSome,
         Effect.annotateLogs({ "lease.id": claimant.leaseId, slot: number, epoch: granted.epoch })
@@ -238,7 +240,7 @@ const work = (
       }
       case "reset": {
         const { deployment, tokenId } = yield* PrepareSlot.prepare(slot, granted)
-        // now rather than by the next holder, which would have to wait for the revocation to take effect
+        // now, because the next holder would have to wait until the revocation takes effect
         yield* Fence.revoke(slot, deployment.id, tokenId)
         return yield* slot.free(asGood)
       }
@@ -251,7 +253,7 @@ const work = (
           yield* slot.write({ deploymentId: known.id, power: "asleep" })
           yield* Fence.revoke(slot, known.id, Option.none())
         } else {
-          // another ledger may be using what is awake: only a holder that has minted a token can see its tokens (counterexample 9)
+          // another ledger may be using an awake deployment: a holder has to mint its token before it checks for that (counterexample 9)
           if (known !== undefined) yield* Fence.mint(slot, known)
           yield* PrepareSlot.hibernate(slot, Option.none())
         }

@@ -22,9 +22,9 @@ export interface Start {
   readonly watched: ReadonlyArray<Watched>
   readonly bootId: string
   readonly hasUptime: boolean
-  /** Path of better-sqlite3. */
+  /** The path of better-sqlite3. */
   readonly driver: string
-  /** The statement. */
+  /** The statement that extends a deadline. */
   readonly beat: string
 }
 
@@ -51,7 +51,7 @@ export interface Report {
 /** Why the thread no longer beats for a lease. */
 type Stopped = { readonly loss: Heartbeat.Loss } | { readonly threadEnded: unknown }
 
-/** Whether a thread of this process, which reads the clocks itself, reads the same time as the host does. */
+/** Whether the thread, which reads this process's clocks itself, gets the same time as `host`. */
 export const readsClocksOf = (host: Host.Host): Effect.Effect<boolean> =>
   Effect.map(PinnedClock.isLive, (isLive) => {
     const uptime = host.uptime()
@@ -65,7 +65,7 @@ export const make = ({ file, host, watched }: {
 }): Effect.Effect<NonNullable<Store["keepAlive"]>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
-    /** By the leases' ids. */
+    /** By lease id. */
     const onStop = new Map<number, (stopped: Stopped) => void>()
     let worker: Worker | undefined
     let ended: { readonly why: unknown } | undefined
@@ -121,7 +121,7 @@ export const make = ({ file, host, watched }: {
               ? Effect.fail(Heartbeat.lossOf(held, why.loss))
               : Effect.zipRight(
                 Effect.logWarning(
-                  "the heartbeat thread has ended: from now on a lease is lost if its test blocks the event loop",
+                  "The heartbeat thread has ended: from now on a lease is lost if its test blocks the event loop for too long.",
                   why
                 ),
                 Effect.scoped(Effect.flatMap(otherwise, (fromEventLoop) => fromEventLoop.lost))

@@ -11,8 +11,8 @@ import { CacheError } from "../../CacheError.js"
 import { networkFileSystem } from "./networkFileSystems.js"
 
 /**
- * Creates the folder and the file if they are missing, for this user alone, and returns the file's real path: every
- * link leads to one ledger.
+ * Creates the folder and the file if they are missing, for this user alone, and returns the file's real path, so that
+ * all links to a file open the same ledger.
  */
 export const locate = (path: string): Effect.Effect<string, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
@@ -21,7 +21,7 @@ export const locate = (path: string): Effect.Effect<string, CacheError, FileSyst
     yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
     yield* refuseNetwork(path, folder)
     yield* fs.access(folder, { writable: true })
-    // to root everything looks writable, even on a read-only file system
+    // to root everything seems writable, even on a read-only file system
     const probe = yield* fs.makeTempDirectory({ directory: folder, prefix: ".writable-" })
     yield* fs.remove(probe, { recursive: true })
     // exclusive: opening and closing a file that SQLite has open in this process would drop SQLite's locks on it
@@ -33,8 +33,8 @@ export const locate = (path: string): Effect.Effect<string, CacheError, FileSyst
   }).pipe(notWritable(path))
 
 /**
- * The file's real path, if the file exists. Creates nothing; fails where {@link locate} would fail, as far as that can
- * be known.
+ * The file's real path, if the file exists. Creates nothing; fails where {@link locate} would fail, as far as can be
+ * told without writing.
  */
 export const find = (
   path: string
@@ -79,7 +79,7 @@ export type Watched = readonly [path: string, identity: string | undefined]
 
 export const watch = (path: string): Watched => [path, identify(path)]
 
-/** Fails once another process that opens the ledger would find another file. */
+/** Fails if another process that opens the ledger now would get another file. */
 export const refuseReplaced = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
   Effect.try({
     try: () => watched.find(([file, identity]) => identify(file) !== identity)?.[0],
@@ -96,8 +96,8 @@ export const refuseReplaced = (path: string, watched: ReadonlyArray<Watched>): E
 
 /** `heartbeatThread.mjs` has the same function. */
 const identify = (path: string): string | undefined => {
-  const found = nodeFs.statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found && `${found.dev}:${found.ino}`
+  const stat = nodeFs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat && `${stat.dev}:${stat.ino}`
 }
 
 const ioError = (path: string) => (cause: unknown) => new CacheError({ kind: "io", path, detail: String(cause) })

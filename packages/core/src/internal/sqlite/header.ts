@@ -46,7 +46,7 @@ export const check = (
 export const refuseForeign = (path: string, { application, tables }: Header): Effect.Effect<void, CacheError> =>
   application === applicationId || (application === 0 && tables === 0)
     ? Effect.void
-    : new CacheError({ kind: "foreign", path, detail: "it is an SQLite file of something else" })
+    : new CacheError({ kind: "foreign", path, detail: "it is an SQLite file of another program" })
 
 /** Reads the header of an open database. */
 export const select = (sql: SqlClient): Effect.Effect<Header, SqlError> =>

@@ -23,10 +23,10 @@ const statement = db.prepare(beat)
 const kept = new Map()
 
 /** @param {import("./HeartbeatThread.js").Command} command */
-const obey = (command) => {
+const onCommand = (command) => {
   if (command.command === "keep") {
     kept.set(command.lease.id, { deadline: performance.now() + command.lease.ttl, timer: undefined })
-    visit(command.lease)
+    keep(command.lease)
   } else if (command.command === "drop") {
     clearTimeout(kept.get(command.id)?.timer)
     kept.delete(command.id)
@@ -36,8 +36,8 @@ const obey = (command) => {
   }
 }
 
-/** @param {import("./HeartbeatThread.js").Lease} lease */
-const visit = (lease) => {
+/** Beats for a lease, and schedules its next beat. @param {import("./HeartbeatThread.js").Lease} lease */
+const keep = (lease) => {
   const state = kept.get(lease.id)
   if (state === undefined) return
   const sentAt = performance.now()
@@ -50,9 +50,9 @@ const visit = (lease) => {
     parentPort?.postMessage(report)
     return
   }
-  // failing to reach the ledger is no loss before the deadline: it retries soon
+  // a ledger that cannot be reached does not end the lease before its deadline: retry soon
   const pause = result === "held" ? lease.ttl / 4 : Math.min(lease.ttl / 16, state.deadline - performance.now())
-  state.timer = setTimeout(visit, pause, lease)
+  state.timer = setTimeout(keep, pause, lease)
 }
 
 /** @param {import("./HeartbeatThread.js").Lease} lease */
@@ -68,8 +68,8 @@ const send = ({ epoch, pool, slot, ttl }) => {
 
 /** `files.ts` has the same function. @param {string} path */
 const identify = (path) => {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found && `${found.dev}:${found.ino}`
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat && `${stat.dev}:${stat.ino}`
 }
 
-parentPort?.on("message", obey)
+parentPort?.on("message", onCommand)

@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import type { Host } from "../../Host.js"
 import * as LedgerTime from "../ledger/LedgerTime.js"
 
-/** Reads the host's clocks whenever it is run: run it inside the transaction that uses the time. */
+/** Each effect reads the host's clocks when it runs: run it inside the transaction that uses the time. */
 export interface LedgerClock {
-  /** What the host's clocks show; for the statement that computes the ledger's time by itself. */
+  /** What the host's clocks show, for a statement that computes the ledger's time itself. */
   readonly read: () => LedgerTime.Reading
   readonly now: Effect.Effect<number, SqlError>
   /** Like `now`, and records it: from then on the ledger's time never goes back. Needs the write lock. */

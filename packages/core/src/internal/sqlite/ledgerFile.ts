@@ -1,4 +1,4 @@
-/** The ledger's file, open: its transactions, and whether it is still the file at its path. */
+/** An open ledger file: its transactions, and whether it is still the file at its path. */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type { SqlClient } from "@effect/sql/SqlClient"
@@ -44,7 +44,7 @@ export const open = (
     const sql = yield* connect(path, file)
     const immediate = transaction(sql, "BEGIN IMMEDIATE")
     const deferred = transaction(sql, "BEGIN")
-    // the caller's span stands for the operation: its statements make none
+    // the caller's span covers the operation; its statements get no spans
     const run: LedgerFile["run"] = (statements) =>
       statements.pipe(detached, classify(path), Effect.withTracerEnabled(false))
 
@@ -52,8 +52,8 @@ export const open = (
     yield* run(sql`PRAGMA busy_timeout = 10`)
     yield* run(sql`PRAGMA synchronous = FULL`)
     yield* run(immediate(migrate(sql)))
-    // -wal and -shm too: without them processes would not see each other's writes. They stay while a process has the
-    // file open
+    // -wal and -shm too: processes with different ones would not see each other's writes. SQLite deletes them only when
+    // the last process closes the file
     const watched = [opened, files.watch(`${file}-wal`), files.watch(`${file}-shm`)]
     const refuseReplaced = files.refuseReplaced(path, watched)
     return {

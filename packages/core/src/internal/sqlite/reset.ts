@@ -14,7 +14,7 @@ import { connect } from "./connection.js"
 import * as header from "./header.js"
 import { detached, toCacheError } from "./transactions.js"
 
-/** Whether there was a file to delete. */
+/** Deletes the file, and returns whether there was one. */
 export const reset = (path: string): Effect.Effect<boolean, CacheError | CacheInUse, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -33,7 +33,7 @@ export const reset = (path: string): Effect.Effect<boolean, CacheError | CacheIn
         () => new CacheInUse({ path, by: ["another process has it open: a lease, a waiter or upkeep"] })
       )
     )
-    // a link keeps leading to one ledger, as long as its target exists
+    // behind a link, leave an empty file: no ledger can be created at a link without a target
     if (file !== path) yield* orIo(fs.writeFileString(file, "", { flag: "wx" }))
     return true
   })
@@ -46,9 +46,9 @@ const deleteFile = (path: string, file: string) =>
   Effect.gen(function*() {
     const sql = yield* connect(path, file, { disableWAL: true })
     yield* sql`PRAGMA busy_timeout = 50`
-    const found = yield* header.select(sql)
-    yield* header.refuseForeign(path, found)
-    const refuseHeld = found.tables > 0 ? refuseHolders(path, sql) : Effect.void
+    const contents = yield* header.select(sql)
+    yield* header.refuseForeign(path, contents)
+    const refuseHeld = contents.tables > 0 ? refuseHolders(path, sql) : Effect.void
     yield* refuseHeld
     // shuts out every other process, or fails as busy; moves what is in -wal into the file, and deletes -wal and -shm
     yield* sql`PRAGMA locking_mode = EXCLUSIVE`
@@ -87,18 +87,19 @@ const refuseHolders = (path: string, sql: SqlClient) =>
         Effect.catchTag(
           "ParseError",
           () =>
-            new CacheError({ kind: "newer", path, detail: "its slots have a format that is not known here" })
+            new CacheError({ kind: "newer", path, detail: "its slots have an unknown format" })
         )
       )
-    if (held.flat().length > 0) {
-      return yield* new CacheInUse({ path, by: held.flat() })
+    const by = held.flat()
+    if (by.length > 0) {
+      return yield* new CacheInUse({ path, by })
     }
   })
 
 const mayBeAlive = (host: Host.Host, owner: Owner, deadline: number, now: number): boolean => {
   const self = host.owner
   const isSameBoot = owner.host === self.host && self.bootId !== "" && Host.bootOf(owner) === Host.bootOf(self)
-  // about processes of other hosts and earlier boots only the deadline is known
+  // of processes on other hosts and in earlier boots, only the deadline is known
   if (!isSameBoot) return deadline > now
   // older schemas have no pid namespace in the boot id
   return !host.isGone(owner.bootId.includes(" ") ? owner : { ...owner, bootId: self.bootId })

@@ -1,3 +1,4 @@
+/** The schema of the ledger's database, and the statement that every heartbeat sends. */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import { randomHex } from "../randomHex.js"
@@ -8,10 +9,10 @@ export const applicationId = 0x41524c31
 export const schemaVersion = 4
 
 const day = 86_400_000
-/** For how long an ended ticket is kept, in milliseconds; its key is not granted again until then. */
-export const ticketsStay = 7 * day
-/** For how long an event is kept, in milliseconds. */
-export const eventsStay = 30 * day
+/** How long an ended ticket is kept, in milliseconds; until then its key is not granted again. */
+export const ticketRetention = 7 * day
+/** How long an event is kept, in milliseconds. */
+export const eventRetention = 30 * day
 
 /** Creates the tables in an empty file. Runs in an immediate transaction, so that one process creates them once. */
 export const migrate = (sql: SqlClient) =>
@@ -25,8 +26,8 @@ export const migrate = (sql: SqlClient) =>
   })
 
 /**
- * Pushes a holder's deadline; sent by the store and by the heartbeat thread. Parameters: ttl, uptime, boot id, wall
- * clock, pool, slot, epoch. A deadline that has passed is not pushed, even if no process has expired the holder
+ * Extends a holder's deadline; sent by the store and by the heartbeat thread. Parameters: ttl, uptime, boot id, wall
+ * clock, pool, slot, epoch. A deadline that has passed is not extended, even if no process has expired the holder yet
  * (counterexample 9).
  */
 export const beat = `UPDATE slots SET deadline = time.now + ?, seen = time.now
@@ -56,7 +57,7 @@ const schema: ReadonlyArray<string> = [
     slot INTEGER, epoch INTEGER, lease_id TEXT, detail TEXT NOT NULL) STRICT`,
   `CREATE INDEX events_of_lease ON events (pool, lease_id)`,
   `CREATE INDEX events_by_time ON events (at)`,
-  // for people with sqlite3: the columns of the Python fixture's cache
+  // to read with sqlite3: the columns of the Python fixture's cache
   `CREATE VIEW deployments AS
     SELECT pool, number AS slot,
       row ->> '$.deploymentId' AS deployment_id, row ->> '$.name' AS deployment_name,

@@ -1,4 +1,4 @@
-/** Loads and saves the ledger's rows. Every effect runs inside a transaction of its caller. */
+/** Loads and saves the ledger's rows. The caller runs every effect inside a transaction. */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import * as rows from "../ledger/rows.js"
 import type { LockRow } from "../ledger/Store.js"
 import type { Change, Ledger } from "../policy/model.js"
 import { upkeepLock } from "../policy/model.js"
-import { eventsStay, ticketsStay } from "./schema.js"
+import { eventRetention, ticketRetention } from "./schema.js"
 
 /** `path` is for error messages. */
 export const make = (sql: SqlClient, path: string) => {
@@ -35,10 +35,10 @@ export const make = (sql: SqlClient, path: string) => {
   const loadLock = (name: string): Effect.Effect<LockRow, SqlError | CacheError> =>
     Effect.flatMap(
       sql<{ row: string }>`SELECT row FROM locks WHERE name = ${name}`,
-      ([known]) =>
-        known === undefined
+      ([lock]) =>
+        lock === undefined
           ? Effect.succeed({ epoch: 0, holder: null })
-          : decoded(Schema.decode(rows.LockJson)(known.row))
+          : decoded(Schema.decode(rows.LockJson)(lock.row))
     )
 
   /** The pool's slots, its live tickets, the ticket with that key, and the holder of its upkeep lock. */
@@ -88,8 +88,8 @@ export const make = (sql: SqlClient, path: string) => {
       sql<Omit<PoolEvent, "leaseId"> & { readonly lease_id: string | null }>`
         SELECT at, kind, slot, epoch, lease_id, detail FROM events
         WHERE pool = ${pool} AND ${leaseId === undefined ? sql`1` : sql`lease_id = ${leaseId}`} ORDER BY seq`,
-      (found) =>
-        found.map(({ lease_id, ...event }): PoolEvent => ({
+      (events) =>
+        events.map(({ lease_id, ...event }): PoolEvent => ({
           ...event,
           leaseId: lease_id === null ? null : LeaseId.make(lease_id)
         }))
@@ -98,8 +98,8 @@ export const make = (sql: SqlClient, path: string) => {
   /** Deletes events and ended tickets that are too old to matter. */
   const prune = (now: number) =>
     Effect.zipRight(
-      sql`DELETE FROM events WHERE at < ${now - eventsStay}`,
-      sql`DELETE FROM tickets WHERE state = 'ended' AND seen < ${now - ticketsStay}`
+      sql`DELETE FROM events WHERE at < ${now - eventRetention}`,
+      sql`DELETE FROM tickets WHERE state = 'ended' AND seen < ${now - ticketRetention}`
     )
 
   const ledgerId = Effect.map(

@@ -1,3 +1,4 @@
+/** Transactions, and how failures of SQLite become `CacheError`. */
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
@@ -7,7 +8,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { CacheError } from "../../CacheError.js"
 
-/** The client's own `withTransaction` begins deferred: what it reads may be stale by the time it writes. */
+/** Replaces the client's `withTransaction`, which begins deferred: what it reads may be stale by the time it writes. */
 export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IMMEDIATE") =>
   SqlClient.makeWithTransaction({
     transactionTag: SqlClient.TransactionConnection,
@@ -26,7 +27,7 @@ export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IM
     rollbackSavepoint: (connection, id) => connection.executeUnprepared(`ROLLBACK TO SAVEPOINT s${id}`, [], undefined)
   })
 
-/** Leaves the caller's own transaction, on whatever database that is: it must not decide whether ours commits. */
+/** Runs outside the caller's own transaction, whatever database that is on: it must not decide whether ours commits. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.mapInputContext(self, (context: Context.Context<R>) =>
     Context.omit(SqlClient.TransactionConnection)(
@@ -34,8 +35,8 @@ export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
     ) as Context.Context<R>)
 
 /**
- * Turns failures into {@link CacheError}, and waits some seconds for other processes. The driver's own wait would block
- * the event loop.
+ * Turns failures into {@link CacheError}, and retries for a few seconds while another process holds the lock. The driver's
+ * own wait would block the event loop.
  */
 export const classify =
   (path: string) =>
@@ -59,7 +60,7 @@ export const toCacheError = (path: string, cause: unknown): CacheError => {
 // internal
 
 const kinds: ReadonlyArray<readonly [prefix: string, kind: CacheError["kind"]]> = [
-  // a transaction read before it wrote: to retry it would hide the mistake
+  // a deferred transaction read before it wrote; a retry would hide that mistake
   ["SQLITE_BUSY_SNAPSHOT", "io"],
   ["SQLITE_BUSY", "busy"],
   ["SQLITE_LOCKED", "busy"],
