@@ -15,7 +15,7 @@ it.effect("takes no time and needs no network", () =>
     assert.strictEqual(yield* Effect.scoped(greet), "woken")
   }).pipe(Effect.provide(Offline.layerOffline())))
 
-it.effect("takes as long as the memory layers are told, on the test's clock", () =>
+it.effect("takes as long as the memory layers are configured to take, on the test's clock", () =>
   Effect.gen(function*() {
     const lease = yield* Effect.fork(Effect.scoped(greet))
     yield* TestClock.adjust("2 minutes")

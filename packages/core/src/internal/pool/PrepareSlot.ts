@@ -91,7 +91,7 @@ export const prepare = (
 
 /**
  * Ends a hold: pauses the DAGs, then hands the slot over to the first ticket, or leaves it to upkeep if that is active, or hibernates
- * the deployment, revokes the holder's token and frees the slot. Records every cloud request before it sends it.
+ * the deployment, revokes the holder's token and frees the slot. Records the request to hibernate before it is sent.
  */
 export const release = (
   slot: HeldSlot,
