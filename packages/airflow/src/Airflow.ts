@@ -29,8 +29,8 @@ import type { LogLine, TaskLog } from "./TaskLog.js"
  * - `Bearer`: a token that Airflow accepts as it is, such as an Astro API token or a JWT
  * - `Basic`: sends username and password with every request; Airflow 2 only
  * - `Password`: exchanges username and password for a token, which is renewed before it expires and when Airflow
- *   rejects it. An Airflow 2 issues no tokens and gets both as `Basic`
- * - `Custom`: runs an effect before every request that returns the headers to send
+ *   rejects it. Airflow 2 issues no tokens, so the client uses `Basic` there
+ * - `Custom`: runs an effect before every request and sends the headers that it returns
  *
  * @since 0.1.0
  * @category models
@@ -154,7 +154,7 @@ export interface ComponentHealth {
 
 /**
  * The health of an Airflow. A component that has never run is absent. Airflow 3 always has a DAG processor; Airflow 2
- * has one only if it runs as a process of its own.
+ * reports one only if it runs as a separate process.
  *
  * @since 0.1.0
  * @category models
@@ -280,7 +280,7 @@ export interface NewUser {
 }
 
 /**
- * Options of a wait for an Airflow to be ready.
+ * Options for waiting until an Airflow is ready.
  *
  * @since 0.1.0
  * @category models
@@ -295,25 +295,25 @@ export interface ReadyOptions {
   /** Whether to wait for a triggerer. Deferrable tasks never finish without one [false]. */
   readonly needsTriggerer?: boolean | undefined
   /**
-   * Whether to accept an unhealthy DAG processor. Up to 2.11.0, Airflow keeps reporting one that once ran as a process
-   * of its own [false].
+   * Whether to accept an unhealthy DAG processor. Up to 2.11.0, Airflow keeps reporting one that once ran as a separate
+   * process [false].
    */
   readonly ignoreDagProcessor?: boolean | undefined
 }
 
 /**
- * Options of a trigger.
+ * Options for starting a run.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TriggerOptions {
-  /** An id that this Airflow has never seen, because log files outlive their runs [a new, unique id]. */
+  /** An id never used before in this Airflow, because log files outlive their runs [a new, unique id]. */
   readonly runId?: string | undefined
   readonly conf?: Readonly<Record<string, unknown>> | undefined
   /**
-   * No two runs of a DAG may have the same logical date [Airflow 2: the server's time; Airflow 3: none, so that
-   * templates with `ds` or `logical_date` fail].
+   * No two runs of a DAG can have the same logical date [Airflow 2: the server's time; Airflow 3: none, so templates
+   * that use `ds` or `logical_date` fail].
    */
   readonly logicalDate?: DateTime.Utc | "now" | undefined
   readonly note?: string | undefined
@@ -322,7 +322,7 @@ export interface TriggerOptions {
 }
 
 /**
- * Options of a wait for the end of a DAG run.
+ * Options for waiting until a DAG run ends.
  *
  * @since 0.1.0
  * @category models
@@ -340,7 +340,7 @@ export interface AwaitRunOptions {
 }
 
 /**
- * Options of a wait for a DAG to be live.
+ * Options for waiting until a DAG is live.
  *
  * @since 0.1.0
  * @category models
@@ -351,7 +351,7 @@ export interface AwaitDagOptions {
    * DAG; its source and its time of parsing may change earlier.
    */
   readonly tag?: string | undefined
-  /** The end of the path of the DAG's file, to find its import error before Airflow knows the DAG [`<dagId>.py`]. */
+  /** The end of the path of the DAG's file. Finds its import error before Airflow knows the DAG [`<dagId>.py`]. */
   readonly file?: string | undefined
   /** When the file was delivered. Older import errors belong to an earlier version and are ignored. */
   readonly since?: DateTime.Utc | undefined
@@ -412,7 +412,7 @@ export interface CompletedRun extends DagRun {
 
 /**
  * A client for one Airflow. It uses `/api/v1` or `/api/v2`, depending on the version that the server reported when the
- * client connected. The last six methods have the names that the pytest fixture's `Airflow_Local` gives them.
+ * client connected. The last six methods keep the names of the pytest fixture's class `Airflow_Local`.
  *
  * @since 0.1.0
  * @category models
@@ -438,7 +438,7 @@ export interface Airflow {
     dagId: string,
     options?: AwaitDagOptions
   ) => Effect.Effect<Dag, AirflowApiError | DagImportFailed | DagNotLive>
-  /** Asks Airflow to parse the DAG's file again. Returns `false` before Airflow 2.10, which cannot do that. */
+  /** Requests that Airflow parse the DAG's file again. Returns `false` before Airflow 2.10, which cannot do that. */
   readonly requestReparse: (dagId: string) => Effect.Effect<boolean, AirflowApiError>
   /** The source of the DAG's file. */
   readonly dagSource: (dagId: string) => Effect.Effect<string, AirflowApiError>
@@ -545,11 +545,14 @@ export interface Airflow {
   readonly users: {
     /** Returns `unsupported` if this Airflow does not manage its users itself. */
     readonly create: (user: NewUser) => Effect.Effect<"created" | "exists" | "unsupported", AirflowApiError>
-    /** Gets a user. Fails with `notFound` if it does not exist, or with `unsupported`. */
+    /**
+     * Gets a user. Fails with `notFound` if it does not exist, and with `unsupported` if this Airflow does not manage its
+     * users itself.
+     */
     readonly get: (username: string) => Effect.Effect<User, AirflowApiError>
     /**
-     * Deletes a user. Succeeds if it does not exist. Fails with `unsupported` if this Airflow does not manage its
-     * users.
+     * Deletes a user. Succeeds if it does not exist. Fails with `unsupported` if this Airflow does not manage its users
+     * itself.
      */
     readonly delete: (username: string) => Effect.Effect<void, AirflowApiError>
   }

@@ -38,7 +38,7 @@ export class AirflowApi extends Context.Tag("@airflow-resource/airflow/AirflowAp
 >() {}
 
 /**
- * Clients over HTTP for Airflow 2 (`/api/v1`) and Airflow 3 (`/api/v2`). Requests that may be repeated safely are
+ * Clients over HTTP for Airflow 2 (`/api/v1`) and Airflow 3 (`/api/v2`). Requests that are safe to send twice are
  * retried. If the response to a trigger is lost, the client checks whether the run exists and retries if not, so that
  * there is exactly one run.
  *

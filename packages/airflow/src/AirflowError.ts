@@ -108,8 +108,8 @@ export class DagNotLive extends Schema.TaggedError<DagNotLive>("@airflow-resourc
 }) {
   override get message(): string {
     return `The DAG ${this.dagId} was not live after ${Duration.format(this.waited)}: ${this.problem}. ` +
-      `Check that its file was delivered: does it contain "dag" and "airflow"? ` +
-      `By default Airflow scans for new files every 5 minutes; otherwise raise the timeout.`
+      `Check that its file was delivered and contains the words "dag" and "airflow": Airflow ignores other files. ` +
+      `By default it scans for new files every 5 minutes, so a longer timeout may help.`
   }
   readonly retryable = true
 }
@@ -147,7 +147,7 @@ export class RunFailed extends Schema.TaggedError<RunFailed>("@airflow-resource/
     const tails = this.tasks.filter(({ logTail }) => logTail !== "").map((task) =>
       `\n--- last lines of the log of ${name(task)}, try ${task.tryNumber}\n${task.logTail}`
     )
-    return `The run ${this.runId} of ${this.dagId} failed (${states}). Read a whole log with taskLog.${tails.join("")}`
+    return `The run ${this.runId} of ${this.dagId} failed (${states}). Read a full log with taskLog.${tails.join("")}`
   }
   readonly retryable = false
 }
@@ -174,7 +174,7 @@ export class RunStuck extends Schema.TaggedError<RunStuck>("@airflow-resource/ai
 }
 
 /**
- * A DAG run was deleted while the client waited for it, by itself or with its DAG.
+ * A DAG run was deleted while the client waited for it, alone or together with its DAG.
  *
  * @since 0.1.0
  * @category errors
@@ -216,7 +216,8 @@ export class TaskStateMismatch
         actual.length === 0 ? "does not exist" : `is ${actual.join(", ")}`
       }`
     )
-    return `Tasks of the run ${this.runId} of ${this.dagId} are in unexpected states: ${lines.join("; ")}.`
+    return `Tasks of the run ${this.runId} of ${this.dagId} are in unexpected states: ${lines.join("; ")}. ` +
+      `Read the logs of these tasks with taskLog.`
   }
   readonly retryable = false
 }
@@ -232,7 +233,8 @@ export class LogUnavailable extends Schema.TaggedError<LogUnavailable>("@airflow
   { dagId: Schema.String, runId: Schema.String, taskId: Schema.String, reason: Schema.String }
 ) {
   override get message(): string {
-    return `There is no log of ${this.taskId} in the run ${this.runId} of ${this.dagId}: ${this.reason}.`
+    return `There is no log of ${this.taskId} in the run ${this.runId} of ${this.dagId}: ${this.reason}. ` +
+      `Check the task with taskInstances. If it ran, wait longer, or check where Airflow stores its logs.`
   }
   readonly retryable = false
 }

@@ -17,8 +17,9 @@ import { withoutCredentials } from "./internal/url.js"
 import * as Polling from "./Polling.js"
 
 /**
- * Polls until an Airflow is ready. Whatever a proxy responds while Airflow starts only delays it. Fails with
- * `AirflowNotReady` after the timeout, or after 30 seconds if Airflow keeps rejecting the credentials.
+ * Polls until an Airflow is ready. Error responses, such as a proxy's while Airflow starts, count as "not ready yet".
+ * Fails with `AirflowNotReady` at the timeout, after 30 seconds if Airflow keeps rejecting the credentials, or at once if
+ * the server is neither Airflow 2 nor 3.
  *
  * @example
  * ```ts
@@ -150,7 +151,7 @@ const problemOf = (
 ) => {
   if (metadatabase !== "healthy") return `the metadatabase is ${metadatabase}`
   if (scheduler.status !== "healthy") return `the scheduler is ${scheduler.status}`
-  // Airflow 2 reports one only if it runs as a process of its own
+  // Airflow 2 reports one only if it runs as a separate process
   if (!ignoreDagProcessor && Option.isSome(dagProcessor) && dagProcessor.value.status !== "healthy") {
     return `the DAG processor is ${dagProcessor.value.status}`
   }

@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Airflow, Dag } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
+import { defaultPool } from "./internal/primitives.js"
 import { airflowAttributes, callSite } from "./internal/tracing.js"
 
 /**
@@ -54,7 +55,7 @@ export interface ResetOptions {
   readonly keep?: Keep | undefined
   /** The slots of `default_pool` [128, as in a new Airflow]. */
   readonly defaultPoolSlots?: number | undefined
-  /** How long to wait after running tasks were ended. They may go on until their next heartbeat [10 seconds]. */
+  /** How long to wait after ending running tasks, which may continue until their next heartbeat [10 seconds]. */
   readonly settle?: Duration.DurationInput | undefined
   /** The limit for the whole reset [5 minutes]. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -84,7 +85,7 @@ export class ResetIncomplete extends Schema.TaggedError<ResetIncomplete>("@airfl
   override get message(): string {
     const leftovers = this.leftovers.slice(0, 20).map(({ kind, name }) => `${kind} ${name}`).join(", ")
     return `Airflow is not empty after a reset: ${leftovers}${this.leftovers.length > 20 ? ", …" : ""}. ` +
-      `Either something still creates them, or Airflow's API cannot delete them: use Airflow's UI or CLI.`
+      `Either something still creates them, or Airflow's API cannot delete them: try Airflow's UI or CLI.`
   }
   readonly retryable = false
 }
@@ -184,9 +185,7 @@ export const parseKeep = (text: string): Either.Either<Keep, string> => {
 
 // internal
 
-const defaultPool = "default_pool"
-
-/** Reads everything that a reset is about: what it has to delete or change, and what it keeps. */
+/** Reads what a reset has to delete or change, and what it keeps. */
 const inspect = (airflow: Airflow, { defaultPoolSlots = 128, keep = {} }: ResetOptions) =>
   Effect.map(
     Effect.all({
@@ -248,7 +247,7 @@ const leftoversOf = ({
   ...(isResized ? [{ kind: "slots of" as const, name: defaultPool }] : [])
 ]
 
-/** Pauses the DAGs first, so that nothing new starts, and ends runs before it deletes them, so that no task goes on. */
+/** Pauses the DAGs first, so that nothing new starts, and ends runs before it deletes them, so that no task continues. */
 const deleteContents = (airflow: Airflow, contents: Contents, { defaultPoolSlots = 128 }: ResetOptions) =>
   Effect.gen(function*() {
     yield* airflow.pauseAll
@@ -270,7 +269,7 @@ const deleteContents = (airflow: Airflow, contents: Contents, { defaultPoolSlots
     if (contents.isResized) yield* airflow.pools.put({ name: defaultPool, slots: defaultPoolSlots })
   })
 
-/** An item that the API cannot delete must not protect the others. The next inspection finds it again. */
+/** One item that the API cannot delete must not keep the others from being deleted. The next round finds it again. */
 const deleteAll = (
   collection: Pick<Airflow["pools"], "delete" | "deleteAll">,
   names: ReadonlyArray<string>

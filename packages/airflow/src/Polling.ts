@@ -8,8 +8,8 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 
 /**
- * For polling until a condition is met: after 250 ms at first, then less and less often, up to every five seconds.
- * Never ends.
+ * For polling until a condition is met: first after 250 ms, then at growing intervals of at most five seconds. Never
+ * ends.
  *
  * @since 0.1.0
  * @category constructors
@@ -17,8 +17,8 @@ import * as Schedule from "effect/Schedule"
 export const poll = Schedule.either(Schedule.exponential("250 millis"), Schedule.spaced("5 seconds"))
 
 /**
- * For retries after a failure: after 500 ms at first, then less and less often, up to every ten seconds, with jitter.
- * Never ends: the caller limits the number of retries or the time.
+ * For retries after a failure: first after 500 ms, then at growing intervals of at most ten seconds, with jitter. Never
+ * ends: the caller limits the number of retries or the time.
  *
  * @since 0.1.0
  * @category constructors
@@ -28,8 +28,8 @@ export const backoff = Schedule.jittered(
 )
 
 /**
- * For waiting in a queue: after 20 ms at first, which keeps the wait short if the queue is empty, then less and less
- * often, up to twice a second, with jitter. Never ends.
+ * For waiting in a queue: first after 20 ms, which keeps the wait short if the queue is empty, then at growing intervals
+ * of at most half a second, with jitter. Never ends.
  *
  * @since 0.1.0
  * @category constructors

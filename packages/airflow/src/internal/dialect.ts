@@ -4,7 +4,7 @@
 import type * as Effect from "effect/Effect"
 import type { Airflow, Dag, Health, Pool, TaskInstance, Variable } from "../Airflow.js"
 import type { AirflowApiError } from "../AirflowError.js"
-import type { NewRun, Primitives } from "./primitives.js"
+import { defaultPool, type NewRun, type Primitives } from "./primitives.js"
 import type { Rest } from "./rest.js"
 import { apiError, segment } from "./transport.js"
 
@@ -44,7 +44,7 @@ export const deleteFrom = ({ deleteIfExists }: Rest) => (kind: Kind, name: strin
  * All fields, because an update keeps those that are missing. The description of the default pool cannot be changed.
  */
 export const poolFields = ({ description = "", includeDeferred = false, name, slots }: Pool) =>
-  name === "default_pool"
+  name === defaultPool
     ? { name, slots, include_deferred: includeDeferred }
     : { name, slots, description, include_deferred: includeDeferred }
 

@@ -9,7 +9,7 @@ import type { AirflowVersion, Collection, Endpoint, NewUser } from "../Airflow.j
 import type { AirflowApiError } from "../AirflowError.js"
 import type { Dialect, Kind } from "./dialect.js"
 import { plural } from "./dialect.js"
-import type { Primitives } from "./primitives.js"
+import { defaultPool, type Primitives } from "./primitives.js"
 import * as Rest from "./rest.js"
 import * as rows from "./rows.js"
 import * as transport from "./transport.js"
@@ -259,8 +259,8 @@ const primitives = (
     }),
     pools: {
       ...pools,
-      // Airflow would delete it, and no task would run any more
-      deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== "default_pool"))
+      // Airflow would delete the default pool, and then no task would run
+      deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== defaultPool))
     },
     users: {
       create: ({ password, roles = ["Admin"], username }: NewUser) =>

@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { RunState, TaskInstance } from "../Airflow.js"
 import type { LogLine } from "../TaskLog.js"
-import type { NewRun } from "./primitives.js"
+import { defaultPool, type NewRun } from "./primitives.js"
 
 /** A task, and what happens when it runs. */
 export interface MemoryTask {
@@ -60,8 +60,6 @@ export interface SimulatedInstance {
   /** The lines that a try has logged. Empty before the try begins. */
   readonly log: (tryNumber: number) => ReadonlyArray<LogLine>
 }
-
-export const defaultPool = "default_pool"
 
 export const timeOf = (millis: number | undefined) => Option.map(Option.fromNullable(millis), DateTime.unsafeMake)
 

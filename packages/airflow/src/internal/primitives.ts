@@ -8,6 +8,9 @@ import type { Airflow, DagRun, RunState } from "../Airflow.js"
 import type { AirflowApiError } from "../AirflowError.js"
 import type { LogLine } from "../TaskLog.js"
 
+/** The pool of every task that names no other. Without it no task runs. */
+export const defaultPool = "default_pool"
+
 export interface Primitives extends
   Pick<
     Airflow,

@@ -16,6 +16,7 @@ import type {
   User,
   Variable
 } from "../Airflow.js"
+import { defaultPool } from "./primitives.js"
 
 const Time = Schema.optionalWith(Schema.DateTimeUtc, { as: "Option", nullable: true })
 const Text = Schema.optionalWith(Schema.String, { as: "Option", nullable: true })
@@ -83,7 +84,7 @@ export const TaskRow = Schema.Struct({
   state: Schema.NullOr(Schema.String),
   try_number: Schema.Number,
   max_tries: Schema.optionalWith(Schema.Number, { default: () => 0 }),
-  pool: Schema.optionalWith(Schema.String, { default: () => "default_pool" }),
+  pool: Schema.optionalWith(Schema.String, { default: () => defaultPool }),
   queued_when: Time,
   start_date: Time,
   end_date: Time

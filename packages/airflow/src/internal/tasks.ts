@@ -151,7 +151,7 @@ const readTries = (
     Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index),
     (tryNumber) =>
       airflow.readLog(dagId, runId, taskId, mapIndex, tryNumber).pipe(
-        // a try that has just begun may not be known everywhere yet
+        // Airflow may not find the log of a try that has just begun
         Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.succeed({ lines: [], sources: [] }))
       )
   )

@@ -42,7 +42,7 @@ interface Failure {
 const failure = (error: AirflowApiError): Failure => ({ error })
 
 /**
- * Whether a request may be sent again after an error. All may be repeated safely except a POST that may have arrived.
+ * Whether to send a request again after an error. That is safe for all requests except a POST that may have arrived.
  */
 const isRetryable = ({ method }: Call, error: AirflowApiError) =>
   error.retryable && (method !== "POST" || error.kind === "rateLimited")
@@ -102,7 +102,7 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
       Effect.map(({ access_token }) => Option.some(access_token)),
       // Airflow 2 has no such route, whatever page it responds with
       Effect.catchIf(({ error }) => error.status === 404 || error.status === 405, () => Effect.succeedNone),
-      // although it is a POST, a login may be repeated safely
+      // although it is a POST, a login is safe to send twice
       Effect.retry({ schedule: retrySchedule, while: ({ error }) => error.retryable }),
       Effect.mapError(({ error }) => error)
     )
@@ -202,7 +202,7 @@ const withoutSpans = Effect.withTracerEnabled(false)
 /** URL libraries resolve segments of one or two dots, so a request for an id of dots would go to another path. */
 const hasDotSegment = (path: string) => /(^|\/)\.{1,2}(?=[/?]|$)/.test(path)
 
-/** Servers may repeat what they were sent. Short secrets stay, because replacing them would garble ordinary words. */
+/** Servers may echo what they were sent. Short secrets stay, because replacing them would garble ordinary words. */
 const redact = (text: string, secrets: ReadonlyArray<string>) =>
   secrets.reduce(
     (redacted, secret) => secret.length < 12 ? redacted : redacted.replaceAll(secret, "<redacted>"),
@@ -229,7 +229,7 @@ const decode = <A, I>(call: Call, schema: Schema.Schema<A, I>, body: string): Ef
       : apiError(call.operation, {
         kind: "undecodable",
         detail: "the response is not what Airflow's API specifies",
-        remedy: "Check whether a proxy in front of Airflow cuts or changes its responses."
+        remedy: "Check whether a proxy in front of Airflow truncates or changes its responses."
       }))
 
 const fromHttpClientError = (operation: string, error: HttpClientError): AirflowApiError =>
@@ -250,10 +250,10 @@ const notAddressable = (operation: string): AirflowApiError =>
   apiError(operation, {
     kind: "badRequest",
     detail: "a name that consists of one or two dots cannot be part of a URL",
-    remedy: "Use Airflow's UI for it, and choose another name in future."
+    remedy: "Use Airflow's UI for it, or choose another name."
   })
 
-/** Only a number of seconds counts. Longer waits than 30 seconds are cut short. */
+/** Only a number of seconds is understood, not a date. At most 30 seconds. */
 const retryAfterOf = (header: string | undefined): Pick<Failure, "retryAfter"> =>
   header !== undefined && /^\d+$/.test(header) ? { retryAfter: Duration.seconds(Math.min(Number(header), 30)) } : {}
 
@@ -328,9 +328,11 @@ const classify = (operation: string, status: number, text: string): AirflowApiEr
       ? as("unsupported", "The server was upgraded to Airflow 3 after this client had connected: connect again.")
       : as("notFound", "Check the ids. Airflow needs some time to find a new DAG file.")
   }
-  if (status === 405) return as("unsupported", "This Airflow does not offer it.")
-  if (status === 409) return as("conflict", "It already exists or is in use.")
+  if (status === 405) return as("unsupported", "This version of Airflow does not support it.")
+  if (status === 409) {
+    return as("conflict", "It already exists or is in use: choose another name or id, or try again later.")
+  }
   if (status >= 502 && status <= 504) return as("gateway", "Airflow is probably starting, restarting or stopped.")
-  if (status >= 500) return as("server", "Read the logs of Airflow's webserver.")
+  if (status >= 500) return as("server", "Read the logs of Airflow's webserver (API server in Airflow 3).")
   return as("badRequest", "Airflow rejected the request: correct what it complains about.")
 }

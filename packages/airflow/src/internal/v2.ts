@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import type { Dialect } from "./dialect.js"
 import { cannotFollow, dagNotLive, deleteFrom, plural, poolFields } from "./dialect.js"
 import { fromItems, LogBody } from "./logs.js"
+import { defaultPool } from "./primitives.js"
 import type { Rest } from "./rest.js"
 import { upsert } from "./rest.js"
 import { DagRow, HealthBody, present, TaskPage, toDag, toHealth, toTask, XComBody } from "./rows.js"
@@ -99,7 +100,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
     putPool: (pool) => {
       const { name, ...fields } = poolFields(pool)
       // an update calls the name `pool`
-      const update = name === "default_pool" ? fields : { pool: name, ...fields }
+      const update = name === defaultPool ? fields : { pool: name, ...fields }
       const mask = Object.keys(fields).map((field) => `update_mask=${field}`).join("&")
       return upsert(
         change("POST", `set the pool ${name}`, "/pools", { name, ...fields }),
