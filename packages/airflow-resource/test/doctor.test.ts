@@ -153,7 +153,7 @@ describe("doctor checks the astro CLI:", () => {
       is(missing, "fail", /there is no \/nowhere\/astro/, /Install it/)
       yield* Effect.forEach(
         [
-          [{ version: "1.38.1" }, false, /is version 1\.38\.1, and 1\.40 is needed/, /Update it/],
+          [{ version: "1.38.1" }, false, /is version 1\.38\.1, but 1\.40 or newer is needed/, /Update it/],
           [{ version: "1.42.0" }, true, /deploying DAGs needs 1\.43 or newer/, /Update it/],
           [{ mood: "other" }, false, /is not Astronomer's/, /ASTRO_BIN/],
           [{ mood: "hangsAtVersion" }, false, /was still running after 10s/, /AIRFLOW_RESOURCE_PROVIDER=api/],

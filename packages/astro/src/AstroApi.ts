@@ -59,7 +59,7 @@ export const make = (
       })
     ))
 
-    // an update reads the whole list of variables and writes it back: no other update may come in between
+    // an update reads the whole list of variables and writes it back, so updates must not overlap
     const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
 
     const organizationPath = (path: string) =>
@@ -121,7 +121,7 @@ export const make = (
               detail: "Astro did not create it as a development deployment, and only those can hibernate",
               remedy: Option.match(deleted, {
                 onNone: () => `Delete ${request.name} in Astro's UI, because it costs money.`,
-                onSome: () => "It was deleted again."
+                onSome: () => "The deployment was deleted again."
               }) + " Ask Astronomer why development mode is not available."
             })
           }
@@ -185,8 +185,9 @@ export const make = (
   })
 
 /**
- * Retries a failed read up to four times if a retry may help. Sends a write once; only a write that Astro's rate limit rejected is sent
- * again. Limits its own rate so that it stays below Astro's limits for a token. Each operation is a span, such as `AstroApi.create`.
+ * Provides `DeploymentProvider` over Astro's REST API. Retries a failed read up to four times if a retry may help. Sends a write once;
+ * only a write that Astro's rate limit rejected is sent again. Limits its own rate so that it stays below Astro's limits for a token.
+ * Each operation is a span, such as `AstroApi.create`.
  *
  * @since 0.1.0
  * @category layers
@@ -324,7 +325,7 @@ const cloudOf = (text: string | undefined) => {
   return lower === "gcp" || lower === "azure" ? lower : "aws"
 }
 
-/** Astro returns it with or without the scheme, with the API's path, and sometimes with a query. */
+/** Astro returns the URL with or without a scheme, with a path such as `/home` or `/api/v2`, and sometimes with a query. */
 const airflowUrl = (text: string) => {
   const bare = text.replace(/[?#].*$/, "").replace(/\/+$/, "").replace(/\/(home|api\/v\d+)$/, "")
   return bare === "" || /^https?:\/\//.test(bare) ? bare : `https://${bare}`

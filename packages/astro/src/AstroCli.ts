@@ -1,8 +1,8 @@
 /**
  * The `astro` program: finds it, checks it once, and uses it as a transport for Astro's API.
  *
- * The program runs with its own `ASTRO_HOME`, whose config contains the token. So it never prompts, opens no browser, and does not
- * affect the user's own login or other processes.
+ * The program runs with its own `ASTRO_HOME`, whose config contains the token. It therefore never prompts, opens no browser, and does
+ * not affect the user's own login or other processes.
  *
  * @since 0.1.0
  */
@@ -119,7 +119,7 @@ export const make = (
     const pin = yield* PinnedClock.pin
     const { run } = yield* ProcessRunner
     const scope = yield* Effect.scope
-    // without the scope of this context, so that each folder is created in an explicit scope
+    // without this context's scope, so that each folder is created in an explicit scope
     const files = Context.pick(FileSystem.FileSystem, Path.Path)(
       yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     )
@@ -246,7 +246,7 @@ export const make = (
   })
 
 /**
- * The program is searched for at the first call, not when the layer is built. Each operation is a span, such as `AstroCli.deployDags`.
+ * Provides the astro CLI for one account. Finds the program at the first call, not when the layer is built. Each operation is a span, such as `AstroCli.deployDags`.
  *
  * @since 0.1.0
  * @category layers
@@ -334,7 +334,7 @@ const versionTimeout = Duration.seconds(10)
 const tooOld = (bin: string, version: string, needed: AstroCliVersion.Release) =>
   new AstroCliError({
     kind: "tooOld",
-    detail: `${bin} is version ${version}, and ${needed.join(".")} is needed`,
+    detail: `${bin} is version ${version}, but ${needed.join(".")} or newer is needed`,
     remedy: `Update it (${manual})${needed === AstroCliVersion.minimum ? `, or ${useRest}` : ""}.`
   })
 

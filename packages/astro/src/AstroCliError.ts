@@ -1,5 +1,5 @@
 /**
- * The one error of the astro CLI. A module of its own, so that the REST path can tell it apart without loading the CLI's.
+ * The error of the astro CLI. It has its own module, so that the REST transport can recognize it without loading the CLI's.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
  * - `notFound`, `unusable`, `tooOld`: there is no suitable program
  * - `notLoggedIn`: it has no token, or rejects it
  * - `hangs`, `unreachable`, `timeout`: a retry may help; a write may have been carried out all the same
- * - `refused`: it asked for confirmation, got none, and gave up
+ * - `refused`: the program asked for a confirmation, got none, and gave up; or a deploy has no valid deployment id or no DAG folder
  * - `crashed`, `unexpected`: it did not report success
  *
  * @since 0.1.0
@@ -41,7 +41,7 @@ export class AstroCliError extends Schema.TaggedError<AstroCliError>("@airflow-r
   override get message(): string {
     return ErrorFields.message({ operation: "use the astro CLI", detail: this.detail, remedy: this.remedy })
   }
-  /** Worth another try for a *read*. */
+  /** Whether a retry of a *read* may succeed. */
   get retryable(): boolean {
     return ["hangs", "unreachable", "timeout"].includes(this.kind)
   }

@@ -1,5 +1,5 @@
 /**
- * Which versions of the astro CLI will do.
+ * The minimum versions of the astro CLI.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ export type Release = readonly [major: number, minor: number]
 export const minimum: Release = [1, 40]
 
 /**
- * Older versions deploy through an API that Astro ends in January 2027.
+ * Older versions deploy through an API that Astro retires in January 2027.
  *
  * @since 0.1.0
  * @category config
@@ -30,7 +30,7 @@ export const minimumForDeploys: Release = [1, 43]
 
 /**
  * Whether a version is older than a release. Compares major and minor only. A version without a number is a build from source, and
- * counts as new.
+ * counts as new enough.
  *
  * @example
  * ```ts
@@ -45,6 +45,6 @@ export const minimumForDeploys: Release = [1, 43]
 export const isBefore = (version: string, [major, minor]: Release): boolean => {
   const numbers = /^v?(\d+)\.(\d+)/.exec(version)
   if (numbers === null) return false
-  const [itsMajor, itsMinor] = [Number(numbers[1]), Number(numbers[2])]
-  return itsMajor < major || (itsMajor === major && itsMinor < minor)
+  const [actualMajor, actualMinor] = [Number(numbers[1]), Number(numbers[2])]
+  return actualMajor < major || (actualMajor === major && actualMinor < minor)
 }

@@ -30,7 +30,7 @@ export interface AstroConfig {
 }
 
 /**
- * How many requests per second a process sends with one token. As many may be sent at once.
+ * How many requests per second a process sends with one token, at most. Also the size of a burst.
  *
  * @since 0.1.0
  * @category models
@@ -50,7 +50,10 @@ export interface Rates {
 export const defaults = {
   apiUrl: "https://api.astronomer.io",
   runtimeVersion: "13.1.0",
-  /** Astro allows a token 25, 10 and 5 requests per second. This many at once, and this many more in the second after, stay below. */
+  /**
+   * Less than half of Astro's limits for a token, which are 25, 10 and 5 requests per second: a burst, followed by as many requests
+   * within the next second, stays below them.
+   */
   rates: { get: 12, post: 4, delete: 2 }
 } as const
 
@@ -95,7 +98,7 @@ export const internalVariables = {
 } as const
 
 /**
- * The variable that passes the result of a check on to the other processes of a run.
+ * The variable that passes the result of the account's check to the other processes of a run.
  *
  * @since 0.1.0
  * @category config
@@ -128,7 +131,7 @@ const access = {
 }
 
 /**
- * The account without a workspace: enough to list what Astro offers.
+ * The account without a workspace: enough to read what Astro offers.
  *
  * @since 0.1.0
  * @category config

@@ -14,7 +14,7 @@ import type { AstroConfig } from "./AstroConfig.js"
 import * as Transport from "./internal/transport.js"
 
 /**
- * To whom or what a token belongs. `opaque`: the token is not in Astro's format, so that only Astro knows.
+ * What a token belongs to. `opaque`: the token is not in Astro's format, so only Astro knows.
  *
  * @since 0.1.0
  * @category models
@@ -84,9 +84,9 @@ export const claims = (token: Redacted.Redacted): Claims => {
 /**
  * What a token may do in a workspace.
  *
- * - `owner`: everything that a lease needs, including to mint its token
- * - `operator`: everything except to mint tokens
- * - `none`: may not create deployments
+ * - `owner`: everything that a lease needs, including minting its token
+ * - `operator`: everything except minting tokens
+ * - `none`: cannot create deployments
  * - `unknown`: Astro reports no workspace role for this token
  *
  * @since 0.1.0
@@ -125,7 +125,7 @@ export const rights = (
     })
     return rightsOf(yield* roles, account.workspaceId)
   })).pipe(
-    // a token that may not read its own roles may still be an operator's
+    // a token that cannot read its own roles may still have an operator's rights
     Effect.catchIf(({ kind }) =>
       kind === "forbidden" || kind === "notFound", () => Effect.succeed(unknown))
   )

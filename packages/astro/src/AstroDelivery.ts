@@ -20,7 +20,7 @@ import * as Deploy from "./internal/deploy.js"
 
 /**
  * Delivers the DAGs of a folder to each lease's deployment by `astro deploy --dags`, with the lease's own token. A delivery
- * succeeds once Astro reports that the DAGs are live. Each is a span, `AstroDelivery.deliver`.
+ * succeeds once Astro reports that the DAGs are live. Each delivery is a span, `AstroDelivery.deliver`.
  *
  * @example
  * ```ts
@@ -43,7 +43,7 @@ export const layer = (
   )
 
 /**
- * The same through Astro's API, without the astro CLI.
+ * Delivers like {@link layer}, but through Astro's API, without the astro CLI.
  *
  * @since 0.1.0
  * @category layers
@@ -66,12 +66,12 @@ export const layerApi = (
 
 // internal
 
-type Refusal = AstroCliError | ProviderError | Deploy.DagsMissing
+type DeployError = AstroCliError | ProviderError | Deploy.DagsMissing
 
 /** `deploy` returns the version of the DAGs that it deployed. */
 const make = (
   dags: string,
-  deploy: (target: Target, organizationId: string) => Effect.Effect<string, Refusal>
+  deploy: (target: Target, organizationId: string) => Effect.Effect<string, DeployError>
 ): Effect.Effect<typeof DagDelivery.Service, never, DeploymentProvider> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
@@ -124,10 +124,10 @@ const awaitLive = (provider: typeof DeploymentProvider.Service, id: DeploymentId
 
 const operation = "deploy the DAGs"
 
-const toDeliveryError = ({ detail, kind, remedy }: Refusal) =>
+const toDeliveryError = ({ detail, kind, remedy }: DeployError) =>
   new DeliveryError({ kind: kinds[kind] ?? "invalid", operation, detail, remedy })
 
-const kinds: Partial<Record<Refusal["kind"], DeliveryError["kind"]>> = {
+const kinds: Partial<Record<DeployError["kind"], DeliveryError["kind"]>> = {
   notLoggedIn: "unauthorized",
   tokenExpired: "unauthorized",
   unauthorized: "unauthorized",

@@ -60,7 +60,7 @@ export const layer: Layer.Layer<ProjectDirectory, never, FileSystem.FileSystem |
 )
 
 /**
- * Creates projects by `astro dev init`. Falls back to the template if the astro CLI is missing or fails; a failure is logged as a
+ * Creates projects with `astro dev init`. Falls back to the template if the astro CLI is missing or fails; a failure is logged as a
  * warning.
  *
  * @since 0.1.0
@@ -138,7 +138,7 @@ const files = (name: string, runtimeVersion: string): Readonly<Record<string, st
   ".astro/test_dag_integrity_default.py": "def test_nothing_is_excepted():\n    assert __file__\n"
 })
 
-/** Runtimes of Airflow 3 (such as 3.0-1) are in another registry than those of Airflow 2 (such as 13.1.0). */
+/** Runtimes of Airflow 3 (such as 3.0-1) come from a different registry than those of Airflow 2 (such as 13.1.0). */
 const image = (runtimeVersion: string) =>
   /^\d+\.\d+-/.test(runtimeVersion)
     ? `astrocrpublic.azurecr.io/runtime:${runtimeVersion}`

@@ -26,11 +26,11 @@ const cases: ReadonlyArray<
   ["not on the PATH", { bin: undefined, environment: {} }, "unusable", /no astro on the PATH\. Install it/],
   ["not executable", { bin: "/etc/passwd" }, "unusable", /is not executable/],
   ["another program", { mood: "other" }, "unusable", /not Astronomer's.*Set ASTRO_BIN/],
-  ["too old", { version: "1.39.0" }, "unusable", /1\.39\.0, and 1\.40 is needed\. Update it/],
+  ["too old", { version: "1.39.0" }, "unusable", /1\.39\.0, but 1\.40 or newer is needed\. Update it/],
   ["one that gives up", { mood: "cancels" }, "undecodable", /gave up \(Canceling/],
   ["one that says nothing", { mood: "silent" }, "undecodable", /without a report of success.*Update/],
   ["one that is logged out", { mood: "loggedOut" }, "unauthorized", /ASTRO_ACCESS_TOKEN/],
-  ["one that dies", { mood: "dies" }, "undecodable", /ended by SIGKILL/],
+  ["one that dies", { mood: "dies" }, "undecodable", /killed by SIGKILL/],
   ["one that panics", { mood: "panics" }, "undecodable", /crashed.*Update/]
 ]
 

@@ -104,7 +104,7 @@ describe("AstroCli finds the program", () => {
     ["not executable", { bin: "/etc/passwd" }, "unusable", /permissions of the file/],
     ["a folder", { bin: "/etc" }, "unusable", /permissions of the file/],
     ["another program of that name", { mood: "other" }, "unusable", /not Astronomer's.*ASTRO_BIN/],
-    ["too old", { version: "1.39.0" }, "tooOld", /1\.39\.0.*1\.40 is needed.*Update/],
+    ["too old", { version: "1.39.0" }, "tooOld", /1\.39\.0.*1\.40 or newer is needed.*Update/],
     ["much too old", { version: "0.9" }, "tooOld", /Update/],
     ["one that hangs", { mood: "hangsAtVersion", timeout: "1 seconds" }, "hangs", /running after 1s/],
     ["without a token", { token: Redacted.make(" ") }, "notLoggedIn", /ASTRO_ACCESS_TOKEN/]
@@ -258,7 +258,7 @@ describe("AstroApi through AstroCli reports", () => {
       says: RegExp
     ]
   > = [
-    [{ version: "1.38.1" }, "unusable", /1\.38\.1.*1\.40 is needed/],
+    [{ version: "1.38.1" }, "unusable", /1\.38\.1.*1\.40 or newer is needed/],
     [{ bin: "/nowhere/astro" }, "unusable", /ASTRO_BIN/],
     [{ mood: "cancels" }, "undecodable", /Canceling deployment deletion/],
     [{ mood: "silent" }, "undecodable", /without a report of success/],
@@ -268,7 +268,7 @@ describe("AstroApi through AstroCli reports", () => {
     [{ mood: "panics" }, "undecodable", /crashed/],
     [{ mood: "dies" }, "undecodable", /SIGKILL/],
     [{ mood: "diesHalfway" }, "undecodable", /SIGKILL/],
-    [{ mood: "floods" }, "undecodable", /printed more output than is read/],
+    [{ mood: "floods" }, "undecodable", /printed more output than airflow-resource reads/],
     [{ mood: "shouts", token: Redacted.make(`eyJh.${canary}.x`) }, "undecodable", /<the token>/],
     [{ mood: "shouts" }, "undecodable", /something with Bearer <the token>/]
   ]

@@ -52,7 +52,7 @@ if (AstroCliVersion.isBefore(program.version, AstroCliVersion.minimumForDeploys)
     Effect.gen(function*() {
       const { deployDags } = yield* client({ ...Cli.account(yield* Emulator.make()), bin })
       const deploy = { deploymentId: "c1", organizationId: "o", token: Redacted.make("t"), dags: "/nowhere" }
-      assert.match((yield* Effect.flip(deployDags(deploy))).message, /1\.43 is needed/)
+      assert.match((yield* Effect.flip(deployDags(deploy))).message, /1\.43 or newer is needed/)
     }))
 } else {
   delivery("AstroDelivery through the astro CLI", Effect.succeed(bin))

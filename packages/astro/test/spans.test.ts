@@ -75,7 +75,7 @@ describe("each operation is one span", () => {
           ["AstroApi.get", undefined, ofDeployment]
         ]
       )
-      assert.include(text, "It was deleted, or the token may not see it", "a failure is in its span")
+      assert.include(text, "It was deleted, or the token has no access to it", "a failure is in its span")
       assertSafe(text, emulator.astroToken, token.value)
     }))
 

@@ -10,9 +10,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /**
- * The one error of GitHub's API.
+ * A request to GitHub failed.
  *
- * - `unauthorized`, `forbidden`, `notFound`: wrong token or repository name; GitHub responds with 404 for what a token may not see
+ * - `unauthorized`, `forbidden`, `notFound`: wrong token or repository name; GitHub responds with 404 for what a token cannot see
  * - `invalid`: GitHub rejected the request, for instance a secret's name
  * - `staleKey`: the repository's public key has changed since the secret was encrypted
  * - `rateLimited`, `unreachable`, `timeout`, `server`: a retry may help
@@ -43,7 +43,7 @@ export class GithubError extends Schema.TaggedError<GithubError>("@airflow-resou
   override get message(): string {
     return ErrorFields.message(this)
   }
-  /** Worth another try, if the request may be sent twice. */
+  /** Whether a retry may succeed. Says nothing about whether it is safe to send the request twice. */
   get retryable(): boolean {
     return ["rateLimited", "unreachable", "timeout", "server"].includes(this.kind)
   }
@@ -109,7 +109,9 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
   const wait = status === 429 || status === 403 ? rateLimit(status, words, header, attempt.now) : undefined
   if (wait !== undefined) {
     return fail("rateLimited", {
-      ...facts(`Wait ${Duration.format(wait)}, or use another token: each has its own rate limit.`),
+      ...facts(
+        `Wait ${Duration.format(wait)}, or use a token of another user: all tokens of a user share one rate limit.`
+      ),
       retryAfter: wait
     })
   }
@@ -122,8 +124,8 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
       return fail(
         "notFound",
         facts(
-          "Check the spelling of AIRFLOW_REPO, and whether the token in AIRFLOW_GITHUB_TOKEN may see the repository: if " +
-            `it may not, GitHub responds with 404 too. ${permissionRemedy(header)}`
+          "Check the spelling of AIRFLOW_REPO, and whether the token in AIRFLOW_GITHUB_TOKEN can see the repository: if " +
+            `it cannot, GitHub responds with 404 too. ${permissionRemedy(header)}`
         )
       )
     case 408:

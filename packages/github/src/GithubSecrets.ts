@@ -1,5 +1,5 @@
 /**
- * The secrets of a repository's GitHub Actions. They can be written but not read: GitHub never returns their values.
+ * The GitHub Actions secrets of a repository. They can be written but not read: GitHub never returns their values.
  *
  * @since 0.1.0
  */
@@ -71,7 +71,7 @@ export interface Options {
 }
 
 /**
- * Runs on the clock under which it is built. Retries failed requests up to four times, which is safe: each of them may be sent twice.
+ * Runs on the clock under which it is built. Retries failed requests up to four times; all of them are safe to send twice.
  *
  * @example
  * ```ts
@@ -178,7 +178,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
         return yield* new GithubError({
           kind: "forbidden",
           operation: `write secrets of ${repository.fullName}`,
-          detail: "the token's user may only read the repository",
+          detail: "the token's user can only read the repository",
           remedy: "Give this user write access, or set AIRFLOW_GITHUB_TOKEN to the token of a user with write access."
         })
       }

@@ -126,20 +126,20 @@ const secretsOf = (target: Target): Record<string, Redacted.Redacted> => ({
 const fromGithub = ({ detail, kind, operation, remedy, status }: GithubError): DeliveryError =>
   new DeliveryError({ kind, operation, detail, remedy, ...(status === undefined ? {} : { status }) })
 
-const locking = "take the repository's lock"
+const lockOperation = "take the repository's lock"
 
 const fromCache = (error: CacheError): DeliveryError =>
   new DeliveryError({
     kind: error.retryable ? "busy" : "cache",
-    operation: locking,
+    operation: lockOperation,
     detail: error.message.replace(/\.$/, ""),
-    remedy: "Repair the cache, then run the test again."
+    remedy: "Repair the ledger, then run the test again."
   })
 
 const fromLoss = (error: LeaseLost): DeliveryError =>
   new DeliveryError({
     kind: "busy",
-    operation: locking,
+    operation: lockOperation,
     detail: `${error.held} was lost while the secrets were written: ${error.reason}`,
     remedy: "Run the test again."
   })

@@ -129,7 +129,9 @@ const classify = (operation: string, { headers, status, text }: Response): Provi
         : "The token needs Workspace Operator rights for this, or Workspace Owner rights to mint a token for each lease."
     )
   }
-  if (status === 404) return fail("notFound", "It was deleted, or the token may not see it.")
+  if (status === 404) {
+    return fail("notFound", "It was deleted, or the token has no access to it: check both in Astro's UI.")
+  }
   if (status === 408) return fail("timeout", "Try again.")
   if (status >= 500) return fail("server", tryAgain)
   if (/already exists/i.test(detail)) {
@@ -145,7 +147,10 @@ const classify = (operation: string, { headers, status, text }: Response): Provi
   if (/quota|limit|maximum|trial/i.test(detail)) {
     return fail("quota", "Delete deployments that are no longer needed, or lower AIRFLOW_RESOURCE_MAX.")
   }
-  return fail("invalid", "Astro rejected the request for this reason.")
+  return fail(
+    "invalid",
+    "Correct the setting that Astro rejects. If you did not choose it, report a bug in airflow-resource."
+  )
 }
 
 const html = (operation: string, status: number) =>

@@ -47,28 +47,28 @@ export const make = (
   })
 
 /**
- * The only place that contains the token. The token never seems to expire, because the CLI would open a browser to renew it. A string
- * in JSON is also one in YAML.
+ * The only place that contains the token. Its expiry is set far in the future, because the CLI would open a browser to renew an expired
+ * token. Strings are written as JSON, which is valid YAML.
  */
 export const configText = ({ apiUrl, organizationId, token, workspaceId }: AstroConfig): string => {
   const domain = cloudDomain(apiUrl)
-  const text = JSON.stringify
+  const quoted = JSON.stringify
   const organization = Option.getOrElse(organizationId, () => "")
-  return `context: ${text(domain)}
+  return `context: ${quoted(domain)}
 contexts:
-  ${text(domain.replaceAll(".", "_"))}:
-    domain: ${text(domain)}
-    token: ${text(`Bearer ${Redacted.value(token)}`)}
+  ${quoted(domain.replaceAll(".", "_"))}:
+    domain: ${quoted(domain)}
+    token: ${quoted(`Bearer ${Redacted.value(token)}`)}
     expiresin: 2099-01-01T00:00:00Z
     refreshtoken: ""
-    organization: ${text(organization)}
+    organization: ${quoted(organization)}
     organization_product: HOSTED
-    workspace: ${text(workspaceId)}
-    last_used_workspace: ${text(workspaceId)}
+    workspace: ${quoted(workspaceId)}
+    last_used_workspace: ${quoted(workspaceId)}
     user_email: ""
 ${
     domain === "localhost"
-      ? `local:\n  core: ${text(withoutTrailingSlash(apiUrl))}\n  platform: cloud\n`
+      ? `local:\n  core: ${quoted(withoutTrailingSlash(apiUrl))}\n  platform: cloud\n`
       : ""
   }upgrade_message: "false"
 auto_select: "false"

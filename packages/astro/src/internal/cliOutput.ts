@@ -46,7 +46,7 @@ export const problem = (ended: Ended, token: string): Problem => {
   const error = errorLine(ended.stderr.replaceAll(token, "<the token>"))
   const output = plain(`${ended.stdout}\n${ended.stderr}`)
   if (ended.isCut) {
-    return { kind: "unexpected", detail: "it printed more output than is read", remedy: reportBug }
+    return { kind: "unexpected", detail: "it printed more output than airflow-resource reads", remedy: reportBug }
   }
   if (ended.exitCode === 2 || /^panic: /m.test(ended.stderr)) {
     return {
@@ -58,7 +58,7 @@ export const problem = (ended: Ended, token: string): Problem => {
   if (ended.signal !== null) {
     return {
       kind: "crashed",
-      detail: `it was ended by ${ended.signal}`,
+      detail: `it was killed by ${ended.signal}`,
       remedy: "Find out which process sent that signal (SIGKILL may mean that memory ran out), then try again."
     }
   }
@@ -100,7 +100,7 @@ export const problem = (ended: Ended, token: string): Problem => {
     return {
       kind: "unexpected",
       detail: `it reported: ${error}`,
-      remedy: "If this does not help, update the astro CLI."
+      remedy: "If that does not explain the failure, update the astro CLI."
     }
   }
   // after these it exits with 0
@@ -111,7 +111,7 @@ export const problem = (ended: Ended, token: string): Problem => {
     return {
       kind: "refused",
       detail: `it gave up (${refusal[0].slice(0, 100)})`,
-      remedy: `It asked for a confirmation, which it never gets. ${reportBug}`
+      remedy: `It asked for a confirmation, which airflow-resource cannot give. ${reportBug}`
     }
   }
   return {
@@ -121,7 +121,7 @@ export const problem = (ended: Ended, token: string): Problem => {
   }
 }
 
-/** The end of a remedy. */
+/** The end of a remedy, where `it` is the astro CLI. */
 export const useRest = "set AIRFLOW_RESOURCE_PROVIDER=api to use Astro's API without it"
 export const reportBug = "Report this as a bug in airflow-resource."
 

@@ -1,4 +1,4 @@
-/** The error of both ways to deploy for a DAG folder that does not exist. */
+/** The error of a deploy, through the CLI or the API, whose DAG folder does not exist. */
 export const missingFolder = (dags: string) => ({
   kind: "refused" as const,
   detail: `the DAG folder ${dags} does not exist`,

@@ -13,7 +13,7 @@ import * as AstroError from "./astroError.js"
 import { missingFolder } from "./dagFolder.js"
 import * as Transport from "./transport.js"
 
-/** There are no DAGs to deploy. */
+/** The DAG folder does not exist, is empty, or cannot be read. */
 export class DagsMissing extends Data.TaggedError("DagsMissing")<{
   readonly kind: "refused"
   readonly detail: string
@@ -77,7 +77,7 @@ const bundleOf = (folder: string): Effect.Effect<Uint8Array, DagsMissing, FileSy
 
 const uploadTimeout = Duration.minutes(2)
 
-/** Returns the version, which the storage assigns. The URL grants write access, so it is part of no error. */
+/** Returns the version, which the storage assigns. The URL grants write access, so it never appears in an error. */
 const upload = (url: string, bundle: Uint8Array): Effect.Effect<string, ProviderError, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const http = HttpClient.withTracerPropagation(yield* HttpClient.HttpClient, false)
