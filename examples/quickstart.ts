@@ -105,7 +105,7 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
 const program = Effect.gen(function*() {
   const created = yield* lease("The first lease")
   if (emulated) {
-    yield* Console.log("\n(a minute passes at Astro's pace, in which the deployment goes into hibernation)")
+    yield* Console.log("\n(a minute passes at Astro's pace, until the deployment hibernates)")
     yield* Effect.sleep(Duration.seconds(60 / speed))
   }
   const woken = yield* lease("The second lease")

@@ -46,7 +46,7 @@ export type LayerError = CacheError | RepositoryInvalid | OpenError
 export type Services = Requirements | DeploymentCache
 
 /**
- * The layers that settings describe. They keep real time, also when they are built under a TestClock.
+ * The layers that settings describe. They keep real time, even when they are built under a TestClock.
  *
  * @since 0.1.0
  * @category layers
@@ -95,8 +95,8 @@ export const layerPool = (
     ))
 
 /**
- * Upkeep of the pool in the context, as the environment describes it, until the layer ends: it empties deployments ahead of the next
- * lease, and hibernates each of them `AIRFLOW_RESOURCE_HIBERNATE_AFTER` the end of its last lease.
+ * Runs upkeep of the pool in the context until the layer ends. Upkeep empties deployments ahead of the next lease, and hibernates each
+ * one that has been unused for `AIRFLOW_RESOURCE_HIBERNATE_AFTER`, which is read from the environment.
  *
  * @example
  * ```ts
@@ -114,7 +114,7 @@ export const layerUpkeep: Layer.Layer<never, ConfigurationError, DeploymentPool.
 ).pipe(Layer.provide(NodeContext.layer))
 
 /**
- * An account that was checked: settings whose layers do not check it again, and the variables that save other processes the check.
+ * A checked account: settings whose layers do not check it again, and the variables with which other processes skip the check.
  *
  * @since 0.1.0
  * @category models
@@ -159,8 +159,8 @@ export interface EmulatedOptions {
 }
 
 /**
- * The layers of the provider `Emulator`, whatever the environment says, and the emulator itself. They speak HTTP with it over loopback.
- * They keep real time, as {@link layer} does.
+ * The layers of the provider `Emulator`, and the emulator itself. They ignore the environment, send real HTTP to the emulator over
+ * loopback, and keep real time, as {@link layer} does.
  *
  * @since 0.1.0
  * @category layers
@@ -179,7 +179,7 @@ export const layerEmulator = (
   ).pipe(Layer.provideMerge(Emulator.layer({ ...EmulatorProvider.defaultOptions, ...emulator })))
 
 /**
- * The variables by which another process uses a running emulator. They hold its tokens, which are of no use elsewhere.
+ * The variables with which another process uses a running emulator. They contain its tokens, which no other server accepts.
  *
  * @example
  * ```ts
@@ -200,7 +200,7 @@ export const layerEmulator = (
 export const variablesOf: (emulator: Emulator.Service) => Readonly<Record<string, string>> = EmulatorProvider.variables
 
 /**
- * Settings for a running emulator, read from its variables ({@link variablesOf}) and from those given here, which have to name the
+ * Settings for a running emulator, read from its variables ({@link variablesOf}) and from those given here, which must name the
  * ledger's file. The environment of this process is not read.
  *
  * @since 0.1.0
@@ -226,7 +226,7 @@ const platform = Layer.mergeAll(Http.layer, NodeContext.layer, ProcessRunner.lay
 const onRealTime = <A, E>(layer: Layer.Layer<A, E, Layer.Layer.Success<typeof platform>>): Layer.Layer<A, E> =>
   PinnedClock.liveLayer(Layer.provide(layer, platform))
 
-/** Layers over a provider that lives as long as they do. */
+/** Opens the provider, and keeps it open as long as the layers over it. */
 const opened = <A, E>(
   { provider }: Settings.Settings,
   layer: (provider: Parts) => Layer.Layer<A, E, Layer.Layer.Success<typeof platform>>

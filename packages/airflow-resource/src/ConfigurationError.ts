@@ -1,5 +1,5 @@
 /**
- * Everything that is wrong with the environment, in one error.
+ * One error for everything that is wrong with the environment.
  *
  * @since 0.1.0
  */

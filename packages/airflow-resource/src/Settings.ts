@@ -27,8 +27,12 @@ import * as Variables from "./internal/variables.js"
 export type Provider = Providers.Provider
 
 /**
- * How DAG code reaches a deployment: one case for each value of `AIRFLOW_RESOURCE_DELIVERY`, with its own options. A provider need not
- * support every delivery, and may have its own for a value: `EmulatedSecrets` is `secrets` for the emulator.
+ * How DAG code reaches a deployment, with the options of the choice:
+ *
+ * - `Secrets`: a GitHub repository's secrets point at the leased deployment, and its workflow deploys there
+ * - `EmulatedSecrets`: the same for the repository of the provider `Emulator`
+ * - `Astro`: a deploy of a folder
+ * - `None`: a deployment keeps the DAGs that it has
  *
  * @since 0.1.0
  * @category models
@@ -44,7 +48,7 @@ export type Delivery = Deliveries.Delivery
 export type Cache = Paths.Cache
 
 /**
- * What does not depend on the provider.
+ * Settings of the pool. They do not depend on the provider.
  *
  * @since 0.1.0
  * @category models
@@ -52,7 +56,7 @@ export type Cache = Paths.Cache
 export type PoolSettings = Config.Config.Success<typeof Variables.pool>
 
 /**
- * Everything that the layers of a lease are built from.
+ * The whole configuration of the layers of a lease.
  *
  * @since 0.1.0
  * @category models
@@ -63,7 +67,7 @@ export interface Settings<P extends Provider = Provider> {
   readonly cache: Cache
   readonly pool: PoolSettings
   readonly upkeep: Config.Config.Success<typeof Variables.upkeep>
-  /** The folder of the DAGs, absolute. It need not exist. */
+  /** The absolute path of the DAG folder, which need not exist. */
   readonly dags: string
 }
 

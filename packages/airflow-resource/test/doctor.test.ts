@@ -200,7 +200,7 @@ describe("doctor checks Astro:", () => {
       is(yield* check("owner", { isShared: true, fence: "on" }), "pass", /fenced/)
       is(yield* check("operator"), "warn", /unfenced/, /Workspace Owner rights/)
       is(yield* check("operator", { fence: "on" }), "fail", /AIRFLOW_RESOURCE_FENCE=on/, /Workspace Owner rights/)
-      is(yield* check("member"), "fail", /may not create deployments/, /Workspace Owner rights/)
+      is(yield* check("member"), "fail", /cannot create deployments/, /Workspace Owner rights/)
       const opaque = { ...account, token: Redacted.make("opaque") }
       is(
         yield* Astro.rights(opaque, id, { fence: "auto", isShared: false }),
@@ -268,7 +268,7 @@ describe("doctor checks Astro:", () => {
       for (const check of [Astro.runtime, Astro.region]) {
         const body = { message: "Insufficient permissions" }
         yield* emulator.faults.next({ match: {}, then: { _tag: "Status", status: 403, body } })
-        is(yield* check(account, id, spec), "warn", /may not list.*Insufficient/, /Try a lease/)
+        is(yield* check(account, id, spec), "warn", /cannot list.*Insufficient/, /Try a lease/)
       }
     }))
 })
@@ -282,7 +282,7 @@ describe("doctor checks GitHub:", () => {
         repository = emulator.repository,
         apiUrl: string | undefined = emulator.githubApiUrl
       ) => Github.check({ token, repository, apiUrl: Option.fromNullable(apiUrl) })
-      is(yield* check(emulator.githubToken), "pass", /^example\/dags; the token may write its secrets$/)
+      is(yield* check(emulator.githubToken), "pass", /^example\/dags; the token can write its secrets$/)
       is(yield* check(yield* emulator.mintGithubToken("read")), "fail", /only read/, /write access/)
       is(yield* check(yield* emulator.mintGithubToken("none")), "fail", /404/, /AIRFLOW_REPO/)
       is(yield* check(Redacted.make("wrong")), "fail", /credentials/i, /AIRFLOW_GITHUB_TOKEN/)

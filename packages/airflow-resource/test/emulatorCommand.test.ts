@@ -109,7 +109,7 @@ describe.concurrent("airflow-resource emulator", () => {
           [["--port", "0"], "--port is 0, but must be a port from 1 to 65535"],
           [["--port", "70000"], "--port is 70000"],
           [["--speed", "0"], "--speed is 0, but must be a number greater than 0"],
-          [["--json", "--print-env"], "exclude each other"]
+          [["--json", "--print-env"], "cannot be used together"]
         ] as const
       ) {
         const { code, stderr, stdout } = yield* (yield* emulator(cwd, ...args)).ended

@@ -68,7 +68,7 @@ upkeep  active (process 9 on ci-7)
 slot  deployment  spec                     power    state
 1     pool-s1-g1  13.1.0 on aws us-east-1  awake    leased to test 12 for 2h 5m (process 12 on ci-7): in use; UNFENCED
 2     pool-s2-g1  13.1.0 on aws us-east-1  asleep   free; quarantine until 12:01:00 UTC, failed 2×: cannot be emptied
-3     pool-s3-g1  13.1.0 on aws us-east-1  unknown  leased to test 404 for 2h 5m (process 404 on ci-7): in use; ITS PROCESS HAS ENDED: run \`airflow-resource reap\`
+3     pool-s3-g1  13.1.0 on aws us-east-1  unknown  leased to test 404 for 2h 5m (process 404 on ci-7): in use; OVERDUE, OR ITS PROCESS HAS ENDED: run \`airflow-resource reap\`
 4     pool-s4-g1  13.1.0 on aws us-east-1  awake    free, clean; adopted
 5     -           -                        unknown  free; may still be changing until 12:01:00 UTC; empty`
   )

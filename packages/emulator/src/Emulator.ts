@@ -327,7 +327,11 @@ const checkDags = (dags: ReadonlyArray<Dags.DagSpec>): Effect.Effect<void, Emula
   const problem = dags.map(Dags.inOrder).find((ordered) => typeof ordered === "string")
   return typeof problem !== "string"
     ? Effect.void
-    : new EmulatorError({ kind: "invalidDags", detail: problem, remedy: "Correct this DAG, which was given as data." })
+    : new EmulatorError({
+      kind: "invalidDags",
+      detail: problem,
+      remedy: "Correct this DAG in the option dags, or in the call of setDags."
+    })
 }
 
 const cannotListen = (port: number, { code = "unknown" }: NodeJS.ErrnoException): EmulatorError => {

@@ -1,7 +1,7 @@
 /**
  * What a run needs only once, in vitest's main process: `globalSetup: ["@airflow-resource/testing/globalSetup"]`. It
- * checks token, organization and workspace for all workers. And it runs upkeep, to which tests leave their deployments:
- * upkeep empties them for the next test, and hibernates all free ones at the end.
+ * checks token, organization and workspace for all workers, and runs upkeep, which takes over the deployments of ended
+ * tests: it empties them for the next test, and hibernates all free ones at the end.
  *
  * @since 0.1.0
  */

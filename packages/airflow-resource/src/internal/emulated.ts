@@ -1,4 +1,4 @@
-/** An emulator for other processes: how they reach it, and a home in which the astro CLI finds it. */
+/** Runs an emulator for other processes: prints how to reach it, and prepares a home in which the astro CLI finds it. */
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
 import type { AstroConfig } from "@airflow-resource/astro/AstroConfig"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { variables } from "./provider/emulator.js"
 
-/** The astro CLI's config may not be written to this folder. */
+/** The folder cannot become the astro CLI's home. */
 export class AstroHomeRefused
   extends Schema.TaggedError<AstroHomeRefused>("airflow-resource/AstroHomeRefused")("AstroHomeRefused", {
     folder: Schema.String,

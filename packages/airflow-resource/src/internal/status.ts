@@ -78,7 +78,7 @@ export const render = (status: Status): string => {
         : `${holder.kind === "lease" ? "leased to" : "held by"} ${holder.label} for ${
           since(holder.since)
         } (process ${holder.pid} on ${holder.host}): ${holder.activity}`,
-      ...(holder?.isAlive === false ? ["ITS PROCESS HAS ENDED: run `airflow-resource reap`"] : []),
+      ...(holder?.isAlive === false ? ["OVERDUE, OR ITS PROCESS HAS ENDED: run `airflow-resource reap`"] : []),
       ...(holder?.fenced === false ? ["UNFENCED"] : []),
       ...(quarantine === null ? [] : [
         `${

@@ -109,7 +109,7 @@ export const all: Variables = Object.assign(
 /** Variables that the library sets for its own processes. */
 export const internal: Variables = AstroConfig.internalVariables
 
-/** The name of a variable of this package, which is thereby in the list. */
+/** Returns the name unchanged. Its type ensures that the variable is in the list. */
 export const name = (name: keyof typeof own): string => name
 
 const duration = <const A>(variable: keyof typeof own, fallback: A) =>

@@ -7,6 +7,6 @@ import { status } from "./status.js"
 import { drain, reap } from "./upkeep.js"
 
 export const command = Command.make("airflow-resource").pipe(
-  Command.withDescription("Looks after the pool of Airflow deployments that tests lease."),
+  Command.withDescription("Manages the pool of Airflow deployments that tests lease."),
   Command.withSubcommands([doctor, status, reap, drain, cache, emulator])
 )

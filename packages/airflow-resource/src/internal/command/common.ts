@@ -14,7 +14,7 @@ export class PoolIsPrivate extends Schema.TaggedError<PoolIsPrivate>("airflow-re
 ) {
   override get message(): string {
     return `AIRFLOW_RESOURCE_PROVIDER is emulator: such an emulator exists only inside the process that starts it, ` +
-      `so there is no pool to inspect from here, and nothing that could stay awake. ` +
+      `so this command has no pool to work on, and nothing stays awake after the process. ` +
       `For a pool on Astro, set AIRFLOW_RESOURCE_PROVIDER to cli or api. ` +
       `For an emulator that several processes can use, run \`airflow-resource emulator\`.`
   }

@@ -32,11 +32,13 @@ export const emulator = Command.make("emulator", {
   ),
   as: Options.all({
     json: Options.boolean("json").pipe(Options.withDescription("Print one line of JSON.")),
-    env: Options.boolean("print-env").pipe(Options.withDescription("Print the variables as a shell exports them."))
+    env: Options.boolean("print-env").pipe(
+      Options.withDescription("Print the variables as export commands for a shell.")
+    )
   }).pipe(
     Options.mapEffect(({ env, json }) =>
       env && json
-        ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--json and --print-env exclude each other")))
+        ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--json and --print-env cannot be used together")))
         : Effect.succeed(json ? Emulated.asJson : env ? Emulated.exports : Emulated.render)
     )
   )

@@ -1,4 +1,4 @@
-/** The commands that tidy the pool up. */
+/** The commands `reap` and `drain`, which tidy up the pool. */
 import { DeploymentPool } from "@airflow-resource/core/DeploymentPool"
 import type * as Upkeep from "@airflow-resource/core/Upkeep"
 import * as Command from "@effect/cli/Command"
@@ -26,13 +26,13 @@ export class Unfinished extends Schema.TaggedError<Unfinished>("airflow-resource
 export const reap = Command.make("reap", { json }, ({ json }) =>
   Effect.gen(function*() {
     const pool = yield* sharedPool
-    yield* Console.error("tidying the pool up …")
+    yield* Console.error("tidying up the pool …")
     const report = yield* Effect.provide(Effect.flatMap(DeploymentPool, ({ reap }) => reap), pool)
     yield* print(json, report, renderReport)
     if (report.awake.length > 0) return yield* new Unfinished({ held: [], awake: report.awake })
   })).pipe(
     Command.withDescription(
-      "Tidies the pool up once: expires overdue holders, hibernates free deployments, deletes leftovers."
+      "Tidies up the pool once: expires overdue holders, hibernates free deployments, deletes leftovers."
     )
   )
 

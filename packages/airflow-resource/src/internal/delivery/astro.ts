@@ -1,4 +1,4 @@
-/** Delivery by a deploy of the provider's own. */
+/** Delivery by a deploy through the provider. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

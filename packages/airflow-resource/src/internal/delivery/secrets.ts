@@ -25,7 +25,7 @@ export const secrets: DeliveryDefinition<Secrets> = {
   checks: () => ({ GitHub: Verdict.given(GithubConfig.config, check) })
 }
 
-/** The same for the repository that the provider has of its own. Its address and token are not known before it runs. */
+/** The same for the provider's own repository, whose address and token are not known before the provider runs. */
 export interface EmulatedSecrets {
   readonly _tag: "EmulatedSecrets"
 }
@@ -47,7 +47,7 @@ export const check = ({ apiUrl, repository: text, token }: GithubConfig.GithubCo
     const url = yield* GithubRepository.apiUrl(repository, Option.getOrUndefined(apiUrl))
     const secrets = yield* GithubSecrets.make({ token, apiUrl: url, timeout: "10 seconds", fetch: yield* Http.fetch })
     const { fullName } = yield* secrets.check(repository)
-    return Verdict.pass(`${fullName}; the token may write its secrets`)
+    return Verdict.pass(`${fullName}; the token can write its secrets`)
   }).pipe(
     Effect.scoped,
     Effect.catchAll((error) =>

@@ -1,4 +1,4 @@
-/** The checks that every provider and every delivery needs: of this machine and of the project. */
+/** The checks of this machine and of the project, which do not depend on the delivery. */
 import * as AstroCliVersion from "@airflow-resource/astro/AstroCliVersion"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as FileSystem from "@effect/platform/FileSystem"

@@ -1,4 +1,4 @@
-/** What `doctor` checks on Astro. It sends its requests over REST, also for the provider `cli`, so that a broken astro CLI hides nothing else. */
+/** What `doctor` checks on Astro. It uses REST even for the provider `cli`, so that a broken astro CLI hides no other problem. */
 import * as AstroCli from "@airflow-resource/astro/AstroCli"
 import { AstroCliError } from "@airflow-resource/astro/AstroCliError"
 import * as AstroCliVersion from "@airflow-resource/astro/AstroCliVersion"
@@ -72,7 +72,7 @@ export const checks = (
     }
   })
 
-/** Shorter than the timeout of a check, so that the checks that need the organization still say so. */
+/** Shorter than the timeout of a check, so that the checks that need the organization can still report that it is missing. */
 const organizationTimeout = Duration.seconds(15)
 
 /** The astro CLI that the variables name. */
@@ -88,7 +88,7 @@ export const program = ({ deploys }: { readonly deploys: boolean }): Check =>
     })
   })
 
-/** The astro CLI needs an account even to print its version. */
+/** `AstroCli` needs an account even to read the program's version. */
 const placeholders: AstroConfig.AstroConfig = {
   apiUrl: AstroConfig.defaults.apiUrl,
   token: Redacted.make("none"),
@@ -128,7 +128,7 @@ export const cli = (account: AstroConfig.AstroConfig, { bin, deploys, sends }: {
     return pass(`${path}, version ${version === "" ? "unknown" : version}${sends ? "; it reaches Astro" : ""}`)
   }).pipe(Effect.catchAll((error) => Effect.succeed(failed(error))))
 
-/** `longestLease`: how much later a token that is taken now may still be used. */
+/** `longestLease`: how long a lease that is requested now may use the token. */
 export const credentials = (token: Redacted.Redacted, longestLease: Duration.Duration) =>
   Effect.map(Clock.currentTimeMillis, (now): Verdict => {
     const { expiresAt, kind } = AstroCredentials.claims(token)
@@ -174,19 +174,19 @@ export const rights = (account: AstroConfig.AstroConfig, organizationId: string,
         case "operator":
           return fence === "on"
             ? fail(
-              `${role}: it may not create the token that AIRFLOW_RESOURCE_FENCE=on requires for each lease`,
+              `${role}: it cannot create the token that AIRFLOW_RESOURCE_FENCE=on requires for each lease`,
               ownerToken
             )
-            : warn(`${role}: it may not create tokens, so leases are unfenced`, ownerToken)
+            : warn(`${role}: it cannot create tokens, so leases are unfenced`, ownerToken)
         case "none":
           return fail(
-            `${role}: it may not create deployments`,
+            `${role}: it cannot create deployments`,
             "Use a token with Workspace Owner rights. Workspace Operator rights are enough if leases may be unfenced."
           )
         case "unknown":
           return warn(
             "Astro reports no workspace role for this token",
-            "Look it up in Astro's UI (Workspace Settings, Access Management). It needs Workspace Owner rights, or Workspace " +
+            "Check its role in Astro's UI (Workspace Settings, Access Management). It needs Workspace Owner rights, or Workspace " +
               "Operator rights if leases may be unfenced."
           )
       }
@@ -250,18 +250,18 @@ export const region = (
     }
   }))
 
-/** A token that may not list the offers may still be allowed to use them. */
+/** A token that cannot list what Astro offers may still be able to use it. */
 const unlessHidden = (error: ProviderError) =>
   error.kind === "forbidden" || error.kind === "notFound"
     ? warn(
-      `this token may not list what Astro offers (${error.detail})`,
+      `this token cannot list what Astro offers (${error.detail})`,
       "Try a lease: it fails with Astro's own message if the choice is invalid."
     )
     : failed(error)
 
 const some = (names: ReadonlyArray<string>) => `${names.slice(0, 12).join(", ")}${names.length > 12 ? ", …" : ""}`
 
-/** Measures how far this machine's clock is ahead of Astro's, by the first response with a date. A date has whole seconds only. */
+/** Measures how far this machine's clock is ahead of Astro's, by the first response with a date, which has whole seconds only. */
 export const watchClock = (http: HttpClient.HttpClient) => {
   let ahead = Option.none<number>()
   const watched = HttpClient.transformResponse(http, (send) =>
@@ -273,13 +273,13 @@ export const watchClock = (http: HttpClient.HttpClient) => {
         DateTime.make((response.headers.date ?? "").replace("GMT", "+0000")),
         DateTime.toEpochMillis
       )
-      ahead = Option.orElse(ahead, () => Option.map(date, (astros) => (sent + received) / 2 - (astros + 500)))
+      ahead = Option.orElse(ahead, () => Option.map(date, (astroTime) => (sent + received) / 2 - (astroTime + 500)))
       return response
     }))
   return { http: watched, ahead: Effect.sync(() => ahead) }
 }
 
-/** The verdict on a clock that is so many milliseconds ahead. */
+/** The verdict on a clock that is this many milliseconds ahead. */
 export const clock = (ahead: Option.Option<number>): Verdict =>
   Option.match(ahead, {
     onNone: () => skip("not checked: no response from Astro had a date"),

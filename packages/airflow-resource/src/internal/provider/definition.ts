@@ -16,14 +16,14 @@ export interface CheckContext {
   /** `undefined`: AIRFLOW_RESOURCE_DELIVERY is invalid. */
   readonly delivery: Delivery["_tag"] | undefined
   readonly fence: NonNullable<PoolOptions["fence"]>
-  /** From a request for a lease that is made now to the latest possible end of the lease. */
+  /** The longest time from the request for a lease to the end of that lease. */
   readonly longestLease: Duration.Duration
 }
 
-/** Why a provider cannot be made ready. */
+/** Why a provider cannot be opened. */
 export type OpenError = EmulatorError
 
-/** A provider whose account was checked, and the variables that pass this on to other processes. */
+/** A provider whose account was checked, and the variables that pass the result to other processes. */
 export interface Checked<P> {
   readonly provider: P
   readonly environment: Readonly<Record<string, string>>
@@ -45,7 +45,7 @@ export interface ProviderDefinition<P extends { readonly _tag: string }> {
   readonly isShared: boolean
   /** Makes the provider ready for use, until the scope closes. */
   readonly open: (provider: P) => Effect.Effect<Parts, OpenError, Scope.Scope>
-  /** Records that the account was checked. Absent: the provider has no account that is worth checking once for all. */
+  /** Remembers that the account was checked. Absent: the provider has no account that needs a check. */
   readonly remember?: (provider: P, account: Account) => Effect.Effect<Checked<P>>
   /** What `doctor` checks for it. */
   readonly checks: (context: CheckContext) => Effect.Effect<Checks, never, Platform>

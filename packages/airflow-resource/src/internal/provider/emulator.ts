@@ -35,7 +35,7 @@ export const emulator: ProviderDefinition<EmulatorProvider> = {
   checks: () => Effect.succeed({})
 }
 
-/** What the library reads from the environment in order to use an emulator: in this process or in another one. */
+/** The variables with which the library uses an emulator, in this process or in another one. */
 export const variables = (emulator: Emulator.Service) => {
   const [region] = emulator.regions
   return {
@@ -72,7 +72,7 @@ export const partsOf = (emulator: Emulator.Service): Effect.Effect<Parts> =>
     }
   }).pipe(Effect.orDie)
 
-/** An emulator allows more requests per second than Astro, by its speed. */
+/** An emulator allows more requests per second than Astro, in proportion to its speed. */
 export const atSpeed = (provider: AstroApiProvider, { speed }: Emulator.Service): AstroApiProvider => ({
   ...provider,
   account: { ...provider.account, rates: Record.map(AstroConfig.defaults.rates, (perSecond) => perSecond * speed) }

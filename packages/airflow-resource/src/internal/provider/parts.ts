@@ -1,4 +1,4 @@
-/** What the layers of a lease take from the provider of its deployments. */
+/** What the layers of a lease need from the provider of its deployments. */
 import type { DagDelivery } from "@airflow-resource/core/DagDelivery"
 import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
 import type { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
@@ -13,11 +13,11 @@ export type Platform = NodeContext.NodeContext | HttpClient.HttpClient | Process
 
 /** A provider that is ready for use. */
 export interface Parts {
-  /** What the pool needs to know of it: what to create by default, and how to authenticate. */
+  /** What the pool needs to know about it: what to create by default, and how to authenticate. */
   readonly pool: Pick<PoolOptions, "spec"> & Partial<PoolOptions>
   readonly provider: Layer.Layer<DeploymentProvider, never, Platform>
   readonly projects: Layer.Layer<ProjectDirectory, never, Platform>
-  /** Deploys the DAGs of a folder by the provider's own means. Absent: the provider has no deploys. */
+  /** Deploys the DAGs of a folder through the provider. Absent: the provider cannot deploy DAGs. */
   readonly deploy?: (dags: string) => Layer.Layer<DagDelivery, never, DeploymentProvider | Platform>
   /** The repository of a provider that has one of its own. */
   readonly github?: GithubConfig

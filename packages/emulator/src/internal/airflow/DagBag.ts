@@ -117,7 +117,7 @@ export const lastParsed = ({ deployment, now, world }: Airflow, dag: Dag): numbe
   return requested <= now ? Math.max(requested, regular) : regular
 }
 
-/** Requests that a file is parsed soon. Returns `false` if that was requested already and is still pending. */
+/** Requests that a file be parsed soon. Returns `false` if that was requested already and is still pending. */
 export const requestParse = ({ deployment, now, world }: Airflow, file: string): boolean => {
   const { reparses } = deployment.metadata
   const requested = reparses.get(file)
