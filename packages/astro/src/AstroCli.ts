@@ -29,6 +29,7 @@ import type { AstroConfig } from "./AstroConfig.js"
 import * as AstroHome from "./internal/astroHome.js"
 import * as CliOutput from "./internal/cliOutput.js"
 import { missingFolder } from "./internal/dagFolder.js"
+import { withoutTrailingSlash } from "./internal/url.js"
 
 /**
  * The astro CLI, for one account.
@@ -399,7 +400,7 @@ const toCall = (
   request: HttpClientRequest,
   url: URL
 ): Effect.Effect<Call, HttpClientError.RequestError> => {
-  const base = `${AstroHome.withoutTrailingSlash(apiUrl)}/v1/`
+  const base = `${withoutTrailingSlash(apiUrl)}/v1/`
   const { body } = request
   if (!url.href.startsWith(base)) {
     return new HttpClientError.RequestError({

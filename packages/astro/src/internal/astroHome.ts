@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { AstroConfig } from "../AstroConfig.js"
 import * as TemporaryFolder from "./temporaryFolder.js"
+import { withoutTrailingSlash } from "./url.js"
 
 /** Variables of this process that the program gets too. Go reads them as Node does. */
 const inherited = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"].concat(
@@ -81,5 +82,3 @@ telemetry:
 /** The domain of Astro's own hosts. Every other URL needs `localhost`, because the program reads its API's URL from `local.core`. */
 const cloudDomain = (apiUrl: string) =>
   /^https:\/\/api\.(astronomer(?:-(?:dev|stage|perf))?\.io)\/*$/.exec(apiUrl)?.[1] ?? "localhost"
-
-export const withoutTrailingSlash = (apiUrl: string) => apiUrl.replace(/\/+$/, "")

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type AstroConfig, defaults } from "../AstroConfig.js"
 import * as AstroError from "./astroError.js"
+import { withoutTrailingSlash } from "./url.js"
 
 export interface Transport {
   /** Retried up to four times if a retry may help. */
@@ -52,7 +53,7 @@ export const make = (
       limit: Duration.Duration
     ) =>
       limits[method](client.execute(request.pipe(
-        HttpClientRequest.prependUrl(`${apiUrl.replace(/\/+$/, "")}/v1`),
+        HttpClientRequest.prependUrl(`${withoutTrailingSlash(apiUrl)}/v1`),
         HttpClientRequest.bearerToken(token),
         HttpClientRequest.acceptJson,
         HttpClientRequest.setHeader("x-api-version", "1.0"),
@@ -93,7 +94,7 @@ export const make = (
   })
 
 /** No request is in flight for longer. */
-export const longestRequest = Duration.seconds(30)
+const longestRequest = Duration.seconds(30)
 
 const limitOf = (perSecond: number) => RateLimiter.make({ limit: perSecond, interval: "1 second" })
 

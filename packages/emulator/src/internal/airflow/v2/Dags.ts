@@ -77,7 +77,7 @@ export const versionJson = (call: Call, dagId: string, version: DagBag.DagVersio
   bundle_url: null
 })
 
-export const requireDag = (call: Call, dagId: string): DagBag.Dag =>
+const requireDag = (call: Call, dagId: string): DagBag.Dag =>
   DagBag.get(call, dagId) ?? Responses.halt(
     404,
     isAtLeast(call.version, "3.1")
