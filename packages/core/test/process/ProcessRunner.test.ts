@@ -9,7 +9,7 @@ import { inspect } from "node:util"
 
 const canary = "canary-71ab"
 
-/** Runs a small program under Node, which is found whatever the PATH. */
+/** Runs a small program with the Node of this process. */
 const node = (
   source: string,
   options: Partial<ProcessRunner.Command> = {}
@@ -35,7 +35,7 @@ const pidIn = (file: string) =>
     return text === "" ? Effect.fail("not yet") : Effect.succeed(Number(text))
   }).pipe(Effect.retry({ while: () => Effect.as(Effect.sleep("5 millis"), true) }), Effect.timeout("10 seconds"))
 
-/** Whether a process still runs; one that only waits to be reaped does not. */
+/** Whether a process is still running. A zombie is not. */
 const runs = (pid: number) => {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
@@ -50,7 +50,7 @@ const gone = (pid: number) =>
     Effect.timeout("10 seconds")
   )
 
-const tells = (file: string) => `require("fs").writeFileSync(${JSON.stringify(file)}, String(process.pid));`
+const writesPid = (file: string) => `require("fs").writeFileSync(${JSON.stringify(file)}, String(process.pid));`
 const stubborn = `process.on("SIGTERM", () => {});`
 const lasting = `setInterval(() => {}, 1000);`
 
@@ -60,7 +60,7 @@ describe("ProcessRunner", () => {
     body: () => Effect.Effect<void, unknown, ProcessRunner.ProcessRunner | Scope.Scope>
   ) => it.scopedLive(title, () => Effect.provide(body(), ProcessRunner.layer), 30_000)
 
-  test("tells how a program ended and what it said", () =>
+  test("returns how a program ended, and its output", () =>
     Effect.gen(function*() {
       const ended = yield* node(`console.log("out ü"); console.error("err"); process.exitCode = 3`)
       assert.deepStrictEqual(ended, { exitCode: 3, signal: null, stdout: "out ü\n", stderr: "err\n", isCut: false })
@@ -68,7 +68,7 @@ describe("ProcessRunner", () => {
       assert.include(killed, { exitCode: null, signal: "SIGKILL" })
     }))
 
-  test("gives the environment, the folder and the input that it was told, and no other", () =>
+  test("passes the given environment, folder and input, and nothing else", () =>
     Effect.gen(function*() {
       const cwd = yield* folder
       const report = `console.log(JSON.stringify([process.env, process.cwd(), require("fs").readFileSync(0, "utf8")]))`
@@ -81,7 +81,7 @@ describe("ProcessRunner", () => {
       assert.strictEqual((yield* node("process.exit(0)", { stdin: "x".repeat(1_000_000) })).exitCode, 0)
     }))
 
-  test("keeps the start of much output, and says so", () =>
+  test("keeps the beginning of long output, and says that it was cut", () =>
     Effect.gen(function*() {
       const much = `process.stdout.write("a".repeat(300_000)); process.stderr.write("b".repeat(300_000))`
       const cut = yield* node(much, { maxOutput: 1000 })
@@ -90,48 +90,48 @@ describe("ProcessRunner", () => {
       assert.deepStrictEqual([whole.stdout.length, whole.stderr.length, whole.isCut], [300_000, 300_000, false])
     }))
 
-  test("ends a program that writes for ever", () =>
+  test("ends a program that never stops writing", () =>
     Effect.gen(function*() {
       const endless = `const more = () => process.stdout.write("x".repeat(65536), more); more()`
       const error = yield* Effect.flip(node(endless, { timeout: "500 millis", maxOutput: 10 }))
       assert.strictEqual(error.kind, "timedOut")
     }))
 
-  test("ends one that hangs", () =>
+  test("ends a program that hangs", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")
-      const error = yield* Effect.flip(node(tells(file) + lasting, { timeout: "2 seconds" }))
+      const error = yield* Effect.flip(node(writesPid(file) + lasting, { timeout: "2 seconds" }))
       assert.strictEqual(error.kind, "timedOut")
       assert.isTrue(error.retryable)
       assert.include(error.message, "2s")
       yield* gone(yield* pidIn(file))
     }))
 
-  test("ends one that hangs also where its caller cannot be interrupted", () =>
+  test("ends a program that hangs, even for an uninterruptible caller", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")
-      const hangs = node(tells(file) + lasting, { timeout: "2 seconds" })
+      const hangs = node(writesPid(file) + lasting, { timeout: "2 seconds" })
       const error = yield* Effect.flip(Effect.uninterruptible(hangs))
       assert.strictEqual(error.kind, "timedOut")
       yield* gone(yield* pidIn(file))
     }))
 
-  test("asks one to end, by SIGTERM", () =>
+  test("sends SIGTERM first", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")
       const polite = `process.on("SIGTERM", () => {
         require("fs").writeFileSync(${JSON.stringify(`${file}.term`)}, "asked"); process.exit(0) });`
-      const fiber = yield* Effect.fork(node(polite + tells(file) + lasting))
+      const fiber = yield* Effect.fork(node(polite + writesPid(file) + lasting))
       const pid = yield* pidIn(file)
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(readFileSync(`${file}.term`, "utf8"), "asked")
       yield* gone(pid)
     }))
 
-  test("ends one that ignores SIGTERM, by SIGKILL after the grace", () =>
+  test("sends SIGKILL to a program that ignores SIGTERM", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")
-      const fiber = yield* Effect.fork(node(stubborn + tells(file) + lasting, { grace: "200 millis" }))
+      const fiber = yield* Effect.fork(node(stubborn + writesPid(file) + lasting, { grace: "200 millis" }))
       const pid = yield* pidIn(file)
       const [took, exit] = yield* Effect.timed(Fiber.interrupt(fiber))
       assert.isTrue(Exit.isInterrupted(exit))
@@ -139,12 +139,12 @@ describe("ProcessRunner", () => {
       yield* gone(pid)
     }))
 
-  test("ends what a program started, when it hangs and when it ends", () =>
+  test("ends the child processes of a program that hangs, and of one that ended", () =>
     Effect.gen(function*() {
       const path = yield* folder
       const child = (file: string, options: string) =>
         `require("child_process").spawn(process.execPath, ["-e", ${
-          JSON.stringify(stubborn + tells(file) + lasting)
+          JSON.stringify(stubborn + writesPid(file) + lasting)
         }], { stdio: "inherit", ${options} });`
       const waits = (file: string) =>
         `setInterval(() => { if (require("fs").existsSync(${JSON.stringify(file)})) process.exit(0) }, 5)`
@@ -158,11 +158,11 @@ describe("ProcessRunner", () => {
       yield* gone(pid)
     }))
 
-  test("does not wait for one that left the group with the pipes in its hands", () =>
+  test("does not wait for a process that left the group and kept the pipes open", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")
       const daemon = `require("child_process").spawn(process.execPath, ["-e", ${
-        JSON.stringify(tells(file) + lasting)
+        JSON.stringify(writesPid(file) + lasting)
       }], { stdio: "inherit", detached: true }).unref(); console.log("done");
       setInterval(() => { if (require("fs").existsSync(${JSON.stringify(file)})) process.exit(0) }, 5)`
       const ended = yield* node(daemon)
@@ -171,7 +171,7 @@ describe("ProcessRunner", () => {
       assert.strictEqual(ended.stdout, "done\n")
     }))
 
-  test("ends what still runs when this process exits", () =>
+  test("kills running programs when this process exits", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "pid")
       const { run } = yield* ProcessRunner.ProcessRunner
@@ -210,7 +210,7 @@ describe("ProcessRunner", () => {
       }
     }))
 
-  it.effect("is answered for in tests", () =>
+  it.effect("is replaced by a function in tests", () =>
     Effect.gen(function*() {
       const ended = { exitCode: 0, signal: null, stdout: "fine", stderr: "", isCut: false }
       const layer = ProcessRunner.layerTest(({ args }) =>

@@ -30,7 +30,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         Effect.timeout("20 seconds")
       )
 
-    test("is ready, and says so again", (provider) =>
+    test("becomes ready once, and returns the same account again", (provider) =>
       Effect.gen(function*() {
         const account = yield* provider.ready
         assert.deepStrictEqual(yield* provider.ready, account)
@@ -38,7 +38,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         assert.deepStrictEqual(yield* provider.list, [])
       }))
 
-    test("creates what was asked for, lists it, and reads it", (provider) =>
+    test("creates a deployment as requested, lists it, and gets it", (provider) =>
       Effect.gen(function*() {
         const created = yield* create(provider)
         assert.include(created, { name: "pool-1", description: "the marker of pool-1", hibernationRequested: false })
@@ -49,7 +49,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         assert.isTrue((yield* until(provider, created.id, (deployment) => deployment.isAwake)).isAwake)
       }))
 
-    test("refuses a name that is taken, and an id that is not there", (provider) =>
+    test("rejects a name that is taken, and an unknown id", (provider) =>
       Effect.gen(function*() {
         yield* create(provider)
         assert.strictEqual((yield* Effect.flip(create(provider))).kind, "nameTaken")
@@ -57,7 +57,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         assert.strictEqual((yield* Effect.flip(provider.get(unknown))).kind, "notFound")
       }))
 
-    test("hibernates and wakes, whatever the status and however often it is asked", (provider) =>
+    test("hibernates and wakes in every status, and repeatedly", (provider) =>
       Effect.gen(function*() {
         const { id } = yield* create(provider)
         yield* provider.hibernate(id)
@@ -72,7 +72,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         yield* until(provider, id, (deployment) => deployment.isAwake)
       }))
 
-    test("makes tokens of one deployment, lists them, and deletes them, twice if need be", (provider) =>
+    test("mints tokens of one deployment, lists them, and deletes them repeatedly", (provider) =>
       Effect.gen(function*() {
         const [one, two] = [yield* create(provider, "one"), yield* create(provider, "two")]
         const token = yield* provider.createToken(one.id, "lease 1")
@@ -85,7 +85,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         assert.deepStrictEqual(yield* provider.listTokens(one.id), [])
       }))
 
-    test("sets variables, and loses none, whoever sets others at the same time", (provider) =>
+    test("sets variables, and loses none of two concurrent calls", (provider) =>
       Effect.gen(function*() {
         const { id } = yield* create(provider)
         yield* provider.setVariables(id, { PLAIN: "1", SECRET: Redacted.make("hush") })
@@ -105,7 +105,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         assert.strictEqual((yield* Effect.flip(provider.setVariables(unknown, { A: "1" }))).kind, "notFound")
       }))
 
-    test("deletes, twice if need be, and the name is free again", (provider) =>
+    test("deletes repeatedly, and the name is free again", (provider) =>
       Effect.gen(function*() {
         const { id } = yield* create(provider)
         yield* provider.delete(id)

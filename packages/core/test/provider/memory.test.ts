@@ -5,7 +5,7 @@ import { suite } from "./DeploymentProvider.suite.js"
 
 suite("DeploymentProvider in memory", DeploymentProvider.layerMemory())
 
-it.effect("takes the time that it is given, on the clock it is built under", () =>
+it.effect("takes the configured time, on the clock that it was built under", () =>
   Effect.gen(function*() {
     const provider = yield* DeploymentProvider.DeploymentProvider
     const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
