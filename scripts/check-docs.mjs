@@ -17,9 +17,7 @@ const subpathOnly = new Set([
   "packages/core/src/ProcessRunner.ts",
   "packages/core/src/SqliteDeploymentCache.ts",
   "packages/airflow-resource/src/main.ts",
-  "packages/testing/src/globalSetup.ts",
-  "packages/testing/src/reporter.ts",
-  "packages/testing/src/vitest.ts"
+  "packages/testing/src/globalSetup.ts"
 ])
 
 const categories = new Set(
