@@ -255,7 +255,7 @@ const vacated = (slot: Slot): SlotPatch => ({
   power: "unknown"
 })
 
-/** The ledger forgets the deployment before it is deleted, so that the next holder cannot find it (counterexample 10). */
+/** Clears the deployment from the ledger before it deletes it, so that the next holder cannot find it (counterexample 10). */
 const replace = (slot: HeldSlot, filled: Slot, old: Deployment, reason: string) =>
   Effect.gen(function*() {
     const emptied = yield* slot.wait(`replacing ${old.name}, ${reason}`, vacated(filled))
