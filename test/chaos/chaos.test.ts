@@ -88,7 +88,7 @@ it.scopedLive(
         })
         const lines = all.flatMap(({ lines }) => lines)
         const count = (tag: string) => lines.filter(({ _tag }) => _tag === tag).length
-        yield* Effect.logInfo(`chaos, seed ${seed}`, {
+        const tried = {
           kills,
           stops,
           leases: history.holds.length,
@@ -100,7 +100,8 @@ it.scopedLive(
           writes: Checker.writes(history.audit).length,
           refused: history.audit.requests.filter(({ status }) => status === 401).length,
           waits
-        })
+        }
+        yield* History.report(`chaos, seed ${seed}: ${JSON.stringify(tried)}`)
         const failures = [
           ...lines.flatMap((line) => line._tag === "Failed" ? line.message : []),
           ...all.flatMap((worker) => worker.end() === 0 || worker.end() === "SIGKILL" ? [] : worker.errors())
@@ -110,7 +111,7 @@ it.scopedLive(
         assert.isAtMost(Math.max(...waits), ttl + History.bounds.longestRequest + 1_000, "a slot was usable too late")
       }).pipe(Effect.provide(History.layer(emulator, folder, { ...History.poolOptions, max: size.slots })))
     }).pipe(Effect.provide(NodeContext.layer)),
-  (size.seconds + 300) * 1_000
+  (size.seconds + 1_200) * 1_000
 )
 
 /** Leases every slot at the same time. Returns how long each ticket waited for its grant. */

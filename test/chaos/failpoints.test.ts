@@ -102,6 +102,6 @@ const dieAndRepair = (failpoint: string) =>
 
 describe.concurrent("the next process repairs what a killed process left behind", () => {
   for (const failpoint of failpoints) {
-    it.scopedLive(failpoint, () => dieAndRepair(failpoint), 300_000)
+    it.scopedLive(failpoint, () => dieAndRepair(failpoint), 900_000)
   }
 })

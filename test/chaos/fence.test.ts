@@ -69,10 +69,10 @@ it.scopedLive("a write of the previous holder is refused once the next lease is 
     const [stopped, next] = history.holds.slice(-2)
     assert.isAbove(next?.epoch ?? 0, stopped?.epoch ?? Infinity)
     assert.isAbove(history.audit.requests.filter(({ status }) => status === 401).length, 0)
-  }), Duration.toMillis("5 minutes"))
+  }), Duration.toMillis("15 minutes"))
 
 it.scopedLive("without a fence the late write is accepted, and the checker finds it", () =>
   Effect.gen(function*() {
     const { violations } = yield* pausedWriter(false)
     assert.deepStrictEqual([...new Set(violations.map(({ rule }) => rule))], ["write out of epoch"])
-  }), Duration.toMillis("5 minutes"))
+  }), Duration.toMillis("15 minutes"))

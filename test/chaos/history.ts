@@ -17,12 +17,15 @@ export const durations = { tokenRevocation: "200 seconds" } as const
 export const poolOptions: Partial<PoolOptions> = {
   ...bounds,
   acquireTimeout: 30_000,
-  healthyTimeout: 15_000,
-  readyTimeout: 15_000,
+  healthyTimeout: 60_000,
+  readyTimeout: 60_000,
   reset: { settle: 10_000 / speed }
 }
 
-/** The pool of these processes, in the test's own process. */
+/**
+ * The pool of these processes, in the test's own process. It repairs what they left behind, and must not lose its own
+ * leases on a busy machine.
+ */
 export const layer = (emulator: Emulator.Service, folder: string, options: Partial<PoolOptions>) =>
   Layer.unwrapEffect(
     Effect.map(
@@ -30,20 +33,25 @@ export const layer = (emulator: Emulator.Service, folder: string, options: Parti
         AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`,
         AIRFLOW_RESOURCE_DELIVERY: "none"
       }),
-      (settings) => AirflowResources.layer(settings, options)
+      (settings) => AirflowResources.layer(settings, { ...options, ttl: 60_000, acquireTimeout: 120_000 })
     )
   )
 
-/** Polls until the condition holds, for two minutes at most. */
+/**
+ * Polls until the condition holds, for five minutes at most: a process may take two of them to start on a busy machine.
+ */
 export const until = <E, R>(what: string, condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.sleep("20 millis").pipe(
     Effect.zipRight(condition),
     Effect.repeat({ until: (holds) => holds }),
     Effect.timeoutFailCause({
-      duration: "2 minutes",
-      onTimeout: () => Cause.die(new Error(`${what}: not within 2 minutes`))
+      duration: "5 minutes",
+      onTimeout: () => Cause.die(new Error(`${what}: not within 5 minutes`))
     })
   )
+
+/** Prints what a test has tried. Vitest hides the log of a test that passes. */
+export const report = (what: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${what}\n`))
 
 /** What processes printed about their leases. */
 export interface Printed {
@@ -55,7 +63,7 @@ export interface Printed {
 export const conclude = (emulator: Emulator.Service, max: number, printed: Printed) =>
   Effect.gen(function*() {
     const pool = yield* DeploymentPool
-    yield* pool.drain({ timeout: "30 seconds" })
+    yield* pool.drain({ timeout: "2 minutes" })
     const [audit, snapshot, events] = yield* Effect.all([emulator.audit, pool.inspect, pool.events()])
     const history: Checker.History = { max, events, audit, ...printed }
     return { history, violations: [...Checker.safety(history), ...Checker.leftovers(snapshot, audit)] }
