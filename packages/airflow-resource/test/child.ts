@@ -45,12 +45,12 @@ export const start = (
     child.stdout.on("data", (chunk) => output.stdout += chunk)
     child.stderr.on("data", (chunk) => output.stderr += chunk)
     const closed = once(child, "close")
-    /** Waits until the program has printed the text, 60 seconds at most. Returns everything that it has printed. */
+    /** Waits until the program has printed the text, two minutes at most. Returns everything that it has printed. */
     const prints = (stream: keyof typeof output, text: string) =>
       Effect.sync(() => output[stream]).pipe(
         Effect.repeat({ until: (all) => all.includes(text), schedule: Schedule.spaced("20 millis") }),
         Effect.zipRight(Effect.sync(() => output[stream].trim())),
-        Effect.timeoutFail({ duration: "60 seconds", onTimeout: () => ({ _tag: "NotPrinted", ...output }) })
+        Effect.timeoutFail({ duration: "2 minutes", onTimeout: () => ({ _tag: "NotPrinted", ...output }) })
       )
     return {
       child,
