@@ -95,7 +95,7 @@ describe("doctor checks this machine:", () => {
       const db = new Database(file)
       db.exec("CREATE TABLE deployments (id TEXT)")
       db.close()
-      is(yield* Checks.cache(file), "fail", /something else/, /Nothing was touched/)
+      is(yield* Checks.cache(file), "fail", /another program/, /Nothing was touched/)
       is(yield* Checks.cache(`${file}/cache.db`), "fail", /is not a folder/, /AIRFLOW_RESOURCE_CACHE/)
     }))
 
