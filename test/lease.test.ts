@@ -394,7 +394,7 @@ describe("a lease", () => {
           const waiting = yield* AirflowResource.use({
             testName: "waits",
             onProgress: ({ activity }) =>
-              activity.includes("another cache") ? Deferred.succeed(refused, undefined) : Effect.void
+              activity.includes("that uses another cache") ? Deferred.succeed(refused, undefined) : Effect.void
           }, () =>
             Effect.void).pipe(Effect.provide(otherLedger), Effect.fork)
           yield* Deferred.await(refused)

@@ -369,7 +369,7 @@ describe("upkeep", () => {
             const third = yield* process({ cache: "third.db" })
             const { actions, awake: left } = yield* poolOf(third).reap
             assert.deepStrictEqual([actions.map(({ did }) => did), left], [["left alone"], [deploymentName]])
-            assert.include(actions[0]?.detail, "another cache")
+            assert.include(actions[0]?.detail, "that uses another cache")
             const upkeep = yield* keepActive(own)
             yield* eventually(events(own), (all) => all.some((event) => event.startsWith("returned")))
             yield* upkeep.end

@@ -220,8 +220,7 @@ const assemble = (
       epoch: slot.epoch,
       fenced: slot.unfenced._tag === "None",
       "deployment.id": slot.deployment.id,
-      "deployment.name": slot.deployment.name,
-      "airflow.url": slot.airflow.baseUrl
+      "deployment.name": slot.deployment.name
     }
     for (const [name, value] of Object.entries(facts)) span.attribute(name, value)
     const onStep = (activity: string) =>

@@ -21,6 +21,7 @@ import type { PoolError } from "../../PoolError.js"
 import { AcquireTimeout, TicketEnded } from "../../PoolError.js"
 import type { Slot } from "../../Slot.js"
 import * as Heartbeat from "../ledger/Heartbeat.js"
+import { oneLine } from "../oneLine.js"
 import type { Outcome, Wait } from "../policy/model.js"
 import { randomHex } from "../randomHex.js"
 import type { PoolContext } from "./HeldSlot.js"
@@ -88,7 +89,7 @@ const make = ({ key, onProgress }: LeaseRequest, spec: DeploymentSpec): Effect.E
         Effect.gen(function*() {
           yield* Ref.set(activity, step)
           const at = yield* Clock.currentTimeMillis
-          yield* (waits ? Effect.logInfo(step) : Effect.logDebug(step)).pipe(
+          yield* (waits ? Effect.logInfo : Effect.logDebug)(oneLine(step)).pipe(
             Effect.annotateLogs("elapsed", Duration.format(Duration.millis(at - requestedAt)))
           )
           yield* onProgress?.({ at, activity: step, ...(wait === undefined ? {} : { wait }) }) ?? Effect.void
@@ -112,13 +113,13 @@ const attempt = (pool: PoolContext, lease: Lease): Effect.Effect<Option.Option<L
 const awaitGrant = ({ cache, rules }: PoolContext, { activity, key, onStep }: Lease) =>
   Polling.untilSome(
     Effect.gen(function*() {
-      const status = yield* cache.step(rules, key)
+      const status = yield* Effect.withTracerEnabled(cache.step(rules, key), false)
       if (status._tag === "Granted") return Option.some(status.slot)
       if (status._tag === "Ended") return yield* new TicketEnded({ key })
       const waiting = `place ${status.place} in the queue: ${status.reason}`
       if ((yield* Ref.get(activity)) !== waiting) yield* onStep(waiting, { waits: true }, status)
       return Option.none()
-    }).pipe(Effect.withTracerEnabled(false)),
+    }),
     Polling.queue
   ).pipe(Effect.withSpan("DeploymentPool.awaitGrant"))
 

@@ -114,9 +114,15 @@ const round = (
 ): Effect.Effect<Report, ProviderError | CacheError> =>
   Effect.gen(function*() {
     const { cache, prefix, rules } = context
-    const all = yield* pool.reconcile(context)
-    yield* cache.sweep(rules)
-    const { now, slots } = yield* cache.inspect(rules.poolId)
+    // without spans: it is a poll
+    const { all, now, slots } = yield* Effect.withTracerEnabled(
+      Effect.gen(function*() {
+        const all = yield* pool.reconcile(context)
+        yield* cache.sweep(rules)
+        return { all, ...(yield* cache.inspect(rules.poolId)) }
+      }),
+      false
+    )
     const chores = slots.flatMap((slot) => {
       const own = chore(slot, slots, rules, now, upkeepRules)
       const hasOlder = slot.holder === null && Marker.olderGenerations({ prefix, ...rules }, slot, all).length > 0
@@ -127,8 +133,9 @@ const round = (
       ({ chore, slot }) => tend(pool, context, slot, chore, upkeepRules, all),
       { concurrency: 4 }
     )
-    return { actions: actions.flatMap(Option.toArray), ...(yield* remaining(context, all)) }
-  }).pipe(Effect.withSpan("Upkeep.round", { attributes: { "pool.id": context.rules.poolId } }))
+    const rest = yield* Effect.withTracerEnabled(remaining(context, all), false)
+    return { actions: actions.flatMap(Option.toArray), ...rest }
+  })
 
 /** Which slots are held, and which deployments may be awake without a holder. */
 const remaining = (
@@ -217,7 +224,7 @@ const tend = (
         Effect.annotateLogs({ "lease.id": claimant.leaseId, slot: number, epoch: granted.epoch })
       )
     })
-  ).pipe(Effect.withSpan("Upkeep.tend", { attributes: { slot: number, chore, "deployment.name": name } }))
+  ).pipe(Effect.withSpan("Upkeep.tend", { attributes: { slot: number, chore, "deployment.name": name ?? "" } }))
 
 const work = (
   slot: HeldSlot.HeldSlot,

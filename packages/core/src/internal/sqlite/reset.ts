@@ -10,6 +10,7 @@ import { unlinkSync } from "node:fs"
 import { CacheError, CacheInUse } from "../../CacheError.js"
 import * as Host from "../../Host.js"
 import { Owner } from "../../Slot.js"
+import { oneLine } from "../oneLine.js"
 import { connect } from "./connection.js"
 import * as header from "./header.js"
 import { detached, toCacheError } from "./transactions.js"
@@ -104,7 +105,3 @@ const mayBeAlive = (host: Host.Host, owner: Owner, deadline: number, now: number
   // older schemas have no pid namespace in the boot id
   return !host.isGone(owner.bootId.includes(" ") ? owner : { ...owner, bootId: self.bootId })
 }
-
-/** A test can have any name; its control characters must not reach the terminal. */
-// oxlint-disable-next-line no-control-regex
-const oneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").trim()
