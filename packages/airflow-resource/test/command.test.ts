@@ -167,7 +167,7 @@ describe.concurrent("airflow-resource drain", () => {
       const { begin, emulator, hold, run } = yield* world()
       const holding = yield* hold("holds")
       yield* holding.deploymentName
-      const late = yield* run("drain", "--timeout", "1 second")
+      const late = yield* run("drain", "--timeout", "10 seconds")
       assert.strictEqual(late.code, 3)
       assert.match(late.stderr, /waiting for slot 1: holds/)
       assert.match(late.stderr, /still held: slot 1: holds/)

@@ -37,6 +37,5 @@ it.scopedLive(
         )
       )
       assert.deepStrictEqual((yield* emulator.audit).awake, [])
-    }).pipe(Effect.provide(NodeContext.layer)),
-  60_000
+    }).pipe(Effect.provide(NodeContext.layer))
 )

@@ -12,4 +12,4 @@ it.scopedLive("the quickstart behaves the same through the astro CLI and over RE
     assert.deepStrictEqual(api.left, { awake: [], deployments: 1, tokens: [] })
     assert.isAbove(api.events.length, 10)
     assert.isAbove((yield* calls).length, 10)
-  }), 300_000)
+  }), 600_000)

@@ -24,7 +24,7 @@ export const run = (bin?: string) =>
       },
       folder
     )
-    const { code, stderr, stdout } = yield* Effect.timeout(child.ended, "2 minutes")
+    const { code, stderr, stdout } = yield* Effect.timeout(child.ended, "5 minutes")
     const events = yield* Effect.gen(function*() {
       const { rules: { poolId } } = yield* (yield* DeploymentPool.DeploymentPool).inspect
       return yield* (yield* DeploymentCache.DeploymentCache).events(poolId)
