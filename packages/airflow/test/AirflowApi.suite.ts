@@ -116,7 +116,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
     const soon = { timeout: hasFiles ? "3 seconds" : "1 second" } as const
 
     const test = (title: string, body: (airflow: Airflow.Airflow) => Effect.Effect<void, unknown, Scope.Scope>) =>
-      it.scopedLive(title, () => Effect.flatMap(connect, body), 120_000)
+      it.scopedLive(title, () => Effect.flatMap(connect, body))
 
     describe("an Airflow", () => {
       test("is ready, and its version decides which API is used", (airflow) =>

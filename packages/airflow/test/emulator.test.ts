@@ -65,7 +65,7 @@ for (
         assert.sameMembers((yield* airflow.variables.list).map(({ key }) => key), keys)
         assert.strictEqual((yield* AirflowReset.reset(airflow)).deleted.length, 205)
         assert.deepStrictEqual(yield* airflow.variables.list, [])
-      }), 30_000)
+      }))
 
     it.scopedLive("retries after an incomplete response, and does not trigger twice", () =>
       Effect.gen(function*() {
@@ -84,7 +84,7 @@ for (
         yield* airflow.awaitRun("hello_world_dag", runId)
         assert.include(yield* airflow.getTaskInstanceLogs("hello_world_dag", runId, "hello"), "Hello World")
         assert.strictEqual(yield* emulator.faults.pending, 0)
-      }), 30_000)
+      }))
 
     it.scopedLive(
       "reports each state at once, although some servers buffer compressed lines",
@@ -101,8 +101,7 @@ for (
           yield* airflow.awaitRun("slow_dag", runId, { via: "stream", onState })
           assert.include(reported, "running while running")
           assert.strictEqual(reported.at(-1), "success while success")
-        }),
-      30_000
+        })
     )
 
     it.scopedLive("falls back to polling if the stream is cut or refused", () =>
@@ -120,7 +119,7 @@ for (
           assert.strictEqual(yield* emulator.faults.pending, version < "3.1" ? 1 : 0)
           yield* emulator.faults.clear
         }
-      }), 30_000)
+      }))
 
     it.scopedLive(
       "fails with RunVanished if the DAG is deleted while it waits for a run",
@@ -140,8 +139,7 @@ for (
           yield* Effect.forEach(yield* airflow.runs("slow_dag"), (run) => airflow.deleteRun("slow_dag", run.runId))
           yield* airflow.deleteDag("slow_dag")
           assert.strictEqual((yield* Fiber.join(waiting))._tag, "RunVanished")
-        }),
-      30_000
+        })
     )
   })
 }

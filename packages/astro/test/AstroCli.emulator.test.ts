@@ -32,4 +32,4 @@ it.scopedLive("a lease through the astro CLI is the same as one through REST", (
     assert.deepStrictEqual(cli.leases.map(({ reused }) => reused), ["created", "woken"])
     assert.strictEqual(cli.checks, 2, "the account is checked once")
     assert.deepStrictEqual(cli.awake, [])
-  }), 60_000)
+  }))

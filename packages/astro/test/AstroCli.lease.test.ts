@@ -58,7 +58,7 @@ describe("a lease through an astro CLI that is", () => {
         assert.deepStrictEqual(calls.filter(({ cwd }) => existsSync(cwd)), [], "no home folder or project is left")
         const { awake, deployments, tokens } = yield* emulator.audit
         assert.deepStrictEqual({ awake, deployments, tokens }, { awake: [], deployments: [], tokens: [] })
-      }), 30_000)
+      }))
   }
 
   it.scopedLive(
@@ -81,7 +81,6 @@ describe("a lease through an astro CLI that is", () => {
           logged.join("\n"),
           /The release failed; the next holder of the slot will clean up[^]*gave up \(Canceling/
         )
-      }),
-    30_000
+      })
   )
 })

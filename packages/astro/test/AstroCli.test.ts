@@ -45,8 +45,7 @@ const provider = (options: Partial<AstroCli.AstroCliOptions>) => {
   )
 }
 
-const test = (title: string, body: () => Effect.Effect<void, unknown, Scope.Scope>) =>
-  it.scopedLive(title, body, 30_000)
+const test = (title: string, body: () => Effect.Effect<void, unknown, Scope.Scope>) => it.scopedLive(title, body)
 
 /** The failure. Asserts that it does not contain the token. */
 const failure = <A, E extends { readonly message: string }>(self: Effect.Effect<A, E, Scope.Scope>) =>

@@ -90,6 +90,5 @@ it.scopedLive(
       const gaveUp = yield* createdBy((yield* StandIn.make({ mood: "cancels" })).bin)
       assert.deepStrictEqual([gaveUp.files, gaveUp.dockerfile, gaveUp.logged.length], [13, dockerfile, 1])
       assert.match(gaveUp.logged[0] ?? "", /Canceling/)
-    }),
-  30_000
+    })
 )

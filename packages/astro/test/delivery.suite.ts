@@ -124,7 +124,7 @@ const contract = (name: string, way: Way) =>
         assert.deepStrictEqual([...new Set(requests.map((request) => request.token))].sort(), [token.id, null].sort())
         assert.deepStrictEqual(homes.filter(existsSync), [], "the file with the token is deleted")
         assert.deepStrictEqual(waits, ["the DAGs are being deployed", "the DAGs are being deployed"])
-      }), 30_000)
+      }))
 
     it.scopedLive("ends once the DAGs are live", () =>
       Effect.gen(function*() {
@@ -138,7 +138,7 @@ const contract = (name: string, way: Way) =>
         assert.isDefined(versions[0])
         assert.isDefined(versions[1])
         assert.notStrictEqual(versions[0], versions[1])
-      }), 30_000)
+      }))
 
     it.scopedLive("reports why the DAGs were not deployed", () =>
       Effect.gen(function*() {
@@ -167,5 +167,5 @@ const contract = (name: string, way: Way) =>
         const elsewhere = yield* world("/nowhere/dags")
         const missing = yield* Effect.flip(elsewhere.deliver())
         assert.match(missing.message, /\/nowhere\/dags.*AIRFLOW_DAG_PATH/)
-      }), 30_000)
+      }))
   })

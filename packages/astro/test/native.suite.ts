@@ -89,5 +89,5 @@ export const suite = ({ path: bin, version }: AstroCli.Program) =>
         const { deployments, requests, tokens: left } = yield* emulator.audit
         assert.deepStrictEqual([deployments, left], [[], []])
         assert.deepStrictEqual(requests.filter(({ status }) => status >= 400), [])
-      }).pipe(Effect.provide(Layer.merge(ProcessRunner.layer, NodeContext.layer))), 60_000)
+      }).pipe(Effect.provide(Layer.merge(ProcessRunner.layer, NodeContext.layer))))
   })

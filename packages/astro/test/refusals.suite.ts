@@ -171,7 +171,7 @@ export const suite = (name: string, bin: Effect.Effect<string | undefined, never
             Cli.services(emulator, program)
           )
           assert.deepStrictEqual(comparable(cli), comparable(rest))
-        }), 30_000)
+        }))
     }
   })
 

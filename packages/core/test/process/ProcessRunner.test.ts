@@ -58,7 +58,7 @@ describe("ProcessRunner", () => {
   const test = (
     title: string,
     body: () => Effect.Effect<void, unknown, ProcessRunner.ProcessRunner | Scope.Scope>
-  ) => it.scopedLive(title, () => Effect.provide(body(), ProcessRunner.layer), 30_000)
+  ) => it.scopedLive(title, () => Effect.provide(body(), ProcessRunner.layer))
 
   test("returns how a program ended, and its output", () =>
     Effect.gen(function*() {

@@ -13,8 +13,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
     ) =>
       it.live(
         title,
-        () => Effect.flatMap(DeploymentProvider.DeploymentProvider, body).pipe(Effect.provide(layer)),
-        30_000
+        () => Effect.flatMap(DeploymentProvider.DeploymentProvider, body).pipe(Effect.provide(layer))
       )
 
     const create = (provider: typeof DeploymentProvider.DeploymentProvider.Service, name = "pool-1") =>
