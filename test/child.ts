@@ -16,6 +16,8 @@ const root = fileURLToPath(new URL("..", import.meta.url))
 export const environment = (emulator: Emulator.Service, folder: string, max: number) => ({
   PATH: process.env["PATH"] ?? "",
   ...AirflowResources.variablesOf(emulator),
+  // the processes find the organization themselves
+  ASTRO_ORGANIZATION_ID: "",
   AIRFLOW_RESOURCE_DELIVERY: "none",
   AIRFLOW_RESOURCE_MAX: String(max),
   AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`

@@ -120,9 +120,9 @@ describe("Settings", () => {
       { ...Object.fromEntries(names.map((name) => [name, " "])), ...complete },
       (folder) =>
         Effect.gen(function*() {
-          const { pool, provider } = yield* Settings.load(folder)
+          const { dags, pool, provider } = yield* Settings.load(folder)
           assert.isTrue(provider._tag === "AstroCli" && Option.isNone(provider.apiToken))
-          assert.deepStrictEqual([pool.max, pool.password], [4, undefined])
+          assert.deepStrictEqual([pool.max, pool.password, dags], [4, undefined, `${folder}/dags`])
         })
     ))
 

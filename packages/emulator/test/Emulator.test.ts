@@ -13,7 +13,8 @@ describe("Emulator", () => {
       yield* emulator.faults.next({ match: {}, then: { _tag: "Delay", duration: "1 hour" } })
       const waiting = yield* Effect.fork(Effect.exit(send("GET", emulator.url)))
       yield* until(emulator.audit, ({ requests }) => requests.length === 1)
-      yield* Scope.close(scope, Exit.void)
+      // the delayed response would come after an hour
+      yield* Effect.timeout(Scope.close(scope, Exit.void), "20 seconds")
       assert.isTrue(Exit.isFailure(yield* waiting))
       assert.isTrue(Exit.isFailure(yield* Effect.exit(send("GET", emulator.url))))
     }))
