@@ -89,14 +89,7 @@ export type MemoryDag = memoryRuns.MemoryDag
  * @since 0.1.0
  * @category models
  */
-export interface MemoryOptions {
-  /** [`hello_world_dag`, with a task `hello` that logs "Hello World from Airflow"] */
-  readonly dags?: ReadonlyArray<MemoryDag> | undefined
-  /** The version that the Airflow reports and imitates [2.11.0]. */
-  readonly version?: string | undefined
-  /** Whether the Airflow at a base URL responds. If not, requests fail with `unreachable` [always]. */
-  readonly isAwake?: ((baseUrl: string) => Effect.Effect<boolean>) | undefined
-}
+export type MemoryOptions = memory.Options
 
 /**
  * Clients for Airflows in memory: one for each base URL. An Airflow keeps its state for the lifetime of the layer.

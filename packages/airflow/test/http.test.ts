@@ -93,7 +93,7 @@ const cases: ReadonlyArray<Case> = [
     responder: respond(405, { detail: "Method Not Allowed" }),
     kind: "unsupported",
     attempts: 1,
-    says: "does not offer it"
+    says: "does not support it"
   },
   {
     title: "a missing field, reported by Airflow 3",

@@ -6,12 +6,20 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type { Collection, Connection, Dag, DagRun, NewUser, Pool, PoolInUse, Variable } from "../Airflow.js"
-import type { MemoryOptions } from "../AirflowApi.js"
 import { AirflowApiError } from "../AirflowError.js"
 import type { MemoryDag, Run } from "./memoryRuns.js"
 import { simulate, stateOf, timeOf } from "./memoryRuns.js"
 import { defaultPool, type Primitives } from "./primitives.js"
 import { withoutQuery } from "./url.js"
+
+export interface Options {
+  /** [`hello_world_dag`, with a task `hello` that logs "Hello World from Airflow"] */
+  readonly dags?: ReadonlyArray<MemoryDag> | undefined
+  /** The version that the Airflow reports and imitates [2.11.0]. */
+  readonly version?: string | undefined
+  /** Whether the Airflow at a base URL responds. If not, requests fail with `unreachable` [always]. */
+  readonly isAwake?: ((baseUrl: string) => Effect.Effect<boolean>) | undefined
+}
 
 type NewConnection = Connection & { readonly password?: Redacted.Redacted | undefined }
 
@@ -42,7 +50,7 @@ const helloWorld: ReadonlyArray<MemoryDag> = [{
 
 /** Returns the Airflow at a base URL. Each base URL has a state of its own. */
 export const make = (
-  { dags = helloWorld, isAwake = () => Effect.succeed(true), version = "2.11.0" }: MemoryOptions
+  { dags = helloWorld, isAwake = () => Effect.succeed(true), version = "2.11.0" }: Options
 ): Effect.Effect<(baseUrl: string) => Primitives> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
