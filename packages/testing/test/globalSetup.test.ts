@@ -19,8 +19,6 @@ const world = Effect.gen(function*() {
     audit: emulator.audit,
     env: {
       ...Child.environment(emulator, folder, 1),
-      // not set: each check has to find the organization
-      ASTRO_ORGANIZATION_ID: "",
       AIRFLOW_RESOURCE_HIBERNATE_AFTER: "1 hour"
     }
   }
