@@ -7,7 +7,6 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ["test/**/*.test.ts"],
     // only a safety net: on a busy machine everything takes longer
     testTimeout: 120_000,
     hookTimeout: 120_000,
