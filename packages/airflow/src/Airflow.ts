@@ -91,6 +91,23 @@ export interface Dag {
   readonly tags: ReadonlyArray<string>
   /** Airflow's description of when the DAG runs. */
   readonly timetable: string
+  /** Whether it has one run for each partition of data. Always `false` before Airflow 3.2. */
+  readonly isPartitioned: boolean
+}
+
+/**
+ * Something that a test has left in an Airflow 3 and that no list of the client shows: a backfill that has not ended,
+ * a DAG that the client's user has marked as a favorite, the state of an asset, or a partition whose run waits for
+ * more asset events. `name` completes `kind`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HiddenLeftover {
+  readonly kind: "backfill of" | "favorite" | "state of asset" | "waiting partition of"
+  readonly name: string
+  /** Fails with `unsupported` if Airflow's API cannot do it: partitions. */
+  readonly delete: Effect.Effect<void, AirflowApiError>
 }
 
 /**
@@ -372,6 +389,8 @@ export interface TaskLogOptions {
   readonly tryNumber?: number | "last" | "all" | undefined
   /** How long to wait for a log to appear: some Airflows copy it after the task has ended [15 seconds]. */
   readonly awaitContent?: Duration.DurationInput | undefined
+  /** How long everything may take: a server may need minutes to send a long log [5 minutes]. */
+  readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**
@@ -452,6 +471,10 @@ export interface Airflow {
   readonly queuedEvents: (dagId: string) => Effect.Effect<number, AirflowApiError>
   /** Deletes the queued events of a DAG. Succeeds if there are none. */
   readonly deleteQueuedEvents: (dagId: string) => Effect.Effect<void, AirflowApiError>
+  /** What a test has left besides what the other members list. Empty on Airflow 2. */
+  readonly hiddenLeftovers: (
+    dags: ReadonlyArray<Dag>
+  ) => Effect.Effect<ReadonlyArray<HiddenLeftover>, AirflowApiError>
   /**
    * Deletes a DAG and its runs. Succeeds if it does not exist; fails with `conflict` while one of its tasks is running.
    * Only for DAGs whose file has been deleted: others reappear, and in Airflow 3.1 to 3.3 the deletion can kill the DAG
@@ -461,7 +484,8 @@ export interface Airflow {
 
   /**
    * Starts a run under an id that is never reused, so that a request that is retried, or whose response is lost, starts
-   * exactly one run. Fails with `DagImportFailed` if the DAG's file cannot be imported.
+   * exactly one run. Fails with `conflict` if the DAG has a run with this id or logical date, and with `DagImportFailed`
+   * if its file cannot be imported.
    */
   readonly trigger: (
     dagId: string,
@@ -524,7 +548,10 @@ export interface Airflow {
     taskId: string,
     options?: TailOptions
   ) => Stream.Stream<LogLine, AirflowApiError | LogUnavailable>
-  /** Gets the value that a task pushed as an XCom, decoded from JSON. Fails with `notFound` if there is none. */
+  /**
+   * Gets the value that a task pushed as an XCom, decoded from JSON. Integers beyond `Number.MAX_SAFE_INTEGER` are
+   * bigints. Fails with `notFound` if there is none.
+   */
   readonly xcom: (
     dagId: string,
     runId: string,
@@ -543,7 +570,10 @@ export interface Airflow {
   /** `default_pool` is never deleted, because without it no task runs. */
   readonly pools: Collection<PoolInUse, Pool>
   readonly users: {
-    /** Returns `unsupported` if this Airflow does not manage its users itself. */
+    /**
+     * Returns `unsupported` if this Airflow does not manage its users itself. Fails with `conflict` if another user has the
+     * e-mail address `<username>@example.com`.
+     */
     readonly create: (user: NewUser) => Effect.Effect<"created" | "exists" | "unsupported", AirflowApiError>
     /**
      * Gets a user. Fails with `notFound` if it does not exist, and with `unsupported` if this Airflow does not manage its
@@ -558,8 +588,8 @@ export interface Airflow {
   }
 
   /**
-   * Sends any other request. `path` follows `/api/vN`, with its segments encoded. Returns the response as JSON, or as
-   * text if it is not JSON.
+   * Sends any other request. `path` follows `/api/vN`, with its segments encoded. Returns the response as JSON, with
+   * bigints for integers beyond `Number.MAX_SAFE_INTEGER`, or as text if it is not JSON.
    */
   readonly request: (
     method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE",

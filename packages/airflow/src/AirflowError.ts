@@ -29,6 +29,7 @@ export class AirflowApiError extends Schema.TaggedError<AirflowApiError>("@airfl
       "badRequest",
       "server",
       "undecodable",
+      "tooLarge",
       "unsupported"
     ),
     /** What was attempted: "trigger hello_world_dag". */
@@ -67,12 +68,18 @@ export class AirflowNotReady extends Schema.TaggedError<AirflowNotReady>("@airfl
     baseUrl: Schema.String,
     waited: Schema.DurationFromSelf,
     /** What the last polls found, without duplicates, oldest first. */
-    problems: Schema.Array(Schema.String)
+    problems: Schema.Array(Schema.String),
+    /** Whether Airflow is running, but rejected the credentials in the last polls. */
+    isRejected: Schema.optionalWith(Schema.Boolean, { default: () => false })
   }
 ) {
   override get message(): string {
     return `Airflow at ${this.baseUrl} was not ready after ${Duration.format(this.waited)}: ` +
-      `${this.problems.join(" | ")}. Check that it is running and read its scheduler's logs, or raise the timeout.`
+      `${this.problems.join(" | ")}. ${
+        this.isRejected
+          ? "It rejects the credentials: check the token or the password, whether it has expired, and its rights."
+          : "Check that it is running and read its scheduler's logs, or raise the timeout."
+      }`
   }
   readonly retryable = true
 }
@@ -147,9 +154,17 @@ export class RunFailed extends Schema.TaggedError<RunFailed>("@airflow-resource/
     const tails = this.tasks.filter(({ logTail }) => logTail !== "").map((task) =>
       `\n--- last lines of the log of ${name(task)}, try ${task.tryNumber}\n${task.logTail}`
     )
+    if (this.retryable) {
+      return `The run ${this.runId} of ${this.dagId} failed although none of its tasks failed` +
+        `${states === "" ? "" : ` (${states})`}. Airflow, a timeout of the DAG or another request ended it: read the ` +
+        `scheduler's logs, and run the DAG again.`
+    }
     return `The run ${this.runId} of ${this.dagId} failed (${states}). Read a full log with taskLog.${tails.join("")}`
   }
-  readonly retryable = false
+  /** Whether no task failed, so that the cause is not in the DAG. */
+  get retryable(): boolean {
+    return !this.tasks.some(({ state }) => state === "failed" || state === "upstream_failed")
+  }
 }
 
 /**

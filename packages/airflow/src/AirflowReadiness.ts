@@ -12,7 +12,8 @@ import * as Option from "effect/Option"
 import type { Airflow, Health, ReadyOptions } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
 import { AirflowNotReady } from "./AirflowError.js"
-import { airflowAttributes, callSite } from "./internal/tracing.js"
+import { callSite } from "./CallSite.js"
+import { airflowAttributes } from "./internal/tracing.js"
 import { withoutCredentials } from "./internal/url.js"
 import * as Polling from "./Polling.js"
 
@@ -104,7 +105,8 @@ const pollUntilReady = <A extends ReadinessClient>(
         new AirflowNotReady({
           baseUrl: withoutCredentials(baseUrl),
           waited: Duration.millis(now - startedAt),
-          problems: problems.length === 0 ? ["no response"] : problems
+          problems: problems.length === 0 ? ["no response"] : problems,
+          isRejected: rejectedSince !== undefined
         })
     )
     const report = (problem: string) => {

@@ -1,6 +1,6 @@
 /**
  * Emptying an Airflow and verifying that it is empty: it has no runs, variables or connections, no pools except
- * `default_pool`, and every DAG is paused.
+ * `default_pool`, no events, backfills or favorites that a later test would notice, and every DAG is paused.
  *
  * @since 0.1.0
  */
@@ -11,17 +11,32 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Airflow, Dag } from "./Airflow.js"
 import type { AirflowApiError } from "./AirflowError.js"
+import { callSite } from "./CallSite.js"
 import { defaultPool } from "./internal/primitives.js"
-import { airflowAttributes, callSite } from "./internal/tracing.js"
+import { airflowAttributes } from "./internal/tracing.js"
 
 /**
- * Something that an empty Airflow would not have. `name` completes `kind`: "queued events of" a DAG, "slots of" a pool.
+ * Something that an empty Airflow would not have. `name` completes `kind`: "queued events of" a DAG, "slots of" a pool
+ * (their number, or that deferred tasks take them), "unreadable list of" pools.
  *
  * @since 0.1.0
  * @category models
  */
 export const Leftover = Schema.Struct({
-  kind: Schema.Literal("unpaused DAG", "run", "queued events of", "variable", "connection", "pool", "slots of"),
+  kind: Schema.Literal(
+    "unpaused DAG",
+    "run",
+    "queued events of",
+    "backfill of",
+    "favorite",
+    "state of asset",
+    "waiting partition of",
+    "variable",
+    "connection",
+    "pool",
+    "slots of",
+    "unreadable list of"
+  ),
   name: Schema.String
 })
 
@@ -73,25 +88,28 @@ export interface ResetReport {
 }
 
 /**
- * An Airflow is not empty after a reset.
+ * An Airflow is not empty after a reset. `problems` says why the last round could not delete more.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ResetIncomplete extends Schema.TaggedError<ResetIncomplete>("@airflow-resource/airflow/ResetIncomplete")(
   "ResetIncomplete",
-  { leftovers: Schema.Array(Leftover) }
+  { leftovers: Schema.Array(Leftover), problems: Schema.Array(Schema.String) }
 ) {
   override get message(): string {
     const leftovers = this.leftovers.slice(0, 20).map(({ kind, name }) => `${kind} ${name}`).join(", ")
+    const problems = this.problems.slice(0, 3).map((problem) => `\n${problem}`)
     return `Airflow is not empty after a reset: ${leftovers}${this.leftovers.length > 20 ? ", …" : ""}. ` +
-      `Either something still creates them, or Airflow's API cannot delete them: try Airflow's UI or CLI.`
+      `Either something still creates them, or Airflow's API cannot delete them: try Airflow's UI or CLI.` +
+      problems.join("")
   }
   readonly retryable = false
 }
 
 /**
- * Returns everything that an empty Airflow would not have. Changes nothing.
+ * Returns everything that an empty Airflow would not have. Changes nothing. A list that Airflow has but cannot return
+ * counts as not empty.
  *
  * @example
  * ```ts
@@ -115,9 +133,10 @@ export const verify = (
 
 /**
  * Empties an Airflow: deletes what it contains, then inspects it again, up to three times, in case something was
- * created meanwhile. Fails with `ResetIncomplete` if it is not empty then, or at the timeout. Runs are deleted but DAGs
- * are only paused: a DAG reappears as long as its file exists, and deleting it can kill the DAG processor. What no API
- * can delete (the audit log, log files of deleted runs) stays; it cannot affect runs with new ids.
+ * created meanwhile. What cannot be deleted or read does not protect the rest. Fails with `ResetIncomplete` if it is not
+ * empty then, or at the timeout. Runs are deleted but DAGs are only paused: a DAG reappears as long as its file exists,
+ * and deleting it can kill the DAG processor. Past events of assets, ended backfills, the audit log and other history
+ * stay, because no API can delete them.
  *
  * @example
  * ```ts
@@ -139,20 +158,22 @@ export const reset = (
     const { settle = "10 seconds", timeout = "5 minutes" } = options
     const deleted = new Map<string, Leftover>()
     let leftovers: ReadonlyArray<Leftover> = []
+    let problems: ReadonlyArray<string> = []
     const rounds = Effect.gen(function*() {
       for (let remainingRounds = 3;; remainingRounds--) {
         const { contents, kept } = yield* inspect(airflow, options)
         leftovers = leftoversOf(contents)
+        problems = [...problems, ...contents.unreadable.map(({ problem }) => problem)]
         if (leftovers.length === 0) return { deleted: Array.from(deleted.values()), kept }
-        if (remainingRounds === 0) return yield* new ResetIncomplete({ leftovers })
+        if (remainingRounds === 0) return yield* new ResetIncomplete({ leftovers, problems })
         for (const leftover of leftovers) deleted.set(`${leftover.kind} ${leftover.name}`, leftover)
-        yield* deleteContents(airflow, contents, options)
+        problems = yield* deleteContents(airflow, contents, options)
         if (contents.runs.some(({ state }) => state === "running")) yield* Effect.sleep(settle)
       }
     })
     return yield* Effect.timeoutFail(rounds, {
       duration: timeout,
-      onTimeout: () => new ResetIncomplete({ leftovers })
+      onTimeout: () => new ResetIncomplete({ leftovers, problems })
     })
   }).pipe(
     Effect.withSpan("AirflowReset.reset", { attributes: airflowAttributes(airflow), captureStackTrace: callSite() })
@@ -174,9 +195,11 @@ export const reset = (
 export const parseKeep = (text: string): Either.Either<Keep, string> => {
   const keep: Record<keyof Keep, Array<string>> = { variables: [], connections: [], pools: [] }
   for (const entry of text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "")) {
-    const [, kind, name] = /^(variables|connections|pools):(.+)$/.exec(entry) ?? []
-    if (name === undefined) {
-      return Either.left(`${JSON.stringify(entry)} is not like variables:NAME, connections:NAME or pools:NAME`)
+    const [, kind, name] = /^(variables|connections|pools):([^*]+\*?|\*)$/.exec(entry) ?? []
+    if (name === undefined || /[\s;](variables|connections|pools):/.test(name)) {
+      const form =
+        "variables:NAME, connections:NAME or pools:NAME, where only the end of NAME may be *, with commas between"
+      return Either.left(`${JSON.stringify(entry)} is not like ${form}`)
     }
     keep[kind as keyof Keep].push(name.trim())
   }
@@ -189,18 +212,29 @@ export const parseKeep = (text: string): Either.Either<Keep, string> => {
 const inspect = (airflow: Airflow, { defaultPoolSlots = 128, keep = {} }: ResetOptions) =>
   Effect.map(
     Effect.all({
-      dagsAndEvents: Effect.flatMap(airflow.dags, (dags) =>
-        Effect.map(dagsWithQueuedEvents(airflow, dags), (withEvents) => ({ dags, withEvents }))),
-      runs: airflow.runs(),
-      variables: airflow.variables.list,
-      connections: airflow.connections.list,
-      pools: airflow.pools.list
+      dagsAndMore: Effect.flatMap(rowsOf("DAGs", airflow.dags), (dags) =>
+        Effect.map(
+          Effect.all([
+            dagsWithQueuedEvents(airflow, dags.rows),
+            rowsOf("backfills, favorites, assets or partitions", airflow.hiddenLeftovers(dags.rows))
+          ]),
+          ([withEvents, hidden]) => ({ dags, withEvents, hidden })
+        )),
+      runs: rowsOf("runs", airflow.runs()),
+      variables: rowsOf("variables", airflow.variables.list),
+      connections: rowsOf("connections", airflow.connections.list),
+      pools: rowsOf("pools", airflow.pools.list)
     }, { concurrency: 4 }),
-    ({ connections, dagsAndEvents: { dags, withEvents }, pools, runs, variables }) => {
+    ({ dagsAndMore: { dags, hidden, withEvents }, ...lists }) => {
+      const [connections, pools, runs, variables] = [
+        lists.connections.rows,
+        lists.pools.rows,
+        lists.runs.rows,
+        lists.variables.rows
+      ]
+      const unreadable = [dags, hidden, ...Object.values(lists)].flatMap(({ unreadable }) => unreadable)
       const [keptVariables, variableKeys] = partition(
-        variables.map(({ key }) =>
-          key
-        ),
+        variables.map(({ key }) => key),
         keep.variables
       )
       const [keptConnections, connectionIds] = partition(connections.map(({ id }) => id), keep.connections)
@@ -212,47 +246,99 @@ const inspect = (airflow: Airflow, { defaultPoolSlots = 128, keep = {} }: ResetO
         ...keptPools.map((name) => ({ kind: "pool" as const, name }))
       ]
       // inactive DAGs count too: an unpaused one would start if its file came back
-      const unpaused = dags.filter(({ isPaused }) => !isPaused)
-      // the default pool is missing or has other slots
-      const isResized = pools.every(({ name, slots }) => name !== defaultPool || slots !== defaultPoolSlots)
-      return { kept, contents: { unpaused, runs, withEvents, variableKeys, connectionIds, poolNames, isResized } }
+      const unpaused = dags.rows.filter(({ isPaused }) => !isPaused)
+      // the default pool is missing, has other slots, counts deferred tasks, or cannot be read
+      const isResized = pools.every(({ includeDeferred = false, name, slots }) =>
+        name !== defaultPool || slots !== defaultPoolSlots || includeDeferred
+      )
+      const contents = {
+        unpaused,
+        runs,
+        withEvents,
+        hidden: hidden.rows,
+        variableKeys,
+        connectionIds,
+        poolNames,
+        isResized,
+        unreadable
+      }
+      return { kept, contents }
     }
   )
+
+/**
+ * The rows of a list. Some items keep Airflow from returning the list that they are in, such as unlimited pools in
+ * Airflow 2. Then the other kinds can still be emptied. Fails if Airflow itself cannot be used.
+ */
+const rowsOf = <A>(name: string, list: Effect.Effect<ReadonlyArray<A>, AirflowApiError>) =>
+  list.pipe(
+    Effect.map((rows) => ({
+      rows,
+      unreadable: [] as ReadonlyArray<{ readonly name: string; readonly problem: string }>
+    })),
+    Effect.catchIf(isAboutItem, ({ message }) => Effect.succeed({ rows: [], unreadable: [{ name, problem: message }] }))
+  )
+
+/** Whether an error may be about one thing in an Airflow that otherwise works. */
+const isAboutItem = ({ kind }: AirflowApiError) =>
+  !["unreachable", "timeout", "gateway", "rateLimited", "unauthorized", "forbidden"].includes(kind)
 
 /** Ids of DAGs that have some of the events they need to start: the first event of the next test could start them. */
 const dagsWithQueuedEvents = (airflow: Airflow, dags: ReadonlyArray<Dag>) => {
   const startedByEvents = dags.filter(({ timetable }) => /dataset|asset/i.test(timetable)).map(({ dagId }) => dagId)
-  return Effect.filter(startedByEvents, (dagId) => Effect.map(airflow.queuedEvents(dagId), (count) => count > 0), {
-    concurrency: 4
-  })
+  const hasEvents = (dagId: string) =>
+    Effect.map(airflow.queuedEvents(dagId), (count) => count > 0).pipe(
+      Effect.catchIf(isAboutItem, () => Effect.succeed(true))
+    )
+  return Effect.filter(startedByEvents, hasEvents, { concurrency: 4 })
 }
 
 type Contents = Effect.Effect.Success<ReturnType<typeof inspect>>["contents"]
 
 const leftoversOf = ({
   connectionIds,
+  hidden,
   isResized,
   poolNames,
   runs,
   unpaused,
+  unreadable,
   variableKeys,
   withEvents
 }: Contents) => [
   ...unpaused.map(({ dagId }): Leftover => ({ kind: "unpaused DAG", name: dagId })),
   ...runs.map(({ dagId, runId }): Leftover => ({ kind: "run", name: `${dagId}/${runId}` })),
   ...withEvents.map((name): Leftover => ({ kind: "queued events of", name })),
+  ...hidden.map(({ kind, name }): Leftover => ({ kind, name })),
   ...variableKeys.map((name): Leftover => ({ kind: "variable", name })),
   ...connectionIds.map((name): Leftover => ({ kind: "connection", name })),
   ...poolNames.map((name): Leftover => ({ kind: "pool", name })),
-  ...(isResized ? [{ kind: "slots of" as const, name: defaultPool }] : [])
+  ...(isResized ? [{ kind: "slots of" as const, name: defaultPool }] : []),
+  ...unreadable.map(({ name }): Leftover => ({ kind: "unreadable list of", name }))
 ]
 
-/** Pauses the DAGs first, so that nothing new starts, and ends runs before it deletes them, so that no task continues. */
+/**
+ * Pauses the DAGs first, so that nothing new starts, and ends runs before it deletes them, so that no task continues. What
+ * one request cannot change, for whatever reason, must not protect the rest: the next round finds it again. Returns why.
+ */
 const deleteContents = (airflow: Airflow, contents: Contents, { defaultPoolSlots = 128 }: ResetOptions) =>
   Effect.gen(function*() {
-    yield* airflow.pauseAll
+    const problems = new Set<string>()
+    const attempt = (request: Effect.Effect<void, AirflowApiError>) =>
+      Effect.catchAll(request, ({ message }) => Effect.sync(() => void problems.add(message)))
     const each = <A>(items: ReadonlyArray<A>, f: (item: A) => Effect.Effect<void, AirflowApiError>) =>
-      Effect.forEach(items, f, { concurrency: 4, discard: true })
+      Effect.forEach(items, (item) => attempt(f(item)), { concurrency: 4, discard: true })
+    const deleteAll = (collection: Pick<Airflow["pools"], "delete" | "deleteAll">, names: ReadonlyArray<string>) =>
+      names.length === 0
+        ? Effect.void
+        : Effect.catchAll(collection.deleteAll(names), () => each(names, collection.delete))
+
+    yield* Effect.catchAll(
+      airflow.pauseAll,
+      () => each(contents.unpaused, ({ dagId }) => airflow.setPaused(dagId, true))
+    )
+    // a backfill that has not ended would create more runs
+    yield* each(contents.hidden, (leftover) => leftover.delete)
     const active = contents.runs.filter(({ state }) => state === "queued" || state === "running")
     yield* each(active, ({ dagId, runId }) =>
       Effect.catchIf(
@@ -266,27 +352,9 @@ const deleteContents = (airflow: Airflow, contents: Contents, { defaultPoolSlots
     yield* deleteAll(airflow.variables, contents.variableKeys)
     yield* deleteAll(airflow.connections, contents.connectionIds)
     yield* deleteAll(airflow.pools, contents.poolNames)
-    if (contents.isResized) yield* airflow.pools.put({ name: defaultPool, slots: defaultPoolSlots })
+    if (contents.isResized) yield* attempt(airflow.pools.put({ name: defaultPool, slots: defaultPoolSlots }))
+    return Array.from(problems)
   })
-
-/** One item that the API cannot delete must not keep the others from being deleted. The next round finds it again. */
-const deleteAll = (
-  collection: Pick<Airflow["pools"], "delete" | "deleteAll">,
-  names: ReadonlyArray<string>
-) =>
-  names.length === 0
-    ? Effect.void
-    : Effect.catchIf(
-      collection.deleteAll(names),
-      isRejection,
-      () =>
-        Effect.forEach(names, (name) => Effect.catchIf(collection.delete(name), isRejection, () => Effect.void), {
-          concurrency: 4,
-          discard: true
-        })
-    )
-
-const isRejection = ({ kind }: AirflowApiError) => kind === "unsupported" || kind === "badRequest"
 
 /** The names that match one of the patterns, and the others. */
 const partition = (names: ReadonlyArray<string>, patterns: ReadonlyArray<string> = []) =>

@@ -7,7 +7,8 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 
 /**
- * A logged exception. In a chain of exceptions the cause comes first.
+ * A logged exception. In a chain of exceptions the cause comes first and the exception that was raised last comes last,
+ * as in a traceback of Python.
  *
  * @since 0.1.0
  * @category models

@@ -309,11 +309,12 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.strictEqual((yield* airflow.awaitRun(hello, runId, minute)).state, "success")
         }))
 
-      test("starts one run if a trigger is repeated with the same id", (airflow) =>
+      test("refuses the id of an earlier run", (airflow) =>
         Effect.gen(function*() {
           const runId = unique()
           assert.strictEqual((yield* waiting(airflow, { runId })).runId, runId)
-          assert.strictEqual((yield* waiting(airflow, { runId })).runId, runId)
+          assert.strictEqual(yield* kindOf(airflow.trigger(hello, { runId, unpause: false })), "conflict")
+          assert.strictEqual(yield* kindOf(airflow.runDag(hello, { runId, unpause: false })), "conflict")
           const other = yield* waiting(airflow)
           assert.notStrictEqual(other.runId, runId)
           const ids = (yield* airflow.runs(hello)).map((run) => run.runId)
@@ -355,7 +356,7 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
       test("rejects run ids that make Airflow fail", (airflow) =>
         Effect.gen(function*() {
           const before = (yield* airflow.runs(hello)).length
-          for (const runId of ["a b", "a/b", "ü", "100%", ".", "..", "x".repeat(251), ""]) {
+          for (const runId of ["a b", "a/b", "ü", "100%", ".", "..", "x".repeat(248), ""]) {
             assert.strictEqual(yield* kindOf(airflow.trigger(hello, { runId })), "badRequest", runId)
           }
           assert.strictEqual((yield* airflow.runs(hello)).length, before)
@@ -631,6 +632,44 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           assert.deepStrictEqual(left.filter((key) => others.includes(key)), [])
         }))
 
+      test("creates nothing that it could neither read nor delete", (airflow) =>
+        Effect.gen(function*() {
+          const refused = ["", ".", "..", "a\nb", "\ud800"]
+          const variables = major === 2 ? [...refused, "/x", "/"] : refused
+          for (const key of variables) {
+            const kind = yield* kindOf(airflow.variables.put({ key, value: "1" }))
+            assert.include(["badRequest", "unsupported"], kind, JSON.stringify(key))
+            if (hasHttp) assert.strictEqual(yield* kindOf(airflow.variables.get(key)), kind)
+            if (hasHttp) assert.strictEqual(yield* kindOf(airflow.variables.delete(key)), kind)
+          }
+          assert.deepStrictEqual((yield* airflow.variables.list).filter(({ key }) => variables.includes(key)), [])
+          for (const name of refused) {
+            assert.strictEqual(yield* kindOf(airflow.pools.put({ name, slots: 1 })), "badRequest", JSON.stringify(name))
+            assert.strictEqual(yield* kindOf(airflow.connections.put({ id: name, type: "http" })), "badRequest")
+          }
+          const password = Redacted.make("not-a-secret")
+          for (const username of [...refused, "a/b"]) {
+            assert.strictEqual(yield* kindOf(airflow.users.create({ username, password })), "badRequest", username)
+          }
+        }))
+
+      test("keeps a variable whose key begins with a slash if the API can address it", (airflow) =>
+        Effect.gen(function*() {
+          if (major === 2) return
+          const key = `/${unique()}`
+          yield* airflow.variables.put({ key, value: "1" })
+          assert.strictEqual((yield* airflow.variables.get(key)).value, "1")
+          yield* airflow.variables.delete(key)
+          assert.strictEqual(yield* kindOf(airflow.variables.get(key)), "notFound")
+        }))
+
+      test("creates no pool that keeps Airflow 2 from listing pools", (airflow) =>
+        Effect.gen(function*() {
+          if (major === 3) return
+          assert.strictEqual(yield* kindOf(airflow.pools.put({ name: unique(), slots: -1 })), "unsupported")
+          yield* airflow.pools.list
+        }))
+
       test("replaces a variable", (airflow) =>
         Effect.gen(function*() {
           const key = unique()
@@ -853,6 +892,27 @@ export const suite = <E>(name: string, connect: Effect.Effect<Airflow.Airflow, E
           yield* reset(airflow)
           assert.strictEqual((yield* airflow.pools.get("default_pool")).slots, 128)
         }))
+
+      test("stops deferred tasks from taking slots of the default pool", (airflow) =>
+        Effect.gen(function*() {
+          yield* reset(airflow)
+          yield* airflow.pools.put({ name: "default_pool", slots: 128, includeDeferred: true })
+          const { deleted } = yield* reset(airflow)
+          assert.deepStrictEqual([...deleted], [{ kind: "slots of", name: "default_pool" }])
+          const { includeDeferred, slots } = yield* airflow.pools.get("default_pool")
+          assert.deepStrictEqual({ includeDeferred, slots }, { includeDeferred: false, slots: 128 })
+        }))
+
+      if (hasHttp && /^3\.[1-9]/.test(traits.version)) {
+        test("deletes the user's favorites", (airflow) =>
+          Effect.gen(function*() {
+            yield* reset(airflow)
+            yield* airflow.request("POST", `/dags/${hello}/favorite`)
+            const { deleted } = yield* reset(airflow)
+            assert.deepStrictEqual([...deleted], [{ kind: "favorite", name: hello }])
+            assert.deepStrictEqual([...(yield* AirflowReset.verify(airflow))], [])
+          }))
+      }
     })
   })
 

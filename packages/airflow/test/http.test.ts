@@ -1,7 +1,11 @@
-import type { AirflowError } from "@airflow-resource/airflow"
+import { AirflowApi, type AirflowError } from "@airflow-resource/airflow"
+import { FetchHttpClient, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Redacted, TestClock } from "effect"
+import { Clock, Effect, Layer, Redacted, TestClock } from "effect"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { inspect } from "node:util"
+import { gzipSync } from "node:zlib"
 import {
   connect,
   connectionRefused,
@@ -64,14 +68,14 @@ const cases: ReadonlyArray<Case> = [
     title: "an incomplete response",
     responder: respond(200, "{\"version\": \"2."),
     kind: "undecodable",
-    attempts: 1,
+    attempts: 4,
     says: "not what"
   },
   {
     title: "an unexpected response",
     responder: respond(200, { v: 1 }),
     kind: "undecodable",
-    attempts: 1,
+    attempts: 4,
     says: "not what"
   },
   {
@@ -181,12 +185,27 @@ describe("requests", () => {
       ])
     }).pipe(Effect.withSpan("a test's own span")))
 
-  it.effect("are retried no sooner than the server asks for", () =>
+  it.effect.each([
+    { status: 429, headers: { "retry-after": "20" } },
+    { status: 503, headers: { "retry-after": "Thu, 01 Jan 1970 00:00:20 GMT" } },
+    // by the server's clock
+    {
+      status: 503,
+      headers: { date: "Sun, 29 Nov 2026 10:00:00 GMT", "retry-after": "Sun, 29 Nov 2026 10:00:20 GMT" }
+    }
+  ])("are retried no sooner than the server asks for: %j", ({ headers, status }) =>
     Effect.gen(function*() {
-      const limited = respond(429, "", { "retry-after": "20" })
-      const { airflow } = yield* connect({ [dag]: [limited, respond(200, dagRow)] })
+      const { airflow } = yield* connect({ [dag]: [respond(status, "", headers), respond(200, dagRow)] })
       const waited = Effect.zipRight(airflow.dag("d"), Clock.currentTimeMillis)
       assert.strictEqual(yield* inVirtualTime(waited), 20_000)
+    }))
+
+  it.effect("that read are sent again if the response was cut", () =>
+    Effect.gen(function*() {
+      const { airflow } = yield* connect({
+        [dag]: [respond(200, JSON.stringify(dagRow).slice(0, -5)), respond(200, dagRow)]
+      })
+      assert.strictEqual((yield* inVirtualTime(airflow.dag("d"))).dagId, "d")
     }))
 
   it.effect("are not sent for a name of dots, which would address something else", () =>
@@ -237,6 +256,146 @@ describe("requests", () => {
       yield* airflow.pauseAll
       assert.deepStrictEqual(requests.map(({ body }) => body), [{ is_paused: true }, { is_paused: true }])
     }))
+})
+
+describe("a server that sends too much", () => {
+  const mebibyte = new Uint8Array(1024 * 1024).fill(120)
+  /** An endless body, and how much of it was read. */
+  const endless = (status = 200) => {
+    const read = { chunks: 0, isCancelled: false }
+    const responder: Responder = (request) =>
+      Effect.sync(() => {
+        const body = new ReadableStream({
+          pull: (controller) => {
+            read.chunks += 1
+            controller.enqueue(mebibyte)
+          },
+          cancel: () => {
+            read.isCancelled = true
+          }
+        })
+        return HttpClientResponse.fromWeb(request, new Response(body, { status }))
+      })
+    return { read, responder }
+  }
+
+  it.effect("is not read to its end, once", () =>
+    Effect.gen(function*() {
+      const { read, responder } = endless()
+      const { airflow } = yield* connect({ [dag]: responder })
+      const error = yield* Effect.flip(airflow.dag("d"))
+      assert.deepInclude(error, { kind: "tooLarge", attempts: 1, retryable: false })
+      assert.include(error.message, "a response of more than 32 MiB")
+      assert.isBelow(read.chunks, 40)
+      assert.isTrue(read.isCancelled)
+    }))
+
+  it.effect("as the explanation of an error is read up to its limit", () =>
+    Effect.gen(function*() {
+      const { read, responder } = endless(400)
+      const { airflow } = yield* connect({ [dag]: responder })
+      assert.deepInclude(yield* Effect.flip(airflow.dag("d")), { kind: "badRequest", status: 400 })
+      assert.isBelow(read.chunks, 4)
+      assert.isTrue(read.isCancelled)
+    }))
+
+  it.effect("as a log is an error, and as the states of a run ends", () =>
+    Effect.gen(function*() {
+      const task = { dag_id: "d", dag_run_id: "r", task_id: "t", state: "success", try_number: 1 }
+      const run = "GET /api/v2/dags/d/dagRuns/r"
+      const [log, states] = [endless(), endless()]
+      const { airflow } = yield* connect({
+        [run]: respond(200, { dag_id: "d", dag_run_id: "r", state: "success" }),
+        [`${run}/taskInstances?order_by=id&limit=100&offset=0`]: respond(200, {
+          task_instances: [task],
+          total_entries: 1
+        }),
+        [`${run}/taskInstances/t/logs/1?full_content=true`]: log.responder,
+        [`${run}/wait?interval=1`]: states.responder
+      }, { version: "3.3.2" })
+      const error = yield* Effect.flip(airflow.taskLog("d", "r", "t"))
+      assert.strictEqual(error._tag === "AirflowApiError" ? error.kind : error._tag, "tooLarge")
+      assert.strictEqual((yield* airflow.awaitRun("d", "r", { via: "stream" })).state, "success")
+      assert.isBelow(log.read.chunks, 140)
+      assert.isBelow(states.read.chunks, 10)
+    }))
+
+  it.effect("lists of any length are read up to a number of pages", () =>
+    Effect.gen(function*() {
+      const pages = Object.fromEntries(
+        Array.from({ length: 1001 }, (_, page) => [
+          `GET /api/v1/variables?order_by=id&limit=100&offset=${page}`,
+          respond(200, { variables: [{ key: String(page), value: "" }], total_entries: 1e12 })
+        ])
+      )
+      const { airflow, routes } = yield* connect(pages)
+      const error = yield* Effect.flip(airflow.variables.list)
+      assert.deepInclude(error, { kind: "tooLarge", retryable: false })
+      assert.include(error.message, "a list of more than 1000 pages")
+      assert.strictEqual(routes().length, 1000)
+    }))
+
+  it.scopedLive("counts what it sent after it is decompressed", () =>
+    Effect.gen(function*() {
+      const bomb = gzipSync(Buffer.alloc(100 * 1024 * 1024, 120))
+      const server = createServer((_request, response) => {
+        response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" }).end(bomb)
+      })
+      yield* Effect.acquireRelease(
+        Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => void server.close())
+      )
+      const { port } = server.address() as AddressInfo
+      const error = yield* Effect.flip(
+        Effect.flatMap(AirflowApi.AirflowApi, ({ connect }) =>
+          connect({
+            baseUrl: `http://127.0.0.1:${port}`,
+            credentials: { _tag: "Bearer", token: Redacted.make(token) }
+          })).pipe(Effect.provide(Layer.provide(AirflowApi.layer, FetchHttpClient.layer)))
+      )
+      assert.strictEqual(error.kind, "tooLarge")
+    }))
+})
+
+describe("numbers", () => {
+  const xcomOf = (version: string) =>
+    `GET /api/v${version.startsWith("2") ? 1 : 2}/dags/d/dagRuns/r/taskInstances/t/xcomEntries/return_value?` +
+    (version.startsWith("2") ? "stringify=false" : "map_index=-1")
+
+  for (const version of ["2.11.2", "3.3.2"]) {
+    it.effect(`of XComs and conf are exact on ${version}`, () =>
+      Effect.gen(function*() {
+        const body = `{"key": "return_value", "value": [1152921504606846976, -9007199254740993, 9007199254740991,
+          123456789012345678901234567890, NaN, Infinity, -Infinity, 0.1, 1e22, 1234567890123456.5,
+          "1152921504606846976, NaN \\" 9007199254740993", {"1152921504606846976": {"NaN": 1}}, "Infinity"]}`
+        const post = `POST /api/v${version.startsWith("2") ? 1 : 2}/dags/d/dagRuns`
+        const run = `{"dag_id": "d", "dag_run_id": "r", "state": "queued", "conf": {"id": 1152921504606846976}}`
+        const { airflow, texts } = yield* connect(
+          { [xcomOf(version)]: respond(200, body), [post]: respond(200, run) },
+          {
+            version
+          }
+        )
+        assert.deepStrictEqual(yield* airflow.xcom("d", "r", "t"), [
+          1152921504606846976n,
+          -9007199254740993n,
+          9007199254740991,
+          123456789012345678901234567890n,
+          NaN,
+          Infinity,
+          -Infinity,
+          0.1,
+          1e22,
+          1234567890123456.5,
+          "1152921504606846976, NaN \" 9007199254740993",
+          { "1152921504606846976": { NaN: 1 } },
+          "Infinity"
+        ])
+        const { conf } = yield* airflow.trigger("d", { unpause: false, conf: { id: 2n ** 60n, text: "1n" } })
+        assert.deepStrictEqual(conf, { id: 2n ** 60n })
+        assert.include(texts().at(-1), "\"conf\":{\"id\":1152921504606846976,\"text\":\"1n\"}")
+      }))
+  }
 })
 
 describe("put", () => {
@@ -368,11 +527,39 @@ describe("a user", () => {
         [respond(405, { detail: "Method Not Allowed" }), "unsupported"]
       ]
       for (const [responder, outcome] of cases) {
-        const { airflow } = yield* connect({ "POST /api/v1/users": responder })
+        const { airflow } = yield* connect({
+          "POST /api/v1/users": responder,
+          "GET /api/v1/users/u": respond(200, { username: "u", email: "u@example.com" })
+        })
         assert.strictEqual(yield* airflow.users.create(user), outcome)
       }
       const { airflow } = yield* connect({ "POST /api/v1/users": problem(400, "Unknown roles") })
       assert.strictEqual((yield* Effect.flip(airflow.users.create(user))).kind, "badRequest")
+    }))
+
+  it.effect("does not exist because another user has its e-mail", () =>
+    Effect.gen(function*() {
+      const { airflow } = yield* connect({
+        "POST /api/v1/users": problem(409, "The email `u@example.com` is already taken."),
+        "GET /api/v1/users/u": problem(404, "not found")
+      })
+      const error = yield* Effect.flip(airflow.users.create(user))
+      assert.deepInclude(error, { kind: "conflict", detail: "The email `u@example.com` is already taken." })
+    }))
+
+  it.effect("may have any name that a path can contain", () =>
+    Effect.gen(function*() {
+      const { airflow, requests } = yield* connect({
+        "POST /api/v1/users": respond(200, {}),
+        "GET /api/v1/users/vi%20ewer%20%C3%BC": respond(200, { username: "vi ewer ü", email: "x" })
+      })
+      yield* airflow.users.create({ ...user, username: "vi ewer ü" })
+      assert.deepInclude(requests[0]?.body, { username: "vi ewer ü", email: "vi%20ewer%20%C3%BC@example.com" })
+      assert.strictEqual((yield* airflow.users.get("vi ewer ü")).username, "vi ewer ü")
+      assert.strictEqual(
+        (yield* Effect.flip(airflow.users.create({ ...user, username: "vi/ewer" }))).kind,
+        "badRequest"
+      )
     }))
 
   it.effect("is managed where Airflow 3 keeps its users, if it manages any", () =>

@@ -1,7 +1,7 @@
 import { TaskLog } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Option, Stream } from "effect"
-import { connect, html, inVirtualTime, respond, task } from "./server.js"
+import { connect, html, inVirtualTime, respond, type Responder, run, task } from "./server.js"
 
 const header =
   "host\n INFO - ::group::Log message source details\n*** Found local files:\n***   * /logs/attempt=1.log\n" +
@@ -76,8 +76,8 @@ describe("a task's log", () => {
           { event: "::group::Log message source details" },
           { event: "/logs/attempt=1.log" },
           { event: "::endgroup::" },
-          line("::group::Pre Execute"),
-          line("::endgroup::"),
+          line("::group::Pre Execute", { logger: "task" }),
+          line("::endgroup::", { logger: "task" }),
           line("loaded", { rows: 42, ti_id: "x", dag_id: "d" }),
           line("Task failed with exception", { level: "error", logger: "task", error_detail })
         )
@@ -92,6 +92,41 @@ describe("a task's log", () => {
         "ValueError: boom",
         ""
       ])
+    }))
+
+  it.effect("has the cause of an exception first, on both APIs", () =>
+    Effect.gen(function*() {
+      const text = [
+        `${at} {taskinstance.py:3313} ERROR - Task failed with exception`,
+        "Traceback (most recent call last):",
+        "  File \"/dags/d.py\", line 1, in t",
+        "KeyError: 'x'",
+        "",
+        "The above exception was the direct cause of the following exception:",
+        "",
+        "Traceback (most recent call last):",
+        "  File \"/dags/d.py\", line 3, in t",
+        "ValueError: boom"
+      ].join("\n")
+      const two = yield* connect({ [v1.tasks]: v1.of(task("failed")), [v1.log(1)]: respond(200, `${header}${text}`) })
+      const error = (exc_type: string, exc_value: string, lineno: number) => ({
+        exc_type,
+        exc_value,
+        is_cause: exc_type === "KeyError",
+        frames: [{ filename: "/dags/d.py", lineno, name: "t" }]
+      })
+      const error_detail = [error("ValueError", "boom", 3), error("KeyError", "'x'", 1)]
+      const three = yield* connect({
+        [v2.tasks]: v2.of(task("failed")),
+        [v2.log(1)]: v2.content(line("Task failed with exception", { level: "error", logger: "task", error_detail }))
+      }, { version: "3.3.2" })
+      for (const { airflow } of [two, three]) {
+        const { lines } = yield* airflow.taskLog("d", "r", "t")
+        assert.deepStrictEqual(lines.flatMap(({ errors }) => errors), [
+          { type: "KeyError", value: "'x'", frames: [{ file: "/dags/d.py", line: 1, name: "t" }] },
+          { type: "ValueError", value: "boom", frames: [{ file: "/dags/d.py", line: 3, name: "t" }] }
+        ])
+      }
     }))
 
   it.effect("of an early Airflow 3 names its sources in the header, and may have lines of text", () =>
@@ -149,6 +184,134 @@ describe("a task's log", () => {
       const error = yield* inVirtualTime(Effect.flip(airflow.taskLog("d", "r", "t")))
       assert.strictEqual(error._tag === "AirflowApiError" ? error.kind : error._tag, "server")
     }))
+})
+
+describe("what a task prints", () => {
+  it.effect("does not change how its log of Airflow 2 is read", () =>
+    Effect.gen(function*() {
+      const prints = [
+        `${at} {logging_mixin.py:190} INFO - two`,
+        "*** lines",
+        "***   * /not/a/source.log",
+        " INFO - ::group::Log message source details",
+        " INFO - ::endgroup::",
+        `${at} {logging_mixin.py:190} INFO - ::group::mine`,
+        `${at} {logging_mixin.py:190} INFO - ::endgroup::`,
+        `${at} {logging_mixin.py:190} INFO - Traceback (most recent call last):`,
+        "Traceback (most recent call last):",
+        "ValueError: printed",
+        `${at} {taskinstance.py:740} INFO - ::endgroup::`,
+        "",
+        `${at} {d.py:1} INFO - last`
+      ]
+      const { airflow } = yield* connect({
+        [v1.tasks]: v1.of(task("success")),
+        [v1.log(1)]: respond(200, `${header}${prints.join("\n")}\n\n`)
+      })
+      const { lines, sources } = yield* airflow.taskLog("d", "r", "t")
+      assert.deepStrictEqual(lines.map(({ message }) => message), [
+        "two",
+        "*** lines",
+        "***   * /not/a/source.log",
+        " INFO - ::group::Log message source details",
+        " INFO - ::endgroup::",
+        "::group::mine",
+        "::endgroup::",
+        "Traceback (most recent call last):",
+        "Traceback (most recent call last):",
+        "ValueError: printed",
+        "",
+        "last"
+      ])
+      assert.deepStrictEqual(sources, ["/logs/attempt=1.log"])
+      assert.deepStrictEqual(lines.flatMap(({ errors }) => errors), [])
+    }))
+
+  it.effect("does not change how a log without a group for its sources is read", () =>
+    Effect.gen(function*() {
+      const text =
+        `host\n*** Found local files:\n***   * /logs/attempt=1.log\n${at} {logging_mixin.py:190} INFO - two\n*** lines\n`
+      const { airflow } = yield* connect({ [v1.tasks]: v1.of(task("success")), [v1.log(1)]: respond(200, text) }, {
+        version: "2.8.4"
+      })
+      const { lines, sources } = yield* airflow.taskLog("d", "r", "t")
+      assert.deepStrictEqual(lines.map(({ message }) => message), ["two", "*** lines"])
+      assert.deepStrictEqual(sources, ["/logs/attempt=1.log"])
+    }))
+
+  for (
+    const [version, stdout] of [["3.0.6", { logger: "task", chan: "stdout" }], ["3.3.2", {
+      logger: "task.stdout"
+    }]] as const
+  ) {
+    it.effect(`does not change how its log of ${version} is read`, () =>
+      Effect.gen(function*() {
+        const prints = ["::group::Log message source details", "/not/a/source", "::endgroup::", "::group::mine", "last"]
+        const { airflow } = yield* connect({
+          [v2.tasks]: v2.of(task("success")),
+          [v2.log(1)]: v2.content(
+            { event: "::group::Log message source details", sources: ["/logs/attempt=1.log"] },
+            { event: "::endgroup::" },
+            ...prints.map((event) => line(event, stdout))
+          )
+        }, { version })
+        const { lines, sources } = yield* airflow.taskLog("d", "r", "t")
+        assert.deepStrictEqual(lines.map(({ message }) => message), prints)
+        assert.deepStrictEqual(sources, ["/logs/attempt=1.log"])
+      }))
+  }
+})
+
+describe("a long log", () => {
+  const later = (responder: Responder): Responder => (request) => Effect.delay(responder(request), "100 seconds")
+  const text = `${header}${at} {a:1} INFO - hi\n`
+
+  it.effect("may take longer than other responses, within the time of the call", () =>
+    Effect.gen(function*() {
+      const { airflow, routes } = yield* connect({
+        [v1.tasks]: v1.of(task("success")),
+        [v1.log(1)]: later(respond(200, text))
+      })
+      assert.include((yield* inVirtualTime(airflow.taskLog("d", "r", "t"))).text, "hi")
+      assert.strictEqual(routes().length, 2)
+      const error = yield* inVirtualTime(Effect.flip(airflow.taskLog("d", "r", "t", { timeout: "1 minute" })))
+      assert.include(error.message, "Airflow was still sending its log")
+    }))
+
+  for (const version of ["2.11.2", "3.3.2"]) {
+    it.effect(`of a failed task on ${version} is read at its end only`, () =>
+      Effect.gen(function*() {
+        const api = version.startsWith("2") ? v1 : v2
+        const get = `GET /api/v${version.startsWith("2") ? 1 : 2}/dags/d/dagRuns/r`
+        const messages = Array.from({ length: 60_000 }, (_, index) => `line ${index}`)
+        const body = version.startsWith("2")
+          ? header + messages.map((message) => `${at} {logging_mixin.py:190} INFO - ${message}\n`).join("")
+          : messages.map((message) => `${JSON.stringify(line(message))}\n`).join("")
+        const { airflow, requests } = yield* connect({
+          [get]: respond(200, run("failed")),
+          [api.tasks]: api.of(task("failed")),
+          [api.log(1)]: later(respond(200, body))
+        }, { version })
+        // the tail has a minute
+        const slow = yield* inVirtualTime(Effect.flip(airflow.verifyDagIdRan("d", "r")))
+        assert.include(slow.message, "Airflow was still sending its log")
+        const fast = yield* connect({
+          [get]: respond(200, run("failed")),
+          [api.tasks]: api.of(task("failed")),
+          [api.log(1)]: respond(200, body)
+        }, { version })
+        const error = yield* inVirtualTime(Effect.flip(fast.airflow.verifyDagIdRan("d", "r")))
+        assert(error._tag === "RunFailed")
+        const tail = error.tasks[0]?.logTail.split("\n") ?? []
+        assert.strictEqual(tail.length, 20)
+        assert.include(tail[0], "line 59980")
+        assert.include(tail[19], "line 59999")
+        assert.strictEqual(
+          requests.at(-1)?.headers["accept"],
+          version.startsWith("2") ? "text/plain" : "application/x-ndjson"
+        )
+      }))
+  }
 })
 
 describe("following a log", () => {

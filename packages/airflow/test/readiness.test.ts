@@ -103,6 +103,7 @@ describe("awaitConnected", () => {
       assert.deepStrictEqual([...error.problems], [
         "the response is an HTML page instead of JSON (status 502)"
       ])
+      assert.include(error.message, "scheduler's logs")
       const silent = yield* wait({ [health]: () => Effect.never }, { timeout: "5 seconds" })
       assert.deepStrictEqual([...notReady(silent.outcome).problems], ["no response"])
     }))
@@ -111,7 +112,10 @@ describe("awaitConnected", () => {
     Effect.gen(function*() {
       const forbidden = respond(403, { title: "Forbidden", detail: null })
       const { at, outcome } = yield* wait({ [health]: ok, [dags]: forbidden }, { timeout: "10 minutes" })
-      assert.include(notReady(outcome).message, "Forbidden")
+      const { message } = notReady(outcome)
+      assert.include(message, "Forbidden")
+      assert.include(message, "It rejects the credentials: check the token")
+      assert.notInclude(message, "scheduler")
       assert.isAtLeast(at, 30_000)
       assert.isAtMost(at, 40_000)
     }))

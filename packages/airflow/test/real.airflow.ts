@@ -1,33 +1,11 @@
-import { AirflowApi, AirflowReset } from "@airflow-resource/airflow"
-import { FetchHttpClient } from "@effect/platform"
+import { AirflowReset } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Layer, Option, Redacted } from "effect"
-import { randomUUID } from "node:crypto"
+import { Effect, Option } from "effect"
 import * as fs from "node:fs"
-import * as path from "node:path"
 import { kindOf, suite, until } from "./AirflowApi.suite.js"
+import { connect, connectAs, connectAsViewer, delivery, isTwo, username, version } from "./real.js"
 
-const {
-  AIRFLOW_DAGS_FOLDER: dagsFolder = "",
-  AIRFLOW_PASSWORD: password = "",
-  AIRFLOW_PIDS: pids = "",
-  AIRFLOW_URL: baseUrl = "",
-  AIRFLOW_USERNAME: username = "",
-  AIRFLOW_VERSION: version = "",
-  AIRFLOW_VIEWER_PASSWORD: viewerPassword = "",
-  AIRFLOW_VIEWER_USERNAME: viewerUsername = ""
-} = process.env
-const isTwo = version.startsWith("2.")
-
-const connectAs = (username: string, password: string) =>
-  Effect.flatMap(
-    AirflowApi.AirflowApi,
-    ({ connect }) =>
-      connect({ baseUrl, credentials: { _tag: "Password", username, password: Redacted.make(password) } })
-  ).pipe(
-    Effect.provide(Layer.provide(AirflowApi.layer, FetchHttpClient.layer))
-  )
-const connect = connectAs(username, password)
+const { AIRFLOW_PIDS: pids = "" } = process.env
 
 /**
  * Each version must be longer: Python does not recompile a file that has the same size and was changed in the same
@@ -89,21 +67,6 @@ produces()
 consumes()
 `
 
-/** Delivers versions of a DAG's file. The file is deleted at the end of the test. */
-const delivery = Effect.gen(function*() {
-  const dagId = `delivered_${randomUUID().slice(0, 8)}`
-  const file = path.join(dagsFolder, `${dagId}.py`)
-  yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(file, { force: true })))
-  // in one step, so that Airflow never reads an incomplete file
-  const deliver = (text: string) =>
-    Effect.tap(DateTime.now, () =>
-      Effect.sync(() => {
-        fs.writeFileSync(`${file}.new`, text)
-        fs.renameSync(`${file}.new`, file)
-      }))
-  return { dagId, file, deliver }
-})
-
 const areAlive = Effect.forEach(pids.split(","), (entry) => {
   const [name = "", pid] = entry.split("=")
   return Effect.try({ try: () => process.kill(Number(pid), 0), catch: () => `${name} has ended` })
@@ -126,7 +89,7 @@ describe(`AirflowApi against Airflow ${version}, with access to its files and us
 
   it.scopedLive("has the permissions of its user", () =>
     Effect.gen(function*() {
-      const viewer = yield* connectAs(viewerUsername, viewerPassword)
+      const viewer = yield* connectAsViewer
       assert.isTrue(yield* viewer.verifyAirflowDagExists("hello_world_dag"))
       assert.strictEqual(yield* kindOf(viewer.variables.put({ key: "viewer", value: "1" })), "forbidden")
     }))

@@ -1,7 +1,7 @@
 import { AirflowError, AirflowReset } from "@airflow-resource/airflow"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Either, Fiber, TestClock } from "effect"
-import { connect, respond, type Responder, type Routes } from "./server.js"
+import { connect, inVirtualTime, respond, type Responder, type Routes } from "./server.js"
 
 const list = (path: string, order: string) => `GET /api/v1/${path}order_by=${order}&limit=100&offset=0`
 const dags = list("dags?only_active=false&", "dag_id")
@@ -113,6 +113,20 @@ describe("reset", () => {
       assert.deepInclude(requests.map(({ body }) => body), { name: "default_pool", slots: 16, include_deferred: false })
     }))
 
+  it.effect("stops deferred tasks from taking slots of the default pool", () =>
+    Effect.gen(function*() {
+      const changed = { ...defaultPool(), include_deferred: true }
+      const { airflow, requests } = yield* connect({
+        ...nothing,
+        [pools]: [listOf("pools", [changed]), wholePool],
+        "POST /api/v1/pools": respond(409, { title: "exists" }),
+        "PATCH /api/v1/pools/default_pool?update_mask=slots,include_deferred": respond(200, defaultPool())
+      })
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.deepStrictEqual(deleted, [{ kind: "slots of", name: "default_pool" }])
+      assert.deepInclude(requests.map(({ body }) => body), { slots: 128, include_deferred: false })
+    }))
+
   it.effect("deletes in a second round what was created meanwhile", () =>
     Effect.gen(function*() {
       const { airflow, routes } = yield* connect({
@@ -202,6 +216,101 @@ describe("reset", () => {
       assert.isBelow(routes().length, 60)
     }))
 
+  const locked = respond(423, { detail: "locked" })
+  for (
+    const [error, responder] of [
+      ["a redirect", respond(308, "", { location: "/x" })],
+      ["403", respond(403, { title: "Forbidden" })],
+      ["404", respond(404, { title: "no route" })],
+      ["409", respond(409, { title: "in use" })],
+      ["423", locked],
+      ["500", respond(500, "")],
+      ["502", respond(502, "")]
+    ] as const
+  ) {
+    it.effect(`deletes the rest of each kind if one item fails with ${error}`, () =>
+      Effect.gen(function*() {
+        const deleted = respond(204, undefined)
+        const { airflow, routes } = yield* connect({
+          ...nothing,
+          [dags]: listOf("dags", [{
+            dag_id: "a",
+            is_paused: true,
+            is_active: true,
+            timetable_description: "Triggered by assets"
+          }]),
+          "GET /api/v1/dags/a/datasets/queuedEvent": respond(200, { total_entries: 1 }),
+          "DELETE /api/v1/dags/a/datasets/queuedEvent": responder,
+          [runs]: [
+            listOf("dag_runs", [run("kept", "queued"), run("r", "queued")]),
+            listOf("dag_runs", [run("kept", "queued")])
+          ],
+          "PATCH /api/v1/dags/d/dagRuns/kept": responder,
+          "PATCH /api/v1/dags/d/dagRuns/r": respond(200, run("r", "failed")),
+          "DELETE /api/v1/dags/d/dagRuns/kept": responder,
+          "DELETE /api/v1/dags/d/dagRuns/r": deleted,
+          [variables]: [
+            listOf("variables", [variable("kept"), variable("v")]),
+            listOf("variables", [variable("kept")])
+          ],
+          "DELETE /api/v1/variables/kept": responder,
+          "DELETE /api/v1/variables/v": deleted,
+          [pools]: [
+            listOf("pools", [defaultPool(), { name: "kept", slots: 1 }, { name: "p", slots: 1 }]),
+            listOf("pools", [defaultPool(), { name: "kept", slots: 1 }])
+          ],
+          "DELETE /api/v1/pools/kept": responder,
+          "DELETE /api/v1/pools/p": deleted
+        })
+        const incomplete = yield* inVirtualTime(Effect.flip(AirflowReset.reset(airflow)))
+        assert(incomplete._tag === "ResetIncomplete", incomplete.message)
+        assert.deepStrictEqual(incomplete.leftovers.map(({ kind, name }) => `${kind} ${name}`), [
+          "run d/kept",
+          "queued events of a",
+          "variable kept",
+          "pool kept"
+        ])
+        assert.includeMembers(writes(routes()), [
+          "DELETE /api/v1/dags/d/dagRuns/r",
+          "DELETE /api/v1/variables/v",
+          "DELETE /api/v1/pools/p"
+        ])
+      }))
+  }
+
+  it.effect("empties the other kinds if Airflow cannot return a list, and says why it is incomplete", () =>
+    Effect.gen(function*() {
+      const infinite = respond(500, {
+        title: "Response body does not conform to specification",
+        detail: "inf is not of type 'integer'"
+      })
+      const { airflow, routes } = yield* connect({
+        ...nothing,
+        [variables]: [listOf("variables", [variable("v")]), empty.variables],
+        [pools]: infinite,
+        "DELETE /api/v1/variables/v": respond(204, undefined),
+        "POST /api/v1/pools": respond(409, { title: "exists" }),
+        "PATCH /api/v1/pools/default_pool?update_mask=slots,include_deferred": respond(200, defaultPool())
+      })
+      const incomplete = yield* inVirtualTime(Effect.flip(AirflowReset.reset(airflow)))
+      assert(incomplete._tag === "ResetIncomplete", incomplete.message)
+      assert.deepInclude(incomplete.leftovers, { kind: "unreadable list of", name: "pools" })
+      assert.include(incomplete.message, "inf is not of type 'integer'")
+      assert.include(routes(), "DELETE /api/v1/variables/v")
+    }))
+
+  it.effect("pauses DAGs one by one if they cannot be paused together", () =>
+    Effect.gen(function*() {
+      const dag = (isPaused: boolean) => listOf("dags", [{ dag_id: "d", is_paused: isPaused, is_active: true }])
+      const { airflow } = yield* connect({
+        ...nothing,
+        [dags]: [dag(false), dag(true)],
+        [pauseAll]: respond(403, { title: "Forbidden" }),
+        "PATCH /api/v1/dags/d": respond(200, {})
+      })
+      assert.deepStrictEqual((yield* AirflowReset.reset(airflow)).deleted, [{ kind: "unpaused DAG", name: "d" }])
+    }))
+
   it.effect("fails at its deadline", () =>
     Effect.gen(function*() {
       const { airflow } = yield* connect({
@@ -226,12 +335,26 @@ describe("reset", () => {
 })
 
 describe("reset of Airflow 3", () => {
-  const v2 = Object.fromEntries(
-    Object.entries(nothing).map(([route, responder]) => [
-      route.replace("/api/v1", "/api/v2").replace("only_active", "exclude_stale").replace("connection_id", "id"),
-      responder
-    ])
-  ) as Routes
+  const favorites = "GET /api/v2/dags?is_favorite=true&exclude_stale=false&order_by=dag_id&limit=100&offset=0"
+  const assets = "GET /api/v2/assets?only_active=false&order_by=id&limit=100&offset=0"
+  const v2 = {
+    ...Object.fromEntries(
+      Object.entries(nothing).map(([route, responder]) => [
+        route.replace("/api/v1", "/api/v2").replace("only_active", "exclude_stale").replace("connection_id", "id"),
+        responder
+      ])
+    ) as Routes,
+    [favorites]: empty.dags,
+    [assets]: listOf("assets", [])
+  }
+  const dags2 = "GET /api/v2/dags?exclude_stale=false&order_by=dag_id&limit=100&offset=0"
+  const dag = (dag_id: string, timetable_description: string, more: Record<string, unknown> = {}) => ({
+    dag_id,
+    is_paused: true,
+    is_stale: false,
+    timetable_description,
+    ...more
+  })
   const names = Array.from({ length: 250 }, (_, index) => `v${index}`)
   const pageOf = (offset: number) =>
     respond(200, { variables: names.slice(offset, offset + 100).map(variable), total_entries: 250 })
@@ -262,6 +385,104 @@ describe("reset of Airflow 3", () => {
         bulk(["a/b"])
       ])
     }))
+
+  it.effect("cancels the backfill of a DAG that has a schedule, before its runs are deleted", () =>
+    Effect.gen(function*() {
+      const last = (dagId: string) => `GET /api/v2/backfills?dag_id=${dagId}&order_by=-id&limit=1`
+      const backfill = (completed_at: string | null) => listOf("backfills", [{ id: 7, completed_at }])
+      const ended = backfill("2026-01-01T00:00:00Z")
+      const { airflow, routes } = yield* connect({
+        ...v2,
+        [dags2]: listOf("dags", [
+          dag("daily", "At 00:00"),
+          dag("never", "Never, external triggers only"),
+          dag("ended", "Triggered by assets or At 00:00"),
+          dag("raced", "")
+        ]),
+        [last("daily")]: [backfill(null), ended],
+        [last("ended")]: ended,
+        [last("raced")]: [listOf("backfills", [{ id: 8, completed_at: null }]), ended],
+        "GET /api/v2/dags/ended/assets/queuedEvents": respond(404, { detail: "none" }),
+        "PUT /api/v2/backfills/7/cancel": respond(200, {}),
+        "PUT /api/v2/backfills/8/cancel": respond(409, { detail: "Backfill is already completed." }),
+        "GET /api/v2/dags/~/dagRuns?order_by=id&limit=100&offset=0": [
+          listOf("dag_runs", [run("backfill", "success")]),
+          empty.runs
+        ],
+        "DELETE /api/v2/dags/d/dagRuns/backfill": respond(204, undefined)
+      }, { version: "3.0.6" })
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.deepStrictEqual(deleted.map(({ kind, name }) => `${kind} ${name}`), [
+        "run d/backfill",
+        "backfill of daily",
+        "backfill of raced"
+      ])
+      assert.deepStrictEqual(writes(routes()).slice(1), [
+        "PUT /api/v2/backfills/7/cancel",
+        "PUT /api/v2/backfills/8/cancel",
+        "DELETE /api/v2/dags/d/dagRuns/backfill"
+      ])
+    }))
+
+  it.effect("deletes favorites and the states of assets", () =>
+    Effect.gen(function*() {
+      const { airflow, routes } = yield* connect({
+        ...v2,
+        [favorites]: [listOf("dags", [dag("liked", "Never")]), empty.dags],
+        [assets]: listOf("assets", [{ id: 1, name: "one" }, { id: 2, name: "two" }]),
+        "GET /api/v2/assets/1/state-store?limit=1": respond(200, { asset_state_store: [], total_entries: 0 }),
+        "GET /api/v2/assets/2/state-store?limit=1": [
+          respond(200, { asset_state_store: [{}], total_entries: 3 }),
+          respond(200, { asset_state_store: [], total_entries: 0 })
+        ],
+        "POST /api/v2/dags/liked/unfavorite": respond(204, undefined),
+        "DELETE /api/v2/assets/2/state-store": respond(204, undefined)
+      }, { version: "3.3.2" })
+      const { deleted } = yield* AirflowReset.reset(airflow)
+      assert.deepStrictEqual(deleted, [
+        { kind: "favorite", name: "liked" },
+        { kind: "state of asset", name: "two" }
+      ])
+      assert.deepStrictEqual(writes(routes()).slice(1), [
+        "POST /api/v2/dags/liked/unfavorite",
+        "DELETE /api/v2/assets/2/state-store"
+      ])
+    }))
+
+  const partitions = "GET /ui/partitioned_dag_runs?has_created_dag_run_id=false"
+  const partitioned = {
+    ...v2,
+    [dags2]: listOf("dags", [dag("parts", "Triggered by assets", { timetable_partitioned: true })]),
+    "GET /api/v2/dags/parts/assets/queuedEvents": respond(200, { queued_events: [], total_entries: 0 })
+  }
+
+  it.effect("is incomplete while a partition waits for more events, which Airflow's API cannot delete", () =>
+    Effect.gen(function*() {
+      const { airflow } = yield* connect({
+        ...partitioned,
+        [partitions]: respond(200, { partitioned_dag_runs: [{ dag_id: "parts", partition_key: "K1" }], total: 1 })
+      }, { version: "3.3.2" })
+      const incomplete = yield* Effect.flip(AirflowReset.reset(airflow))
+      assert(incomplete._tag === "ResetIncomplete", incomplete.message)
+      assert.deepStrictEqual([...incomplete.leftovers], [{ kind: "waiting partition of", name: "parts/K1" }])
+      assert.include(incomplete.message, "cannot delete the events")
+    }))
+
+  for (
+    const [what, responder] of [
+      ["forbidden", respond(403, { detail: "Forbidden" })],
+      ["missing", respond(200, "<!doctype html>", { "content-type": "text/html" })]
+    ] as const
+  ) {
+    it.effect(`is incomplete if the list of waiting partitions is ${what}`, () =>
+      Effect.gen(function*() {
+        const { airflow } = yield* connect({ ...partitioned, [partitions]: responder }, { version: "3.2.2" })
+        const incomplete = yield* inVirtualTime(Effect.flip(AirflowReset.reset(airflow)))
+        assert(incomplete._tag === "ResetIncomplete", incomplete.message)
+        assert.deepStrictEqual([...incomplete.leftovers], [{ kind: "waiting partition of", name: "an unknown DAG" }])
+        assert.include(incomplete.message, "does not list the partitions")
+      }))
+  }
 
   it.effect("fails if a bulk response with status 200 contains errors", () =>
     Effect.gen(function*() {

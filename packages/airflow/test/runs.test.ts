@@ -41,11 +41,36 @@ describe("a trigger", () => {
       ])
     }))
 
-  it.effect("with the id of an existing run returns that run", () =>
+  it.effect("with the id of an existing run is a conflict, and does not return that run as its own", () =>
     Effect.gen(function*() {
-      const { airflow } = yield* connect({ [post]: problem(409, "exists"), [get]: respond(200, run("running")) })
-      assert.strictEqual((yield* airflow.trigger("d", { runId: "r", unpause: false })).state, "running")
+      const { airflow, routes } = yield* connect({
+        [post]: problem(409, "exists"),
+        [get]: respond(200, run("success"))
+      })
+      for (const call of [airflow.trigger, airflow.runDag]) {
+        const error = yield* Effect.flip(call("d", { runId: "r", unpause: false }))
+        assert(error._tag === "AirflowApiError")
+        assert.deepInclude(error, { kind: "conflict", detail: "exists" })
+        assert.include(error.message, "this id or this logical date: choose another one")
+      }
+      assert.deepStrictEqual(routes(), [post, post])
     }))
+
+  for (
+    const [lost, responder] of [["timeout", noResponse], ["502", html(502)], ["cut", respond(200, "{\"dag")]] as const
+  ) {
+    it.effect(`that was retried after a lost response (${lost}) returns its run in spite of a conflict`, () =>
+      Effect.gen(function*() {
+        const gone = problem(404, "DAGRun not found")
+        const { airflow, routes } = yield* connect({
+          [post]: [responder, problem(409, "exists")],
+          // the first trigger arrives after the check
+          [get]: lost === "cut" ? respond(200, run("queued")) : [gone, respond(200, run("queued"))]
+        })
+        assert.strictEqual((yield* inVirtualTime(airflow.trigger("d", { runId: "r", unpause: false }))).runId, "r")
+        assert.deepStrictEqual(routes(), lost === "cut" ? [post, get] : [post, get, post, get])
+      }))
+  }
 
   it.effect("that cannot be sent fails with the error of the trigger", () =>
     Effect.gen(function*() {
@@ -183,7 +208,7 @@ describe("a wait for a run", () => {
     Effect.gen(function*() {
       const queued = task("queued", { pool: "etl", queued_when: "1970-01-01T00:00:00Z" })
       const { airflow } = yield* connect({
-        [get]: respond(200, run("running")),
+        [get]: respond(200, { ...run("running"), logical_date: "2031-01-02T03:04:05Z" }),
         "GET /api/v1/dags/d": respond(200, { ...dagRow, fileloc: "/dags/d.py" }),
         "GET /api/v1/health": html(502),
         [`${get}/taskInstances?limit=10000`]: respond(200, {
@@ -212,6 +237,7 @@ describe("a wait for a run", () => {
       const expected = [
         "still running after 1m",
         "the DAG is not paused",
+        "its logical date 2031-01-02T03:04:05.000Z is in the future",
         "HTML",
         "tasks: t queued, u[2] up_for_retry, v none",
         "the pool etl is full: 1 of 1 slots are occupied",
@@ -220,6 +246,30 @@ describe("a wait for a run", () => {
         "/dags/d.py cannot be imported"
       ]
       for (const words of expected) assert.include(error.message, words)
+    }))
+
+  it.effect("fails as an infrastructure failure if the run failed without a failed task", () =>
+    Effect.gen(function*() {
+      const failedWith = (...states: ReadonlyArray<string | null>) =>
+        Effect.gen(function*() {
+          const { airflow } = yield* connect({
+            [get]: respond(200, run("failed")),
+            [`${get}/taskInstances?limit=10000`]: respond(200, {
+              task_instances: states.map((state) => task(state, { try_number: 0 })),
+              total_entries: states.length
+            })
+          })
+          const error = yield* Effect.flip(airflow.verifyDagIdRan("d", "r"))
+          assert(error._tag === "RunFailed")
+          return error
+        })
+      for (const states of [[], [null], ["success"], ["skipped", "removed"]]) {
+        const error = yield* failedWith(...states)
+        assert.isTrue(error.retryable)
+        assert.include(error.message, "failed although none of its tasks failed")
+        assert.notInclude(error.message, "()")
+      }
+      assert.isFalse((yield* failedWith("upstream_failed")).retryable)
     }))
 
   it.effect("ends when the run is deleted, and fails with notFound if it never existed", () =>

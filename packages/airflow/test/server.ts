@@ -9,6 +9,8 @@ export interface Request {
   readonly route: string
   readonly headers: Record<string, string | undefined>
   readonly body: unknown
+  /** The body as it was sent. */
+  readonly text: string | undefined
 }
 
 export type Responder = (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<
@@ -85,11 +87,10 @@ export const serve = (routes: Routes, { credentials, version = "2.11.2" }: Optio
     const responders = { ...versionRoutes(version), ...routes }
     const http = HttpClient.make((request, url) => {
       const route = `${request.method} ${pathOf(url.href)}`
-      const body = request.body._tag === "Uint8Array"
-        ? JSON.parse(new TextDecoder().decode(request.body.body))
-        : undefined
+      const text = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : undefined
+      const body = text === undefined ? undefined : JSON.parse(text)
       const previous = requests.filter((request) => request.route === route).length
-      requests.push({ route, headers: request.headers, body })
+      requests.push({ route, headers: request.headers, body, text })
       const planned = responders[route]
       if (planned === undefined) return Effect.dieMessage(`the test has no response to ${route}`)
       if (typeof planned === "function") return planned(request)
@@ -102,7 +103,12 @@ export const serve = (routes: Routes, { credentials, version = "2.11.2" }: Optio
       baseUrl: "https://airflow.test/dx/",
       credentials: credentials ?? { _tag: "Bearer", token: Redacted.make(token) }
     })
-    return { client, requests, routes: () => requests.map(({ route }) => route) }
+    return {
+      client,
+      requests,
+      routes: () => requests.map(({ route }) => route),
+      texts: () => requests.map(({ text }) => text)
+    }
   })
 
 /** The same, with a connected client. The requests of the connection are not recorded. */

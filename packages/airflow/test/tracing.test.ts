@@ -253,6 +253,7 @@ describe("spans", () => {
       const inspection = [
         "Airflow.connections.list",
         "Airflow.dags",
+        "Airflow.hiddenLeftovers",
         "Airflow.pools.list",
         "Airflow.runs",
         "Airflow.variables.list"

@@ -27,6 +27,7 @@ import * as AstroCredentials from "./AstroCredentials.js"
 import * as AstroPrerequisites from "./AstroPrerequisites.js"
 import * as AstroError from "./internal/astroError.js"
 import * as Transport from "./internal/transport.js"
+import { cloudDomain } from "./internal/url.js"
 
 /**
  * See {@link layer}. Runs on the clock under which it is built.
@@ -43,7 +44,7 @@ export const make = (
 
     const http = yield* HttpClient.HttpClient
     const findAccount = Effect.gen(function*() {
-      yield* checkExpiry(options.token)
+      yield* checkToken(options.token)
       const checked = yield* AstroAccount.decode(options)
       if (Option.isSome(checked)) return checked.value
       const { id } = yield* AstroPrerequisites.organization(options)
@@ -65,7 +66,7 @@ export const make = (
     const organizationPath = (path: string) =>
       Effect.map(ready, ({ organizationId }) => `/organizations/${organizationId}${path}`)
     const deploymentPath = (id: DeploymentId) => organizationPath(`/deployments/${encodeURIComponent(id)}`)
-    const toDeployment = fromAstro(options.workspaceId)
+    const toDeployment = fromAstro(options)
 
     const pages = <A>(path: string, page: (url: string) => Effect.Effect<Page<A>, ProviderError>) => {
       const from = (offset: number): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
@@ -78,14 +79,35 @@ export const make = (
       return from(0)
     }
 
-    const setHibernating = (operation: string, id: DeploymentId, isHibernating: boolean) =>
+    const getDeployment = (id: DeploymentId) =>
       Effect.flatMap(
         deploymentPath(id),
-        (path) => call.write("POST", operation, `${path}/hibernation-override`, { isHibernating })
-      ).pipe(
-        // already in the requested state
-        Effect.catchIf((error) => error.kind === "invalid" && /already/i.test(error.detail), () => Effect.void)
+        (path) => Effect.map(call.read(`get the deployment ${id}`, path, AstroDeployment), toDeployment)
       )
+
+    const setHibernating = (operation: string, id: DeploymentId, isHibernating: boolean, until?: number) => {
+      /** Reads the deployment to find out whether the override is in force. Fails with `error` if that is not certain. */
+      const confirm = (error: ProviderError) =>
+        getDeployment(id).pipe(
+          Effect.filterOrFail(({ hibernationRequested }) => hibernationRequested === isHibernating),
+          Effect.mapBoth({ onFailure: () => error, onSuccess: () => undefined })
+        )
+      return Effect.flatMap(
+        deploymentPath(id),
+        (path) =>
+          call.post(operation, `${path}/hibernation-override`, {
+            isHibernating,
+            ...(until === undefined ? {} : { overrideUntil: inSeconds(until) })
+          }, Override)
+      ).pipe(
+        Effect.flatMap((override) =>
+          override.isHibernating === isHibernating
+            ? Effect.void
+            : confirm(AstroError.unconfirmed(operation, `the deployment is to ${isHibernating ? "hibernate" : "wake"}`))
+        ),
+        Effect.catchIf((error) => error.kind === "invalid" && /already/i.test(error.detail), confirm)
+      )
+    }
 
     return traced({
       ready,
@@ -96,25 +118,24 @@ export const make = (
             path,
             (url) =>
               Effect.map(call.read("list deployments", url, Deployments), ({ deployments, totalCount }) => ({
-                items: deployments.map(toDeployment),
+                items: deployments,
                 total: totalCount
               }))
           )
+      ).pipe(
+        Effect.flatMap(eachRow("list deployments", AstroDeployment)),
+        Effect.map((all) => all.map(toDeployment))
       ),
-      get: (id) =>
-        Effect.flatMap(
-          deploymentPath(id),
-          (path) => Effect.map(call.read(`get the deployment ${id}`, path, AstroDeployment), toDeployment)
-        ),
+      get: getDeployment,
       create: (request) =>
         Effect.gen(function*() {
           const operation = `create the deployment ${request.name}`
           const body = newDeployment(options.workspaceId, request)
           const path = yield* organizationPath("/deployments")
-          const created = yield* call.write("POST", operation, path, body, AstroDeployment)
+          const created = yield* call.post(operation, path, body, deploymentNamed(request.name))
           if (created.isDevelopmentMode !== true) {
             const deleted = yield* Effect.option(
-              call.write("DELETE", `delete the deployment ${created.id}`, yield* deploymentPath(created.id))
+              call.delete(`delete the deployment ${created.id}`, yield* deploymentPath(created.id))
             )
             return yield* AstroError.make(operation, {
               kind: "notDevelopment",
@@ -130,10 +151,16 @@ export const make = (
       delete: (id) =>
         Effect.flatMap(
           deploymentPath(id),
-          (path) => ignoreNotFound(call.write("DELETE", `delete the deployment ${id}`, path))
+          (path) => ignoreNotFound(call.delete(`delete the deployment ${id}`, path))
         ),
-      hibernate: (id) => setHibernating(`hibernate the deployment ${id}`, id, true),
+      hibernate: (id, until) => setHibernating(`hibernate the deployment ${id}`, id, true, until),
       wake: (id) => setHibernating(`wake the deployment ${id}`, id, false),
+      resumeSchedules: (id) =>
+        Effect.flatMap(
+          deploymentPath(id),
+          (path) =>
+            ignoreNotFound(call.delete(`resume the schedules of the deployment ${id}`, `${path}/hibernation-override`))
+        ),
       createToken: (id, name) =>
         Effect.gen(function*() {
           const body = {
@@ -145,7 +172,7 @@ export const make = (
             tokenExpiryPeriodInDays: 1
           }
           const path = yield* organizationPath("/tokens")
-          const token = yield* call.write("POST", "mint a deployment token", path, body, NewToken)
+          const token = yield* call.post("mint a deployment token", path, body, NewToken)
           return { ...toToken(token), value: token.token }
         }),
       listTokens: (id) =>
@@ -157,18 +184,21 @@ export const make = (
                 items: tokens,
                 total: totalCount
               })))
-        ).pipe(Effect.map((tokens) =>
-          // the list includes tokens of the workspace and of the organization
-          tokens.filter(({ roles, scope }) =>
-            scope === "DEPLOYMENT" && (roles === undefined || roles.some(({ entityId }) =>
-              entityId === id
-            ))
-          ).map(toToken)
-        )),
+        ).pipe(
+          Effect.flatMap(eachRow("list deployment tokens", Token)),
+          Effect.map((tokens) =>
+            // the list includes tokens of the workspace and of the organization
+            tokens.filter(({ roles, scope }) =>
+              scope === "DEPLOYMENT" && (roles === undefined || roles.some(({ entityId }) =>
+                entityId === id
+              ))
+            ).map(toToken)
+          )
+        ),
       deleteToken: (_, tokenId) =>
         Effect.flatMap(
           organizationPath(`/tokens/${encodeURIComponent(tokenId)}`),
-          (path) => ignoreNotFound(call.write("DELETE", "delete a deployment token", path))
+          (path) => ignoreNotFound(call.delete("delete a deployment token", path))
         ),
       setVariables: (id, variables) =>
         oneAtATime(Effect.gen(function*() {
@@ -178,8 +208,12 @@ export const make = (
           if (Object.entries(variables).every((entry) => existing.some(isSame(entry)))) return existing.map(toVariable)
           const body = withVariables(current, variables)
           const operation = `set variables of the deployment ${id}`
-          const changed = yield* call.write("POST", operation, path, body, Configuration)
-          return (changed.environmentVariables ?? []).map(toVariable)
+          const changed = yield* call.post(operation, path, body, Configuration)
+          const returned = changed.environmentVariables ?? []
+          if (!body.environmentVariables.every((sent) => returned.some(isSet(sent)))) {
+            return yield* AstroError.unconfirmed(operation, "the variables were set")
+          }
+          return returned.map(toVariable)
         }))
     }, pin)
   })
@@ -215,8 +249,9 @@ const traced = (
         span("create", { "deployment.name": deployment.name })
       ),
     delete: (id) => provider.delete(id).pipe(span("delete", { "deployment.id": id })),
-    hibernate: (id) => provider.hibernate(id).pipe(span("hibernate", { "deployment.id": id })),
+    hibernate: (id, until) => provider.hibernate(id, until).pipe(span("hibernate", { "deployment.id": id })),
     wake: (id) => provider.wake(id).pipe(span("wake", { "deployment.id": id })),
+    resumeSchedules: (id) => provider.resumeSchedules(id).pipe(span("resumeSchedules", { "deployment.id": id })),
     createToken: (id, name) =>
       provider.createToken(id, name).pipe(
         Effect.tap((token) => Effect.annotateCurrentSpan("token.id", token.id)),
@@ -240,13 +275,36 @@ interface Page<A> {
   readonly total: number
 }
 
+/**
+ * Decodes a list row by row. A row that cannot be decoded is left out, unless it may belong to a pool: taken for absent, it would be created
+ * again, or its token would stay valid. Names of tokens and descriptions of deployments say `airflow-resource`.
+ */
+const eachRow = <A, I>(operation: string, schema: Schema.Schema<A, I>) => (rows: ReadonlyArray<unknown>) =>
+  Effect.map(
+    Effect.forEach(rows, (row) =>
+      Effect.catchAll(Effect.asSome(Schema.decodeUnknown(schema)(row)), (problem) => {
+        const text = JSON.stringify(row)
+        const error = AstroError.undecodable(operation, text, problem)
+        return text.includes("airflow-resource")
+          ? error
+          : Effect.as(Effect.logDebug(`Left out what does not belong to a pool. ${error.message}`), Option.none<A>())
+      })),
+    (decoded) => decoded.flatMap(Option.toArray)
+  )
+
 // only the fields that are used; all others are ignored, including those that Astro adds later
+
+const Override = Schema.Struct({
+  isActive: Schema.optional(Schema.Boolean),
+  isHibernating: Schema.optional(Schema.NullOr(Schema.Boolean)),
+  overrideUntil: Schema.optional(Schema.NullOr(Schema.String))
+})
 
 const AstroDeployment = Schema.Struct({
   id: DeploymentId,
   name: Schema.String,
   description: Schema.optional(Schema.NullOr(Schema.String)),
-  status: Schema.String,
+  status: Schema.optional(Schema.NullOr(Schema.String)),
   runtimeVersion: Schema.optional(Schema.String),
   astroRuntimeVersion: Schema.optional(Schema.String),
   cloudProvider: Schema.optional(Schema.String),
@@ -257,14 +315,13 @@ const AstroDeployment = Schema.Struct({
   dagTarballVersion: Schema.optional(Schema.NullOr(Schema.String)),
   scalingSpec: Schema.optional(Schema.NullOr(Schema.Struct({
     hibernationSpec: Schema.optional(Schema.NullOr(Schema.Struct({
-      override: Schema.optional(Schema.NullOr(Schema.Struct({
-        isActive: Schema.optional(Schema.Boolean),
-        isHibernating: Schema.optional(Schema.NullOr(Schema.Boolean))
-      })))
+      override: Schema.optional(Schema.NullOr(Override))
     })))
   })))
 })
-const Deployments = Schema.Struct({ deployments: Schema.Array(AstroDeployment), totalCount: Schema.Number })
+/** With another name it is not the one that was requested, and must not be touched. */
+const deploymentNamed = (name: string) => Schema.Struct({ ...AstroDeployment.fields, name: Schema.Literal(name) })
+const Deployments = Schema.Struct({ deployments: Schema.Array(Schema.Unknown), totalCount: Schema.Number })
 
 const Variable = Schema.Struct({
   key: Schema.String,
@@ -292,7 +349,7 @@ const TokenFields = {
 }
 const Token = Schema.Struct(TokenFields)
 const NewToken = Schema.Struct({ ...TokenFields, token: Schema.Redacted(Schema.String) })
-const Tokens = Schema.Struct({ tokens: Schema.Array(Token), totalCount: Schema.Number })
+const Tokens = Schema.Struct({ tokens: Schema.Array(Schema.Unknown), totalCount: Schema.Number })
 
 const toToken = ({ createdAt, id, name }: typeof Token.Type): DeploymentToken => ({
   id,
@@ -300,15 +357,20 @@ const toToken = ({ createdAt, id, name }: typeof Token.Type): DeploymentToken =>
   createdAt: DateTime.toEpochMillis(createdAt)
 })
 
-const fromAstro = (workspaceId: string) => (astro: typeof AstroDeployment.Type): Deployment => {
-  const override = astro.scalingSpec?.hibernationSpec?.override
+const fromAstro = ({ apiUrl, workspaceId }: AstroConfig) => (astro: typeof AstroDeployment.Type): Deployment => {
+  const { hibernationSpec } = astro.scalingSpec ?? {}
+  const override = hibernationSpec?.override?.isActive === false ? undefined : hibernationSpec?.override
   return new Deployment({
     id: astro.id,
     name: astro.name,
     description: astro.description ?? "",
     status: Schema.is(DeploymentStatus)(astro.status) ? astro.status : "UNKNOWN",
     isDevelopment: astro.isDevelopmentMode === true,
-    hibernationRequested: override?.isHibernating === true && override.isActive !== false,
+    hibernationRequested: override?.isHibernating === true,
+    overrideUntil: DateTime.make(override?.overrideUntil ?? "").pipe(
+      Option.map(DateTime.toEpochMillis),
+      Option.getOrUndefined
+    ),
     spec: {
       runtimeVersion: astro.astroRuntimeVersion ?? astro.runtimeVersion ?? "unknown",
       cloudProvider: cloudOf(astro.cloudProvider),
@@ -316,9 +378,15 @@ const fromAstro = (workspaceId: string) => (astro: typeof AstroDeployment.Type):
     },
     dagVersion: astro.dagTarballVersion ?? undefined,
     airflowUrl: airflowUrl(astro.apiUrl ?? astro.webServerAirflowApiUrl ?? ""),
-    uiUrl: `https://cloud.astronomer.io/${workspaceId}/deployments/${astro.id}`
+    uiUrl: Option.match(cloudDomain(apiUrl), {
+      onNone: () => airflowUrl(astro.apiUrl ?? astro.webServerAirflowApiUrl ?? ""),
+      onSome: (domain) => `https://cloud.${domain}/${workspaceId}/deployments/${astro.id}`
+    })
   })
 }
+
+/** Astro documents times without milliseconds for requests. */
+const inSeconds = (millis: number) => DateTime.formatIso(DateTime.unsafeMake(millis)).replace(/\.\d+Z$/, "Z")
 
 const cloudOf = (text: string | undefined) => {
   const lower = (text ?? "").toLowerCase()
@@ -367,6 +435,11 @@ const toVariable = ({ isSecret, key, value }: typeof Variable.Type): DeploymentV
 const isSame = ([key, value]: [string, string | Redacted.Redacted]) => (existing: typeof Variable.Type) =>
   existing.key === key && !existing.isSecret && existing.value === value
 
+/** Whether Astro returns a variable as it was sent. */
+const isSet = (sent: typeof Variable.Type) => (returned: typeof Variable.Type) =>
+  returned.key === sent.key && returned.isSecret === sent.isSecret &&
+  (sent.isSecret || (returned.value ?? "") === (sent.value ?? ""))
+
 /**
  * An update that changes these variables only. It contains everything else as it is, because Astro may reset what an update omits. Only
  * the values of secrets can be omitted.
@@ -411,12 +484,12 @@ const ignoreNotFound = (self: Effect.Effect<void, ProviderError>) =>
   Effect.catchIf(self, (error) => error.kind === "notFound", () => Effect.void)
 
 /** Sends no request with a token that has expired. */
-const checkExpiry = (token: Redacted.Redacted): Effect.Effect<void, ProviderError> =>
-  Effect.flatMap(
-    Clock.currentTimeMillis,
-    (now) =>
-      Option.match(Option.filter(AstroCredentials.claims(token).expiresAt, (end) => end <= now), {
-        onNone: () => Effect.void,
-        onSome: (end) => AstroError.tokenExpired(`the token expired at ${DateTime.formatIso(DateTime.unsafeMake(end))}`)
-      })
-  )
+const checkToken = (token: Redacted.Redacted): Effect.Effect<void, ProviderError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const { expiresAt, kind } = AstroCredentials.claims(token)
+    if (kind === "truncated") return AstroError.tokenTruncated
+    return Option.match(Option.filter(expiresAt, (end) => end <= now), {
+      onNone: () => Effect.void,
+      onSome: (end) => AstroError.tokenExpired(`the token expired at ${DateTime.formatIso(DateTime.unsafeMake(end))}`)
+    })
+  })

@@ -28,7 +28,7 @@ import * as AstroCliVersion from "./AstroCliVersion.js"
 import type { AstroConfig } from "./AstroConfig.js"
 import * as AstroHome from "./internal/astroHome.js"
 import * as CliOutput from "./internal/cliOutput.js"
-import { missingFolder } from "./internal/dagFolder.js"
+import * as DagFolder from "./internal/dagFolder.js"
 import { withoutTrailingSlash } from "./internal/url.js"
 
 /**
@@ -355,15 +355,14 @@ const projectWith = (dags: string, home: AstroHome.Home) =>
     const fs = yield* FileSystem.FileSystem
     const { join } = yield* Path.Path
     const project = join(home.path, "project")
-    if (!(yield* Effect.orElseSucceed(fs.exists(dags), () => false))) {
-      return yield* new AstroCliError(missingFolder(dags))
-    }
-    return yield* Effect.gen(function*() {
+    yield* Effect.gen(function*() {
       yield* fs.makeDirectory(join(project, ".astro"), { recursive: true })
       yield* fs.writeFileString(join(project, ".astro", "config.yaml"), "project:\n    name: deploy\n")
-      yield* fs.copy(dags, join(project, "dags"))
-      return project
     }).pipe(Effect.mapError(() => noFiles("the DAGs cannot be copied")))
+    yield* Effect.flatMap(DagFolder.open(dags), (folder) => DagFolder.copy(folder, join(project, "dags"))).pipe(
+      Effect.mapError(({ detail, kind, remedy }) => new AstroCliError({ kind, detail, remedy }))
+    )
+    return project
   })
 
 const manual = "https://www.astronomer.io/docs/astro/cli/install-cli"

@@ -4,11 +4,12 @@
  * @since 0.1.0
  */
 import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
+import * as Array from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 
 /**
  * An account on Astro: an API, a token, and the workspace in which deployments are created.
@@ -72,7 +73,7 @@ export const variables = {
       "with Workspace Owner rights each lease gets a token of its own"
   },
   ASTRO_API_TOKEN: {
-    meaning: "a token for Astro that every lease also uses for its Airflow, in place of a token of its own"
+    meaning: "takes the place of ASTRO_ACCESS_TOKEN if that is not set; leases without a token of their own share it"
   },
   ASTRO_CLOUD_PROVIDER: {
     meaning: "the cloud in which deployments run: aws, gcp or azure",
@@ -105,23 +106,52 @@ export const internalVariables = {
  */
 export const accountVariable = "AIRFLOW_RESOURCE_ACCOUNT" satisfies keyof typeof internalVariables
 
-// an empty variable counts as not set
-const text = (name: keyof typeof variables | keyof typeof internalVariables) => Config.nonEmptyString(name)
+// a blank variable counts as not set
+const text = (name: keyof typeof variables | keyof typeof internalVariables): Config.Config<string> =>
+  Config.nested(
+    Config.mapOrFail(Config.string(), (value) =>
+      value.trim() === ""
+        ? Either.left(ConfigError.MissingData([], `Expected ${name} not to be blank`))
+        : Either.right(value.trim())),
+    name
+  )
+
+/** Without the value. What a header cannot contain would look like a broken network. */
+const token = (name: "ASTRO_ACCESS_TOKEN" | "ASTRO_API_TOKEN") =>
+  // not inside `Config.redacted`, which would redact the reason too
+  Config.mapOrFail(text(name), (value) =>
+    /^[!#-&(-~]+$/.test(value)
+      ? Either.right(Redacted.make(value))
+      : Either.left(ConfigError.InvalidData([], "expected a token alone, without quotes, spaces or line breaks")))
 
 /**
- * A token that all leases use for their Airflows, in place of a token of their own.
+ * A token that leases without a token of their own use for their Airflows. Takes the place of `ASTRO_ACCESS_TOKEN` if that is not set.
  *
  * @since 0.1.0
  * @category config
  */
 export const apiToken: Config.Config<Option.Option<Redacted.Redacted>> = Config.option(
-  Config.redacted(text("ASTRO_API_TOKEN"))
+  token("ASTRO_API_TOKEN")
 )
 
+/** The token is sent there. */
+const safeUrl =
+  /^(https:\/\/[a-z0-9][a-z0-9.-]*|http:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\]))(:\d{1,5})?(\/[a-z0-9._~/-]*)?$/i
+
+// without the value, which may contain credentials
+const badUrl =
+  `expected a plain https URL (no credentials, query or fragment), such as ${defaults.apiUrl}; http is allowed for loopback only`
+
 const access = {
-  apiUrl: Config.withDefault(text("ASTRO_API_URL"), defaults.apiUrl),
+  apiUrl: Config.withDefault(
+    Config.mapOrFail(text("ASTRO_API_URL"), (url) =>
+      safeUrl.test(url) && URL.canParse(url)
+        ? Either.right(url.replace(/\/+$/, "").replace(/\/v1$/, ""))
+        : Either.left(ConfigError.InvalidData([], badUrl))),
+    defaults.apiUrl
+  ),
   // `Config.orElse` would report the wrong variable as missing
-  token: Config.option(Config.redacted(text("ASTRO_ACCESS_TOKEN"))).pipe(
+  token: Config.option(token("ASTRO_ACCESS_TOKEN")).pipe(
     Config.zip(apiToken),
     Config.mapOrFail(([accessToken, apiToken]) =>
       Either.fromOption(Option.orElse(accessToken, () => apiToken), noToken)
@@ -184,7 +214,11 @@ export const runtimeVersion: Config.Config<string> = Config.withDefault(
  * @category config
  */
 export const region: Config.Config<Pick<DeploymentSpec, "cloudProvider" | "region">> = Config.all({
-  cloudProvider: Config.literal(...variables.ASTRO_CLOUD_PROVIDER.values)("ASTRO_CLOUD_PROVIDER"),
+  cloudProvider: Config.mapOrFail(text("ASTRO_CLOUD_PROVIDER"), (name) =>
+    Either.fromOption(
+      Array.findFirst(variables.ASTRO_CLOUD_PROVIDER.values, (value) => value === name),
+      () => ConfigError.InvalidData([], `expected ${variables.ASTRO_CLOUD_PROVIDER.values.join(", ")}, not "${name}"`)
+    )),
   region: text("ASTRO_REGION")
 })
 

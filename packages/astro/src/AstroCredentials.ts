@@ -14,12 +14,13 @@ import type { AstroConfig } from "./AstroConfig.js"
 import * as Transport from "./internal/transport.js"
 
 /**
- * What a token belongs to. `opaque`: the token is not in Astro's format, so only Astro knows.
+ * What a token belongs to. `opaque`: the token is not in Astro's format, so only Astro knows. `truncated`: the beginning of a token in
+ * Astro's format.
  *
  * @since 0.1.0
  * @category models
  */
-export type Kind = "user" | "organization" | "workspace" | "deployment" | "opaque"
+export type Kind = "user" | "organization" | "workspace" | "deployment" | "opaque" | "truncated"
 
 /**
  * The claims of a token.
@@ -65,7 +66,9 @@ export const claims = (token: Redacted.Redacted): Claims => {
   )
   const workspaceId = permission("workspaceId")
   return {
-    kind: Option.isNone(payload)
+    kind: isTruncated(Redacted.value(token))
+      ? "truncated"
+      : Option.isNone(payload)
       ? "opaque"
       : Option.isNone(apiTokenId)
       ? "user"
@@ -110,7 +113,7 @@ export const rights = (
 ): Effect.Effect<Rights, ProviderError, HttpClient.HttpClient> =>
   Effect.scoped(Effect.gen(function*() {
     const { apiTokenId, kind } = claims(account.token)
-    if (kind === "opaque") return unknown
+    if (kind === "opaque" || kind === "truncated") return unknown
     const { read } = yield* Transport.make(account)
     const operation = "get the token's roles"
     const roles = Option.match(apiTokenId, {
@@ -131,6 +134,9 @@ export const rights = (
   )
 
 // internal
+
+/** All tokens in Astro's format begin like this: they are JSON in Base64. The end of the last part can be missing unnoticed. */
+const isTruncated = (token: string) => token.startsWith("eyJ") && !token.split(".")[2]
 
 const Payload = Schema.compose(
   Schema.StringFromBase64Url,

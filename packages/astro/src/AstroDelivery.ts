@@ -7,7 +7,6 @@ import { DagDelivery, DeliveryError, type Target } from "@airflow-resource/core/
 import type { DeploymentId } from "@airflow-resource/core/Deployment"
 import { DeploymentProvider, type ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import { AstroCli } from "./AstroCli.js"
 import type { AstroCliError } from "./AstroCliError.js"
 import type { AstroConfig } from "./AstroConfig.js"
+import { type DagFolderUnusable, openForDelivery } from "./internal/dagFolder.js"
 import * as Deploy from "./internal/deploy.js"
 
 /**
@@ -50,23 +50,22 @@ export const layer = (
  */
 export const layerApi = (
   { apiUrl, dags, rates }: Pick<AstroConfig, "apiUrl" | "rates"> & { readonly dags: string }
-): Layer.Layer<DagDelivery, never, DeploymentProvider | HttpClient.HttpClient | FileSystem.FileSystem> =>
+): Layer.Layer<DagDelivery, never, DeploymentProvider | HttpClient.HttpClient> =>
   Layer.effect(
     DagDelivery,
     Effect.gen(function*() {
-      const [http, fs] = yield* Effect.all([HttpClient.HttpClient, FileSystem.FileSystem])
+      const http = yield* HttpClient.HttpClient
       return yield* make(dags, ({ accessToken, deploymentId }, organizationId) =>
         Deploy.dags({ apiUrl, rates, token: accessToken, organizationId, deploymentId, dags }).pipe(
           Effect.scoped,
-          Effect.provideService(HttpClient.HttpClient, http),
-          Effect.provideService(FileSystem.FileSystem, fs)
+          Effect.provideService(HttpClient.HttpClient, http)
         ))
     })
   )
 
 // internal
 
-type DeployError = AstroCliError | ProviderError | Deploy.DagsMissing
+type DeployError = AstroCliError | ProviderError | DagFolderUnusable
 
 /** `deploy` returns the version of the DAGs that it deployed. */
 const make = (
@@ -77,14 +76,15 @@ const make = (
     const pin = yield* PinnedClock.pin
     const provider = yield* DeploymentProvider
     return DagDelivery.of({
+      lock: Effect.succeedNone,
       deliver: (target) =>
         pin(
           Effect.gen(function*() {
+            yield* openForDelivery(dags)
             const { organizationId } = yield* provider.ready
             yield* target.onWait("the DAGs are being deployed")
             const version = yield* deploy(target, organizationId)
             yield* awaitLive(provider, target.deploymentId, version)
-            return { lost: Effect.never }
           }).pipe(
             Effect.mapError((error) => error._tag === "DeliveryError" ? error : toDeliveryError(error)),
             Effect.withSpan("AstroDelivery.deliver", {

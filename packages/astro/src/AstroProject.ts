@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { AstroCli } from "./AstroCli.js"
+import * as DagFolder from "./internal/dagFolder.js"
 import * as TemporaryFolder from "./internal/temporaryFolder.js"
 
 interface NewProject {
@@ -106,9 +107,12 @@ export const withDags = <E, R>(
       const path = yield* Path.Path
       const { make } = yield* ProjectDirectory
       const copyDagsInto = (project: string) =>
-        Effect.whenEffect(fs.copy(dags, path.join(project, "dags"), { overwrite: true }), fs.exists(dags)).pipe(
+        Effect.whenEffect(
+          Effect.flatMap(DagFolder.open(dags), (folder) => DagFolder.copy(folder, path.join(project, "dags"))),
+          fs.exists(dags)
+        ).pipe(
           Effect.mapError((error) =>
-            new ProjectError({ detail: `the DAGs of ${dags} could not be copied (${error.message})` })
+            new ProjectError(error._tag === "DagFolderUnusable" ? error : { detail: error.message })
           )
         )
       return ProjectDirectory.of({

@@ -79,7 +79,7 @@ describe("a lease through an astro CLI that is", () => {
         assert.lengthOf((yield* emulator.audit).awake, 1)
         assert.match(
           logged.join("\n"),
-          /The release failed; the next holder of the slot will clean up[^]*gave up \(Canceling/
+          /The release failed; the reaper or the next holder of the slot will clean up[^]*gave up \(Canceling/
         )
       })
   )

@@ -19,6 +19,11 @@ describe("a token's claims", () => {
     for (const text of ["", "opaque", "a.b.c", "e30.bnVsbA.x", "e30.W10.x", "..", "a.%%%.c"]) {
       assert.strictEqual(kind(Redacted.make(text)), "opaque", text)
     }
+    const whole = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjF9.c2ln"
+    assert.strictEqual(kind(Redacted.make(whole)), "user")
+    for (let length = 3; length <= whole.length - 4; length++) {
+      assert.strictEqual(kind(Redacted.make(whole.slice(0, length))), "truncated", whole.slice(0, length))
+    }
   })
 
   it("are read if they are well-formed, and count as missing otherwise", () => {

@@ -19,17 +19,16 @@ describe("a bundle of DAGs", () => {
     (path) => Effect.sync(() => rmSync(path, { recursive: true }))
   )
 
-  /** Deploys `dags`. The storage responds with `status`; the uploads that it receives are kept. */
-  const deploy = (dags: string, status = 201) => {
+  /** Deploys `dags`. The storage responds with `status`; the uploads that it receives are kept. `finalized` is Astro's last response. */
+  const deploy = (dags: string, status = 201, finalized = `{"id": "deploy"}`) => {
     const uploads: Array<{ readonly headers: Record<string, string>; readonly body: Uint8Array }> = []
     const http = HttpClient.make((request, { host, pathname }) => {
       const respond = (status: number, body: unknown, headers: Record<string, string> = {}) =>
         Effect.succeed(HttpClientResponse.fromWeb(request, new Response(JSON.stringify(body), { status, headers })))
       if (host === "astro.invalid") {
-        return respond(
-          200,
-          pathname.endsWith("/deploys") ? { id: "deploy", dagsUploadUrl: "https://storage.invalid/b?sig=secret" } : {}
-        )
+        return pathname.endsWith("/finalize")
+          ? Effect.succeed(HttpClientResponse.fromWeb(request, new Response(finalized)))
+          : respond(200, { id: "deploy", dagsUploadUrl: "https://storage.invalid/b?sig=secret" })
       }
       assert(request.body._tag === "Uint8Array")
       uploads.push({ headers: request.headers, body: request.body.body })
@@ -71,12 +70,15 @@ describe("a bundle of DAGs", () => {
       ])
     }))
 
-  it.scopedLive("is refused if the folder is empty, before any request", () =>
+  it.scopedLive("is not deployed if the last response is not Astro's", () =>
     Effect.gen(function*() {
-      const { result } = yield* deploy(yield* folder)
-      assert(result._tag === "Left")
-      assert.match(result.left.detail, /is empty/)
-      assert.match(result.left.remedy, /AIRFLOW_DAG_PATH/)
+      const dags = yield* folder
+      writeFileSync(join(dags, "one.py"), "")
+      for (const finalized of ["<html></html>", "", "{}", `{"id": "another"}`]) {
+        const { result } = yield* deploy(dags, 201, finalized)
+        assert(result._tag === "Left", finalized)
+        assert.match(result.left.remedy, /captive portal/, finalized)
+      }
     }))
 
   it.scopedLive("is an error without the upload's URL if the storage refuses it", () =>

@@ -6,7 +6,7 @@ import { FetchHttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted, Schedule, type Scope } from "effect"
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { account } from "./cli.js"
@@ -91,7 +91,6 @@ const contract = (name: string, way: Way) =>
             deploymentName: name,
             accessToken,
             leaseId: "lease",
-            label: "a test",
             onWait: (reason) => Effect.sync(() => void waits.push(reason))
           })
         return { deliver, emulator, homes, id, provider, token, waits }
@@ -164,6 +163,13 @@ const contract = (name: string, way: Way) =>
         const gateway = yield* Effect.flip(deliver())
         assert.include(["unreachable", "server"], gateway.kind)
         assert.isTrue(gateway.retryable)
+        const empty = mkdtempSync(join(tmpdir(), "astro-dags-"))
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(empty, { recursive: true })))
+        mkdirSync(join(empty, ".git"))
+        const nothing = yield* world(empty)
+        const before = (yield* nothing.emulator.audit).requests.length
+        assert.match((yield* Effect.flip(nothing.deliver())).message, /is empty.*AIRFLOW_DAG_PATH/s)
+        assert.lengthOf((yield* nothing.emulator.audit).requests, before, "the deployment keeps its DAGs")
         const elsewhere = yield* world("/nowhere/dags")
         const missing = yield* Effect.flip(elsewhere.deliver())
         assert.match(missing.message, /\/nowhere\/dags.*AIRFLOW_DAG_PATH/)

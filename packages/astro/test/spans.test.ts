@@ -52,6 +52,7 @@ describe("each operation is one span", () => {
         yield* provider.setVariables(id, { LEVEL: "debug", KEY: Redacted.make(canary) })
         yield* provider.hibernate(id)
         yield* provider.wake(id)
+        yield* provider.resumeSchedules(id)
         yield* provider.delete(id)
         yield* Effect.flip(provider.get(id))
         return { id, token }
@@ -71,6 +72,7 @@ describe("each operation is one span", () => {
           ["AstroApi.setVariables", undefined, { ...ofDeployment, "variable.keys": ["LEVEL", "KEY"] }],
           ["AstroApi.hibernate", undefined, ofDeployment],
           ["AstroApi.wake", undefined, ofDeployment],
+          ["AstroApi.resumeSchedules", undefined, ofDeployment],
           ["AstroApi.delete", undefined, ofDeployment],
           ["AstroApi.get", undefined, ofDeployment]
         ]
@@ -122,7 +124,6 @@ describe("each operation is one span", () => {
           deploymentName: name,
           accessToken: token.value,
           leaseId: "lease-1",
-          label: "a test",
           onWait: () => Effect.void
         }
         const before = (yield* emulator.audit).requests.length

@@ -331,6 +331,19 @@ describe("the API of Airflow 2", () => {
       })
     }))
 
+  it.scopedLive("redirects from a name that begins with a slash, although such a variable can be created", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make(fast)
+      const { airflow } = yield* awake(emulator)
+      assert.strictEqual((yield* airflow("POST", "variables", { body: { key: "/x", value: "1" } })).status, 200)
+      for (const method of ["GET", "DELETE"]) {
+        const { headers, status } = yield* airflow(method, "variables/%2Fx")
+        assert.strictEqual(status, 308)
+        assert.match(headers.get("location") ?? "", /[^/]\/api\/v1\/variables\/x$/)
+      }
+      assert.strictEqual((yield* airflow("GET", "variables/a%2F%2Fb")).status, 404)
+    }))
+
   it.scopedLive("fails to print an unlimited pool", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make(fast)

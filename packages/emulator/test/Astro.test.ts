@@ -228,6 +228,29 @@ describe("Astro", () => {
       assert.strictEqual(refused.status, 400)
     }))
 
+  it.scopedLive("ends an override at its time", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make({ speed: 1000 })
+      const { call, create, get } = astro(emulator)
+      const { json: { id } } = yield* create("one")
+      const override = (overrideUntil: string) =>
+        Effect.map(
+          call("POST", `deployments/${id}/hibernation-override`, { isHibernating: true, overrideUntil }),
+          ({ json }) => json
+        )
+      const later = "2099-01-01T00:00:00Z"
+      assert.deepStrictEqual(yield* override(later), {
+        isActive: true,
+        isHibernating: true,
+        overrideUntil: "2099-01-01T00:00:00.000Z"
+      })
+      yield* until(get(id), ({ json }) => json.status === "HIBERNATING")
+      assert.isFalse((yield* override("2020-01-01T00:00:00Z")).isActive)
+      const woken = yield* until(get(id), ({ json }) => json.status === "HEALTHY")
+      assert.deepStrictEqual(woken.json.scalingSpec, { hibernationSpec: { schedules: [] } })
+      assert.deepStrictEqual((yield* emulator.audit).awake, ["one"])
+    }))
+
   it.scopedLive("renames tokens, and gives them other roles", () =>
     Effect.gen(function*() {
       const emulator = yield* Emulator.make()

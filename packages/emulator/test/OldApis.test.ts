@@ -19,7 +19,7 @@ const created = {
   region: "us-east-1",
   resourceQuotaCpu: "10",
   resourceQuotaMemory: "20Gi",
-  schedulerSize: "",
+  schedulerSize: "SMALL",
   type: "STANDARD",
   workerQueues: [{
     astroMachine: "A5",
@@ -45,11 +45,15 @@ describe("Astro's APIs before version 1", () => {
       const body = { ...created, workspaceId: emulator.workspaceId }
       const { executor: _, ...incomplete } = body
       const refused = yield* platform("POST", "/deployments", incomplete)
-      assert.deepStrictEqual(refused.json.fieldErrors.map(({ field }: { field: string }) => field), ["executor"])
+      assert.strictEqual(refused.json.message, "Invalid request: executor is required")
       assert.strictEqual((yield* call("POST", "deployments", { ...incomplete, name: "v1" })).status, 200)
       const { json: deployment } = yield* platform("POST", "/deployments", body)
       assert.deepInclude(deployment, { name: "old", schedulerSize: "SMALL" })
-      assert.deepStrictEqual((yield* call("GET", `deployments/${deployment.id}`)).json, deployment)
+      // version 1 has the same, and more
+      const { workerQueues: [queue], ...fields } = deployment
+      const { json: inV1 } = yield* call("GET", `deployments/${deployment.id}`)
+      assert.deepInclude(inV1, fields)
+      assert.deepInclude(inV1.workerQueues[0], queue)
 
       const tokens = `/deployments/${deployment.id}/api-tokens`
       const request = { name: "mine", role: "DEPLOYMENT_ADMIN", tokenExpiryPeriodInDays: 1 }
@@ -80,5 +84,109 @@ describe("Astro's APIs before version 1", () => {
       })
       assert.deepStrictEqual(regions.json[0].regions, [{ name: "us-east-1" }, { name: "us-west-2" }])
       assert.strictEqual((yield* send("GET", `${emulator.astroApiUrl}/platform/v1beta1/organizations`)).status, 401)
+    }))
+
+  it.scopedLive("say what a new deployment has by default, and refuse a queue without concurrency", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const at = (base: string, method: string, path: string, body?: unknown) =>
+        send(method, `${emulator.astroApiUrl}/${base}/organizations/${emulator.organizationId}${path}`, {
+          token: emulator.astroToken,
+          body
+        })
+      const { defaultValues, workerMachines } = (yield* at("v1alpha1", "GET", "/deployment-options")).json
+      assert.deepStrictEqual(defaultValues, { schedulerSize: "SMALL", workerMachineName: workerMachines[0].name })
+      const [queue] = created.workerQueues
+      const body = { ...created, workspaceId: emulator.workspaceId, workerQueues: [{ ...queue, workerConcurrency: 0 }] }
+      const refused = yield* at("platform/v1beta1", "POST", "/deployments", body)
+      assert.deepStrictEqual([refused.status, refused.json.message], [
+        400,
+        "Invalid request: workerConcurrency must be at least 1"
+      ])
+    }))
+
+  it.scopedLive("have only the fields and values of their own documents", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const at = (base: string, path: string) =>
+        Effect.map(
+          send("GET", `${emulator.astroApiUrl}/${base}/organizations/${emulator.organizationId}${path}`, {
+            token: emulator.astroToken
+          }),
+          ({ json }) => json
+        )
+      const [old, v1] = [
+        (path: string) => at("platform/v1beta1", path),
+        (path: string) => at("v1", path)
+      ]
+      const names = ({ schedulerMachines }: { schedulerMachines: ReadonlyArray<{ name: string }> }) =>
+        schedulerMachines.map(({ name }) => name)
+      assert.strictEqual((yield* old("")).supportPlan, "STANDARD")
+      assert.notProperty(yield* old(""), "productPlans")
+      assert.property(yield* v1(""), "productPlans")
+      assert.deepStrictEqual((yield* old("/deployment-options")).executors, ["CELERY", "KUBERNETES"])
+      assert.include((yield* v1("/deployment-options")).executors, "ASTRO")
+      assert.notInclude(names(yield* old("/deployment-options")), "EXTRA_LARGE")
+      assert.include(names(yield* v1("/deployment-options")), "EXTRA_LARGE")
+      assert.notProperty(yield* old("/deployments?limit=-1"), "fieldErrors")
+      assert.property(yield* v1("/deployments?limit=-1"), "fieldErrors")
+    }))
+
+  it.scopedLive("list, create, update, rotate and delete the tokens of the organization, a workspace and a deployment", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.make()
+      const { call } = astro(emulator)
+      const alpha = (method: string, path: string, body?: unknown) =>
+        send(method, `${emulator.astroApiUrl}/v1alpha1/organizations/${emulator.organizationId}${path}`, {
+          token: emulator.astroToken,
+          body
+        })
+      const { json: deployment } = yield* call("POST", "deployments", {
+        name: "one",
+        workspaceId: emulator.workspaceId,
+        isDevelopmentMode: true
+      })
+      const on = (entityType: string, entityId: string, role: string) => ({ entityId, entityType, role })
+      const onDeployment = on("DEPLOYMENT", deployment.id, "DEPLOYMENT_ADMIN")
+      const onWorkspace = on("WORKSPACE", emulator.workspaceId, "WORKSPACE_MEMBER")
+      const organization = { organization: "ORGANIZATION_MEMBER", workspace: [onWorkspace], deployment: [onDeployment] }
+      const kinds = [
+        ["ORGANIZATION", "/api-tokens", "ORGANIZATION_OWNER", { roles: organization }, [
+          on("ORGANIZATION", emulator.organizationId, "ORGANIZATION_MEMBER"),
+          onWorkspace,
+          onDeployment
+        ]],
+        ["WORKSPACE", `/workspaces/${emulator.workspaceId}/api-tokens`, "WORKSPACE_OWNER", {
+          roles: { workspace: "WORKSPACE_MEMBER", deployment: [onDeployment] }
+        }, [onWorkspace, onDeployment]],
+        ["DEPLOYMENT", `/deployments/${deployment.id}/api-tokens`, "DEPLOYMENT_ADMIN", { role: "DEPLOYMENT_ADMIN" }, [
+          onDeployment
+        ]]
+      ] as const
+      for (const [type, path, role, change, roles] of kinds) {
+        const { json: token } = yield* alpha("POST", path, { name: type, role, tokenExpiryPeriodInDays: 1 })
+        assert.deepInclude(token, { name: type, type }, type)
+        const listed = (yield* alpha("GET", `${path}?tokenTypes=${type}`)).json.apiTokens
+        assert.include(listed.map(({ id }: { id: string }) => id), token.id, type)
+        const renamed = { name: `renamed ${type}`, description: "d" }
+        const updated = yield* alpha("POST", `${path}/${token.id}`, { ...renamed, ...change })
+        assert.deepInclude(updated.json, { ...renamed, roles }, type)
+        assert.deepInclude((yield* call("GET", `tokens/${token.id}`)).json, { ...renamed, roles }, type)
+        const rotated = yield* alpha("POST", `${path}/${token.id}/rotate`)
+        assert.notStrictEqual(rotated.json.token, token.token, type)
+        if (type !== "ORGANIZATION") {
+          assert.strictEqual((yield* alpha("DELETE", `${path}/${token.id}`)).status, 204, type)
+          assert.strictEqual((yield* alpha("DELETE", `${path}/${token.id}`)).status, 404, type)
+        }
+      }
+      // the organization's token has a role on the deployment, too
+      const types = (query: string) =>
+        Effect.map(
+          alpha("GET", `/deployments/${deployment.id}/api-tokens${query}`),
+          ({ json }) => json.apiTokens.map(({ type }: { type: string }) => type)
+        )
+      assert.deepStrictEqual(yield* types(""), ["ORGANIZATION"])
+      assert.deepStrictEqual(yield* types("?tokenTypes=DEPLOYMENT&tokenTypes=WORKSPACE"), [])
+      assert.strictEqual((yield* alpha("GET", "/workspaces/none/api-tokens")).status, 404)
     }))
 })

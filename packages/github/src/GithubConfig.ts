@@ -7,7 +7,7 @@ import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Either from "effect/Either"
 import type * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 
 /**
  * A repository, and a token that may write its secrets.
@@ -40,10 +40,13 @@ export const variables = {
 
 // a blank variable counts as not set
 const text = (name: keyof typeof variables): Config.Config<string> =>
-  Config.mapOrFail(Config.string(name), (value) =>
-    value.trim() === ""
-      ? Either.left(ConfigError.MissingData([name], `Expected ${name} not to be empty`))
-      : Either.right(value.trim()))
+  Config.nested(
+    Config.mapOrFail(Config.string(), (value) =>
+      value.trim() === ""
+        ? Either.left(ConfigError.MissingData([], `Expected ${name} not to be blank`))
+        : Either.right(value.trim())),
+    name
+  )
 
 /**
  * Reads the variables.
@@ -60,7 +63,11 @@ const text = (name: keyof typeof variables): Config.Config<string> =>
  * @category config
  */
 export const config: Config.Config<GithubConfig> = Config.all({
-  token: Config.redacted(text("AIRFLOW_GITHUB_TOKEN")),
+  // not inside `Config.redacted`, which would redact the reason too; what a header cannot contain would look like a broken network
+  token: Config.mapOrFail(text("AIRFLOW_GITHUB_TOKEN"), (value) =>
+    /^[!#-&(-~]+$/.test(value)
+      ? Either.right(Redacted.make(value))
+      : Either.left(ConfigError.InvalidData([], "expected a token alone, without quotes, spaces or line breaks"))),
   repository: text("AIRFLOW_REPO"),
   apiUrl: Config.option(text("GITHUB_API_URL"))
 })

@@ -4,9 +4,8 @@
  * @since 0.1.0
  */
 import * as ErrorFields from "@airflow-resource/core/ErrorFields"
-import * as DateTime from "effect/DateTime"
+import * as RetryAfter from "@airflow-resource/core/RetryAfter"
 import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /**
@@ -106,7 +105,11 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
     ...(requestId === undefined ? {} : { requestId })
   })
 
-  const wait = status === 429 || status === 403 ? rateLimit(status, words, header, attempt.now) : undefined
+  const retry = { date: header("date"), "retry-after": header("retry-after") }
+  const retryAfter = RetryAfter.of(retry, attempt.now)
+  const wait = status === 429 || status === 403
+    ? retryAfter ?? rateLimit(status, words, header, RetryAfter.serverTime(retry, attempt.now))
+    : undefined
   if (wait !== undefined) {
     return fail("rateLimited", {
       ...facts(
@@ -139,7 +142,10 @@ export const fromOctokit = (thrown: unknown, attempt: Attempt): GithubError => {
         )
   }
   return status >= 500
-    ? fail("server", facts(`${again} See https://www.githubstatus.com for outages.`))
+    ? fail("server", {
+      ...facts(`${again} See https://www.githubstatus.com for outages.`),
+      ...(retryAfter === undefined ? {} : { retryAfter })
+    })
     : status >= 400
     ? fail("invalid", facts("If GITHUB_API_URL is set, check that it is the address of GitHub's API."))
     : undecodable(attempt.operation, `GitHub responded with status ${status}`, status)
@@ -205,17 +211,13 @@ const unreachable = (thrown: unknown, fail: (kind: GithubError["kind"], facts: F
 }
 
 /**
- * How long to wait, as GitHub documents it: `retry-after`; else until the reset, if no requests remain; else a minute. `undefined` if
+ * How long to wait without a `retry-after`, as GitHub documents it: until the reset, if no requests remain; else a minute. `undefined` if
  * the response is not about a rate limit.
  */
 const rateLimit = (status: number, words: string, header: Header, now: number): Duration.Duration | undefined => {
-  const retryAfter = Number(header("retry-after") ?? Number.NaN)
-  if (Number.isFinite(retryAfter)) return Duration.seconds(Math.max(0, retryAfter))
   const reset = Number(header("x-ratelimit-reset") ?? Number.NaN)
   if (header("x-ratelimit-remaining") === "0" && Number.isFinite(reset)) {
-    // by GitHub's clock, because this machine's may be wrong; DateTime does not parse "GMT"
-    const date = Option.map(DateTime.make((header("date") ?? "").replace("GMT", "+0000")), DateTime.toEpochMillis)
-    return Duration.millis(Math.max(0, reset * 1000 - Option.getOrElse(date, () => now)))
+    return Duration.millis(Math.max(0, reset * 1000 - now))
   }
   return status === 429 || /rate limit/i.test(words) ? Duration.minutes(1) : undefined
 }

@@ -40,8 +40,9 @@ export class GithubSecrets extends Context.Tag("@airflow-resource/github/GithubS
   GithubSecrets,
   {
     /**
-     * Fetches the public key and writes the secrets one after the other. GitHub has no transactions: a caller that needs the
-     * secrets to be consistent has to hold a lock.
+     * Fetches the public key and writes the secrets one after the other, each once: a write without a response may still land, and only
+     * the caller knows what may be written after it. GitHub has no transactions: a caller that needs the secrets to be consistent has to
+     * hold a lock.
      */
     readonly put: (
       repository: GithubRepository.GithubRepository,
@@ -71,7 +72,7 @@ export interface Options {
 }
 
 /**
- * Runs on the clock under which it is built. Retries failed requests up to four times; all of them are safe to send twice.
+ * Runs on the clock under which it is built. Retries failed reads up to four times.
  *
  * @example
  * ```ts
@@ -97,7 +98,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
     const timeout = Duration.decode(options.timeout ?? "15 seconds")
     const token = Redacted.value(options.token)
 
-    /** Sends one request with its retries, to the API of the repository's host. */
+    /** Sends one request to the API of the repository's host. */
     const request = <A>(
       operation: string,
       repository: GithubRepository.GithubRepository,
@@ -115,11 +116,14 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
           catch: (thrown) => fromOctokit(thrown, { operation, now, hide: (text) => text.replaceAll(token, "***") })
         })
         return yield* TimeLimit.fail(response, { limit: timeout, onTimeout: () => timedOut(operation, timeout) })
-      }).pipe(Effect.retry({ while: schedules.isWorthRetrying, schedule: schedules.retries }))
+      })
+
+    const read = <A>(...args: Parameters<typeof request<A>>) =>
+      Effect.retry(request(...args), { while: schedules.isWorthRetrying, schedule: schedules.retries })
 
     const publicKey = (repository: GithubRepository.GithubRepository) => {
       const operation = `get the public key of ${repository.fullName}`
-      return request(operation, repository, (octokit, common) => octokit.rest.actions.getRepoPublicKey(common)).pipe(
+      return read(operation, repository, (octokit, common) => octokit.rest.actions.getRepoPublicKey(common)).pipe(
         Effect.flatMap(({ data }) => decode(PublicKey, operation, data))
       )
     }
@@ -172,7 +176,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
 
     const check = Effect.fnUntraced(function*(repository: GithubRepository.GithubRepository) {
       const operation = `get the repository ${repository.fullName}`
-      const { data } = yield* request(operation, repository, (octokit, common) => octokit.rest.repos.get(common))
+      const { data } = yield* read(operation, repository, (octokit, common) => octokit.rest.repos.get(common))
       const { full_name: fullName, permissions } = yield* decode(Repository, operation, data)
       if (permissions?.push === false) {
         return yield* new GithubError({

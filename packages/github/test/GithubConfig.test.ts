@@ -23,6 +23,16 @@ describe("GithubConfig", () => {
       assert.strictEqual(Option.getOrNull(config.apiUrl), "https://ghe.example.com/api/v3")
     }))
 
+  it.effect("treats a blank variable as not set, under its own name", () =>
+    Effect.gen(function*() {
+      for (const blank of ["", " ", "\n"]) {
+        for (const name of Object.keys(needed)) {
+          const error = yield* Effect.flip(read({ ...needed, [name]: blank }))
+          assert.deepStrictEqual(error._op === "MissingData" && error.path, [name])
+        }
+      }
+    }))
+
   it.effect("names everything that is missing, and explains every variable", () =>
     Effect.gen(function*() {
       const message = String(yield* Effect.flip(read({ AIRFLOW_REPO: "" })))

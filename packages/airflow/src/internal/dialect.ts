@@ -1,18 +1,20 @@
 /**
  * The differences between the two APIs.
  */
+import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { Airflow, Dag, Health, Pool, TaskInstance, Variable } from "../Airflow.js"
 import type { AirflowApiError } from "../AirflowError.js"
+import { segment } from "./path.js"
 import { defaultPool, type NewRun, type Primitives } from "./primitives.js"
 import type { Rest } from "./rest.js"
-import { apiError, segment } from "./transport.js"
+import { apiError } from "./transport.js"
 
 /** What an Airflow keeps in collections. */
 export type Kind = "variable" | "connection" | "pool"
 
 /** The part of an Airflow over HTTP that depends on its API. */
-export interface Dialect extends Pick<Primitives, "liveDag" | "followRun" | "readLog"> {
+export interface Dialect extends Pick<Primitives, "liveDag" | "hiddenLeftovers" | "followRun" | "readLog"> {
   readonly health: Effect.Effect<Health, AirflowApiError>
   /** The query parameter that includes inactive DAGs in a list. */
   readonly allDagsQuery: string
@@ -37,8 +39,10 @@ export interface Dialect extends Pick<Primitives, "liveDag" | "followRun" | "rea
 /** The name of a collection in paths and responses. */
 export const plural: Record<Kind, string> = { variable: "variables", connection: "connections", pool: "pools" }
 
+export const pathTo = (kind: Kind, name: string) => `/${plural[kind]}/${segment(name)}`
+
 export const deleteFrom = ({ deleteIfExists }: Rest) => (kind: Kind, name: string) =>
-  deleteIfExists(`delete the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`)
+  deleteIfExists(`delete the ${kind} ${name}`, pathTo(kind, name))
 
 /**
  * All fields, because an update keeps those that are missing. The description of the default pool cannot be changed.
@@ -47,6 +51,12 @@ export const poolFields = ({ description = "", includeDeferred = false, name, sl
   name === defaultPool
     ? { name, slots, include_deferred: includeDeferred }
     : { name, slots, description, include_deferred: includeDeferred }
+
+/** The server may need long to read a log. Callers set a limit to what they do with it. */
+export const logLimits = (part: "all" | "end") => ({
+  timeout: Duration.minutes(5),
+  ...(part === "all" ? { maxBytes: 128 * 1024 * 1024 } : { maxBytes: 256 * 1024, longer: "end" as const })
+})
 
 export const dagNotLive = (dagId: string) =>
   apiError(`read the DAG ${dagId}`, {

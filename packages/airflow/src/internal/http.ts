@@ -8,12 +8,13 @@ import * as Schema from "effect/Schema"
 import type { AirflowVersion, Collection, Endpoint, NewUser } from "../Airflow.js"
 import type { AirflowApiError } from "../AirflowError.js"
 import type { Dialect, Kind } from "./dialect.js"
-import { plural } from "./dialect.js"
+import { pathTo, plural } from "./dialect.js"
+import * as Json from "./json.js"
+import { segment } from "./path.js"
 import { defaultPool, type Primitives } from "./primitives.js"
 import * as Rest from "./rest.js"
 import * as rows from "./rows.js"
 import * as transport from "./transport.js"
-import { segment } from "./transport.js"
 import { withoutQuery } from "./url.js"
 import * as v1 from "./v1.js"
 import * as v2 from "./v2.js"
@@ -62,7 +63,7 @@ const primitives = (
   rest: Rest.Rest,
   dialect: Dialect
 ): Primitives => {
-  const { call, change, deleteIfExists, get, json, pages, prefix, text } = rest
+  const { call, change, deleteIfExists, get, json, pages, prefix, requireAddressable, text } = rest
   const dagPath = (dagId: string) => `/dags/${segment(dagId)}`
   const runPath = (dagId: string, runId: string) => `${dagPath(dagId)}/dagRuns/${segment(runId)}`
 
@@ -85,12 +86,13 @@ const primitives = (
 
   const collection = <A, I, J, B, New>(
     kind: Kind,
-    { keyOf, order, page, put, row, toModel }: {
+    { keyOf, nameOf, order, page, put, row, toModel }: {
       readonly row: Schema.Schema<A, I>
       readonly page: Schema.Schema<{ readonly total: number; readonly rows: ReadonlyArray<A> }, J>
       readonly keyOf: (row: A) => string
       readonly toModel: (row: A) => B
       readonly order: string
+      readonly nameOf: (item: New) => string
       readonly put: (item: New) => Effect.Effect<void, AirflowApiError>
     }
   ): Collection<B, New> => ({
@@ -103,8 +105,10 @@ const primitives = (
       }),
       (all) => all.map(toModel)
     ),
-    get: (name) => Effect.map(get(`read the ${kind} ${name}`, `/${plural[kind]}/${segment(name)}`, row), toModel),
-    put,
+    get: (name) => Effect.map(get(`read the ${kind} ${name}`, pathTo(kind, name), row), toModel),
+    // a body can contain any name, but what it creates could neither be read nor deleted
+    put: (item) =>
+      Effect.zipRight(requireAddressable(`set the ${kind} ${nameOf(item)}`, pathTo(kind, nameOf(item))), put(item)),
     delete: (name) => dialect.delete(kind, name),
     deleteAll: (names) => dialect.deleteAll(kind, names)
   })
@@ -114,13 +118,14 @@ const primitives = (
     keyOf: ({ name }) => name,
     toModel: rows.toPool,
     order: "id",
+    nameOf: ({ name }) => name,
     put: dialect.putPool
   })
 
-  const userCall = (method: "GET" | "POST" | "DELETE", operation: string, name: string, body?: unknown) => ({
+  const userCall = (method: "GET" | "POST" | "DELETE", operation: string, name?: string, body?: unknown) => ({
     operation,
     method,
-    path: `${dialect.usersPath}${name === "" ? "" : `/${segment(name)}`}`,
+    path: name === undefined ? dialect.usersPath : `${dialect.usersPath}/${segment(name)}`,
     ...(body === undefined ? {} : { body })
   })
   const orUnsupported = <A>(request: Effect.Effect<A, AirflowApiError>) =>
@@ -132,6 +137,13 @@ const primitives = (
           remedy: "Manage them in its auth manager or identity provider."
         })
         : error)
+
+  /** A conflict may be about the user's name, or about the e-mail that another user has. */
+  const userExists = (username: string, conflict: AirflowApiError) =>
+    json(userCall("GET", `read the user ${username}`, username), rows.UserRow).pipe(
+      Effect.as("exists" as const),
+      Effect.mapError((error) => error.kind === "notFound" ? conflict : error)
+    )
 
   return {
     baseUrl,
@@ -167,13 +179,14 @@ const primitives = (
       change("PATCH", `${isPaused ? "pause" : "unpause"} ${dagId}`, dagPath(dagId), { is_paused: isPaused }),
     pauseAll: Effect.asVoid(dagPages("pause all DAGs", { is_paused: true })),
     queuedEvents: (dagId) =>
-      get(`count the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`, rows.EventCount).pipe(
+      get(`count the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`, rows.Count).pipe(
         Effect.map(({ total_entries }) => total_entries),
         // Airflow's response if there are none
         Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.succeed(0))
       ),
     deleteQueuedEvents: (dagId) =>
       deleteIfExists(`delete the queued events of ${dagId}`, `${dagPath(dagId)}${dialect.queuedEventsPath}`),
+    hiddenLeftovers: dialect.hiddenLeftovers,
     deleteDag: (dagId) => deleteIfExists(`delete the DAG ${dagId}`, dagPath(dagId)),
 
     startRun: (dagId, newRun) =>
@@ -236,6 +249,7 @@ const primitives = (
       keyOf: ({ key }) => key,
       toModel: rows.toVariable,
       order: "id",
+      nameOf: ({ key }) => key,
       put: dialect.putVariable
     }),
     connections: collection("connection", {
@@ -244,6 +258,7 @@ const primitives = (
       keyOf: ({ connection_id }) => connection_id,
       toModel: rows.toConnection,
       order: dialect.stableOrders.connections,
+      nameOf: ({ id }) => id,
       put: ({ extra, id, password, type, ...fields }) => {
         const create = change("POST", `set the connection ${id}`, "/connections", {
           connection_id: id,
@@ -264,17 +279,20 @@ const primitives = (
     },
     users: {
       create: ({ password, roles = ["Admin"], username }: NewUser) =>
-        orUnsupported(text(userCall("POST", `create the user ${username}`, "", {
-          username,
-          password: Redacted.value(password),
-          email: `${username}@example.com`,
-          first_name: username,
-          last_name: "airflow-resource",
-          roles: roles.map((name) => ({ name }))
-        }))).pipe(
+        Effect.zipRight(
+          transport.requireAddressable(`create the user ${username}`, `${dialect.usersPath}/${segment(username)}`),
+          orUnsupported(text(userCall("POST", `create the user ${username}`, undefined, {
+            username,
+            password: Redacted.value(password),
+            email: `${segment(username)}@example.com`,
+            first_name: username.slice(0, 64),
+            last_name: "airflow-resource",
+            roles: roles.map((name) => ({ name }))
+          })))
+        ).pipe(
           Effect.as("created" as const),
           Effect.catchAll((error) => {
-            if (error.kind === "conflict") return Effect.succeed("exists" as const)
+            if (error.kind === "conflict") return userExists(username, error)
             const isUnsupported = error.kind === "unsupported" || error.kind === "notFound"
             return isUnsupported ? Effect.succeed("unsupported" as const) : Effect.fail(error)
           })
@@ -294,7 +312,7 @@ const primitives = (
     request: (method, path, body) =>
       Effect.map(text(call(method, `send ${method} ${withoutQuery(path)}`, path, body)), (response): unknown => {
         try {
-          return JSON.parse(response)
+          return Json.parse(response)
         } catch {
           return response
         }

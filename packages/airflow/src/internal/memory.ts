@@ -9,6 +9,7 @@ import type { Collection, Connection, Dag, DagRun, NewUser, Pool, PoolInUse, Var
 import { AirflowApiError } from "../AirflowError.js"
 import type { MemoryDag, Run } from "./memoryRuns.js"
 import { simulate, stateOf, timeOf } from "./memoryRuns.js"
+import { segment, unaddressable } from "./path.js"
 import { defaultPool, type Primitives } from "./primitives.js"
 import { withoutQuery } from "./url.js"
 
@@ -131,7 +132,8 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
     bundleName,
     lastParsedAt: timeOf(state.createdAt),
     tags,
-    timetable: "Never, external triggers only"
+    timetable: "Never, external triggers only",
+    isPartitioned: false
   })
   const toRun = (run: Run): DagRun => {
     const { endedAt, state } = stateOf(run, now())
@@ -149,11 +151,17 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
   }
   const healthy = () => ({ status: "healthy", heartbeat: timeOf(now()) })
 
-  const collection = <Stored, A>(kind: string, items: Map<string, Stored>, { isInvalidName, nameOf, toModel }: {
-    readonly nameOf: (item: Stored) => string
-    readonly toModel: (item: Stored) => A
-    readonly isInvalidName?: (name: string) => boolean
-  }): Collection<A, Stored> => ({
+  const collection = <Stored, A>(
+    kind: string,
+    items: Map<string, Stored>,
+    { isInvalidName, nameOf, toModel, unlistable }: {
+      readonly nameOf: (item: Stored) => string
+      readonly toModel: (item: Stored) => A
+      readonly isInvalidName?: (name: string) => boolean
+      /** Why Airflow could not list the item. */
+      readonly unlistable?: (item: Stored) => string | undefined
+    }
+  ): Collection<A, Stored> => ({
     list: respond(`list ${kind}s`, () => Array.from(items.values(), toModel)),
     get: (name) =>
       Effect.map(
@@ -163,10 +171,15 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
     put: (item) => {
       const name = nameOf(item)
       const operation = `set the ${kind} ${name}`
-      return Effect.flatMap(requireAwake(operation), () =>
-        isInvalidName?.(name) === true
+      return Effect.flatMap(requireAwake(operation), () => {
+        const problem = unaddressable(`/api/${isAirflow3 ? "v2" : "v1"}/${kind}s/${segment(name)}`)
+        if (problem !== undefined) return fail(problem.kind, operation, problem.detail)
+        const reason = unlistable?.(item)
+        if (reason !== undefined) return fail("unsupported", operation, reason)
+        return isInvalidName?.(name) === true
           ? fail("badRequest", operation, `a ${kind} cannot have that name`)
-          : Effect.sync(() => void items.set(name, item)))
+          : Effect.sync(() => void items.set(name, item))
+      })
     },
     delete: (name) => respond(`delete the ${kind} ${name}`, () => void items.delete(name)),
     deleteAll: (names) =>
@@ -185,8 +198,7 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
         openSlots: pool.slots - occupiedSlots
       }
     },
-    // Airflow 2 has no route to such a pool
-    isInvalidName: (name) => !isAirflow3 && name.includes("/")
+    unlistable: ({ slots }) => !isAirflow3 && slots < 0 ? "Airflow 2 cannot list an unlimited pool" : undefined
   })
 
   return {
@@ -222,6 +234,7 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
     pauseAll: respond("pause all DAGs", () => state.unpaused.clear()),
     queuedEvents: (dagId) => Effect.as(getDag(`count the queued events of ${dagId}`, dagId), 0),
     deleteQueuedEvents: (dagId) => Effect.asVoid(getDag(`delete the queued events of ${dagId}`, dagId)),
+    hiddenLeftovers: () => respond("list hidden leftovers", () => []),
     // its file still exists, so the DAG reappears at once: paused and without runs
     deleteDag: (dagId) =>
       Effect.gen(function*() {
@@ -330,12 +343,15 @@ const primitives = ({ baseUrl, dags, isAwake, now, state, version }: {
       deleteAll: (names) => pools.deleteAll(names.filter((name) => name !== defaultPool))
     },
     users: {
-      create: (user) =>
-        respond(`create the user ${user.username}`, () => {
+      create: (user) => {
+        const operation = `create the user ${user.username}`
+        const problem = unaddressable(`/api/v1/users/${segment(user.username)}`)
+        return problem !== undefined ? fail(problem.kind, operation, problem.detail) : respond(operation, () => {
           if (state.users.has(user.username)) return "exists"
           state.users.set(user.username, user)
           return "created"
-        }),
+        })
+      },
       get: (username) =>
         Effect.map(
           respondOrNotFound(`read the user ${username}`, "it does not exist", () => state.users.get(username)),

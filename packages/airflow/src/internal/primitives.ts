@@ -28,6 +28,7 @@ export interface Primitives extends
     | "pauseAll"
     | "queuedEvents"
     | "deleteQueuedEvents"
+    | "hiddenLeftovers"
     | "deleteDag"
     | "runs"
     | "run"
@@ -57,13 +58,17 @@ export interface Primitives extends
     runId: string,
     onState: (state: RunState) => Effect.Effect<void>
   ) => Effect.Effect<void, AirflowApiError>
-  /** The log of one try, as far as it exists. `lines` is empty if the server only reports that there is none. */
+  /**
+   * The log of one try, as far as it exists, or only its `end`. `lines` is empty if the server only reports that there is
+   * none.
+   */
   readonly readLog: (
     dagId: string,
     runId: string,
     taskId: string,
     mapIndex: number,
-    tryNumber: number
+    tryNumber: number,
+    part: "all" | "end"
   ) => Effect.Effect<ReadLog, AirflowApiError>
 }
 

@@ -5,12 +5,15 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { AirflowApiError } from "../AirflowError.js"
 import * as Polling from "../Polling.js"
-import type { Call, Transport } from "./transport.js"
+import * as transport from "./transport.js"
 
 const pageSize = 100
 
-export const make = ({ json, lines, text }: Transport, prefix: "/api/v1" | "/api/v2") => {
-  const call = (method: Call["method"], operation: string, path: string, body?: unknown): Call => ({
+/** Enough for a hundred thousand rows. */
+const maxPages = 1000
+
+export const make = ({ json, lines, text }: transport.Transport, prefix: "/api/v1" | "/api/v2") => {
+  const call = (method: transport.Call["method"], operation: string, path: string, body?: unknown): transport.Call => ({
     method,
     operation,
     path: `${prefix}${path}`,
@@ -43,21 +46,26 @@ export const make = ({ json, lines, text }: Transport, prefix: "/api/v1" | "/api
     const limited = `${path}${path.includes("?") ? "&" : "?"}limit=${pageSize}`
     const pagesFrom = (
       offset: number,
+      requests: number,
       previous: ReadonlyMap<string, A>
     ): Effect.Effect<ReadonlyArray<A>, AirflowApiError> => {
       const request = call(body === undefined ? "GET" : "PATCH", operation, `${limited}&offset=${offset}`, body)
       return Effect.flatMap(json(request, page), ({ rows, total }) => {
         const all = new Map([...previous, ...rows.map((row) => [keyOf(row), row] as const)])
         const received = offset + rows.length
-        return rows.length === 0 || received >= total
-          ? Effect.succeed(Array.from(all.values()))
-          : pagesFrom(received, all)
+        if (rows.length === 0 || received >= total) return Effect.succeed(Array.from(all.values()))
+        return requests < maxPages
+          ? pagesFrom(received, requests + 1, all)
+          : transport.tooLarge(operation, `a list of more than ${maxPages} pages`)
       })
     }
-    return pagesFrom(0, new Map())
+    return pagesFrom(0, 1, new Map())
   }
 
-  return { prefix, call, json, text, lines, get, change, deleteIfExists, pages }
+  const requireAddressable = (operation: string, path: string) =>
+    transport.requireAddressable(operation, `${prefix}${path}`)
+
+  return { prefix, call, requireAddressable, json, text, lines, get, change, deleteIfExists, pages }
 }
 
 export type Rest = ReturnType<typeof make>

@@ -35,6 +35,8 @@ export const DagRow = Schema.Struct({
   bundle_name: Text,
   last_parsed_time: Time,
   timetable_description: Text,
+  /** Airflow 3.2 and later */
+  timetable_partitioned: Schema.optional(Schema.Boolean),
   tags: Schema.optional(Schema.NullOr(Schema.Array(Schema.Struct({ name: Schema.String }))))
 })
 
@@ -49,7 +51,8 @@ export const toDag = (row: typeof DagRow.Type): Dag => ({
   bundleName: row.bundle_name,
   lastParsedAt: row.last_parsed_time,
   tags: (row.tags ?? []).map(({ name }) => name),
-  timetable: Option.getOrElse(row.timetable_description, () => "")
+  timetable: Option.getOrElse(row.timetable_description, () => ""),
+  isPartitioned: row.timetable_partitioned === true
 })
 
 export const RunRow = Schema.Struct({
@@ -232,6 +235,17 @@ export const ConnectionPage = pageOf("connections", ConnectionRow)
 export const PoolPage = pageOf("pools", PoolRow)
 export const XComPage = pageOf("xcom_entries", Schema.Struct({ key: Schema.String }))
 
-export const EventCount = Schema.Struct({ total_entries: Schema.Number })
+export const Count = Schema.Struct({ total_entries: Schema.Number })
+
+export const BackfillPage = pageOf(
+  "backfills",
+  Schema.Struct({ id: Schema.Number, completed_at: Schema.NullOr(Schema.String) })
+)
+export const AssetPage = pageOf("assets", Schema.Struct({ id: Schema.Number, name: Schema.String }))
+
+/** The waiting partitions of all DAGs. */
+export const PartitionList = Schema.Struct({
+  partitioned_dag_runs: Schema.Array(Schema.Struct({ dag_id: Schema.String, partition_key: Schema.String }))
+})
 
 export const XComBody = Schema.Struct({ value: Schema.Unknown })

@@ -13,15 +13,18 @@ const unique = Effect.gen(function*() {
   return `test__${now.toString(36)}_${random.toString(36)}`
 })
 
-/** The id of a new run. Rejects ids that Airflow would reject with a page that asks to report a bug. */
+/**
+ * The id of a new run. Rejects ids that Airflow would reject with a page that asks to report a bug, and ids with which its
+ * tasks would fail: the name of a log's folder is `run_id=` and the id, and may have 255 characters.
+ */
 export const choose = (dagId: string, requested: string | undefined): Effect.Effect<string, AirflowApiError> =>
   requested === undefined
     ? unique
-    : /^[A-Za-z0-9_.~:+-]{1,250}$/.test(requested) && !/^\.{1,2}$/.test(requested)
+    : /^[A-Za-z0-9_.~:+-]{1,247}$/.test(requested) && !/^\.{1,2}$/.test(requested)
     ? Effect.succeed(requested)
     : new AirflowApiError({
       kind: "badRequest",
       operation: `trigger ${dagId}`,
       detail: `${JSON.stringify(requested.slice(0, 300))} is not a valid run id`,
-      remedy: "Use 1 to 250 letters, digits or characters of _.~:+-, but neither \".\" nor \"..\"."
+      remedy: "Use 1 to 247 letters, digits or characters of _.~:+-, but neither \".\" nor \"..\"."
     })

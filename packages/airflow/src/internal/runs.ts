@@ -27,16 +27,24 @@ export const trigger = (
     yield* Effect.annotateCurrentSpan("run_id", runId)
     const date = logicalDate === "now" ? yield* DateTime.now : logicalDate
     const run = { runId, conf, logicalDate: Option.fromNullable(date), note: Option.fromNullable(note) }
+    let mayHaveArrived = false
     const startRun = airflow.startRun(dagId, run).pipe(
-      // The trigger may have arrived although its response was lost: check whether there is a run with this id, which
-      // no other call uses. A conflict does not say what exists: it may be this run, or one with the same logical date.
-      Effect.catchIf(
-        (error) => error.retryable || error.kind === "conflict" || error.kind === "undecodable",
-        (error) =>
-          Effect.mapError(airflow.run(dagId, runId), (readError) => readError.kind === "notFound" ? error : readError)
-      ),
+      // A trigger may have arrived although its response was lost: check whether there is a run with this id, which no
+      // other call uses. Only then may a conflict be about this run; otherwise an earlier one has its id or its date.
+      Effect.catchAll((error) => {
+        if (error.kind === "conflict" && !mayHaveArrived) return idOrDateIsTaken(error)
+        if (error.retryable || error.kind === "undecodable") mayHaveArrived = true
+        else if (error.kind !== "conflict") return error
+        return Effect.mapError(airflow.run(dagId, runId), (readError) =>
+          readError.kind === "notFound" ? error : readError)
+      }),
       // a retry cannot start a second run: if the first trigger arrives late, one of the two is a conflict
-      Effect.retry({ schedule: Polling.backoff, times: 4, while: ({ retryable }) => retryable })
+      Effect.retry({
+        schedule: Polling.backoff,
+        times: 4,
+        while: ({ retryable }) =>
+          retryable
+      })
     )
     const unpauseDag = Effect.mapError(
       airflow.setPaused(dagId, false),
@@ -116,8 +124,15 @@ export const awaitSuccess = (
 
 // internal
 
+const idOrDateIsTaken = (error: AirflowApiError) =>
+  new AirflowApiError({
+    ...error,
+    remedy:
+      "The DAG has a run with this id or this logical date: choose another one. To wait for that run, use awaitRun."
+  })
+
 const logTailOf = (airflow: Primitives, { dagId, mapIndex, runId, taskId }: TaskInstance) =>
-  taskLog(airflow, dagId, runId, taskId, { mapIndex, awaitContent: "5 seconds" }).pipe(
+  taskLog(airflow, dagId, runId, taskId, { mapIndex, awaitContent: "5 seconds", timeout: "1 minute" }, "end").pipe(
     Effect.map(({ lines }) => lines.slice(-20).map(render).join("\n")),
     Effect.catchAll((error) => Effect.succeed(`(${error.message})`))
   )
@@ -139,6 +154,14 @@ const diagnose = (airflow: Primitives, dagId: string, runId: string): Effect.Eff
           })
         )
       ]),
+      Effect.zipWith(
+        airflow.run(dagId, runId),
+        DateTime.now,
+        ({ logicalDate }, now) =>
+          Option.toArray(Option.filter(logicalDate, DateTime.greaterThan(now))).map((date) =>
+            `its logical date ${DateTime.formatIso(date)} is in the future, and Airflow may wait for it`
+          )
+      ),
       Effect.flatMap(airflow.taskInstances(dagId, runId), (tasks) => describeTasks(airflow, tasks)),
       Effect.map(airflow.runs(dagId), (runs) => {
         const others = runs.filter((run) => run.runId !== runId && (run.state === "queued" || run.state === "running"))

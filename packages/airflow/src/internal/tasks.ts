@@ -38,10 +38,12 @@ export const taskLog = (
   dagId: string,
   runId: string,
   taskId: string,
-  { awaitContent = "15 seconds", mapIndex = -1, tryNumber = "last" }: TaskLogOptions = {}
+  { awaitContent = "15 seconds", mapIndex = -1, timeout = "5 minutes", tryNumber = "last" }: TaskLogOptions = {},
+  part: "all" | "end" = "all"
 ): Effect.Effect<TaskLog, AirflowApiError | LogUnavailable> =>
   Effect.gen(function*() {
     const unavailable = (reason: string) => new LogUnavailable({ dagId, runId, taskId, reason })
+    const startedAt = yield* Clock.currentTimeMillis
     let reason = "Airflow did not respond"
     const check = Effect.gen(function*() {
       const instance = yield* instanceOf(airflow, dagId, runId, taskId, mapIndex)
@@ -52,7 +54,8 @@ export const taskLog = (
       }
       const last = typeof tryNumber === "number" ? tryNumber : instance.tryNumber
       const first = tryNumber === "all" ? 1 : Math.max(1, last)
-      const logs = yield* readTries(airflow, instance, first, last)
+      reason = `the task is ${instance.state}, and Airflow was still sending its log`
+      const logs = yield* readTries(airflow, instance, first, last, part)
       reason = `the task is ${instance.state}, and nothing has been logged`
       const lines = logs.flatMap(({ lines }) => lines)
       const log: TaskLog = {
@@ -64,11 +67,13 @@ export const taskLog = (
         text: lines.map((line) => `${render(line)}\n`).join(""),
         complete: ended
       }
-      return lines.length === 0 ? Option.none() : Option.some(log)
+      if (lines.length > 0) return Option.some(log)
+      const waited = (yield* Clock.currentTimeMillis) - startedAt
+      return waited < Duration.toMillis(awaitContent) ? Option.none() : yield* unavailable(reason)
     })
     // remote logs arrive some seconds after the task has ended
     return yield* Polling.untilSome(check, Polling.poll).pipe(
-      Effect.timeoutFail({ duration: awaitContent, onTimeout: () => unavailable(reason) })
+      Effect.timeoutFail({ duration: timeout, onTimeout: () => unavailable(reason) })
     )
   })
 
@@ -145,12 +150,13 @@ const readTries = (
   airflow: Primitives,
   { dagId, mapIndex, runId, taskId }: TaskInstance,
   first: number,
-  last: number
+  last: number,
+  part: "all" | "end" = "all"
 ) =>
   Effect.forEach(
     Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index),
     (tryNumber) =>
-      airflow.readLog(dagId, runId, taskId, mapIndex, tryNumber).pipe(
+      airflow.readLog(dagId, runId, taskId, mapIndex, tryNumber, part).pipe(
         // Airflow may not find the log of a try that has just begun
         Effect.catchIf(({ kind }) => kind === "notFound", () => Effect.succeed({ lines: [], sources: [] }))
       )

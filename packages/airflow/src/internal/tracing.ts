@@ -7,6 +7,7 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { Airflow, AirflowVersion } from "../Airflow.js"
+import { callSite } from "../CallSite.js"
 import type * as PinnedClock from "../PinnedClock.js"
 import { withoutCredentials, withoutQuery } from "./url.js"
 
@@ -19,19 +20,6 @@ export const airflowAttributes = ({ baseUrl, version }: Pick<Airflow, "baseUrl" 
   "airflow.url": withoutCredentials(baseUrl),
   "airflow.version": version.full
 })
-
-/**
- * Where the function was called that calls this one, so that the stack trace of a failure names a line of the test and
- * not one of the client.
- */
-export const callSite = (): LazyArg<string | undefined> => {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 3
-  const error = new Error()
-  Error.stackTraceLimit = limit
-  // the lines are the message, this function, the function that called it, and its caller
-  return () => error.stack?.split("\n")[3]?.trim()
-}
 
 /**
  * Makes each operation of a client a span under the client's clock. Operations inside the client do not make spans, so
@@ -60,9 +48,12 @@ export const traced = (airflow: Airflow, pin: Pin): Airflow => {
     return result
   }
 
-  /** Goes through an object and the collections in it. Only members that are effects or methods are operations. */
+  /**
+   * Goes through an object and the collections in it. Only members that are effects or methods are operations. They are
+   * not enumerable: whatever prints the client would print all that they refer to.
+   */
   const members = (path: string, object: object, attributesOf: object): object =>
-    Object.fromEntries(
+    withoutPrinting(
       Object.entries(object).map(([key, member]) => {
         const name = `${path}.${key}`
         const attributes: unknown = Reflect.get(attributesOf, key)
@@ -80,6 +71,13 @@ export const traced = (airflow: Airflow, pin: Pin): Airflow => {
 }
 
 // internal
+
+const withoutPrinting = (members: ReadonlyArray<readonly [string, unknown]>): object => {
+  const isFact = ([name, value]: readonly [string, unknown]) => typeof value === "string" || name === "version"
+  const hidden = members.filter((member) => !isFact(member)).map(([name, value]) => [name, { value }] as const)
+  const facts = Object.fromEntries(members.filter(isFact))
+  return Object.defineProperties({ ...facts }, { ...Object.fromEntries(hidden), toJSON: { value: () => facts } })
+}
 
 const isStream = (value: unknown): value is Stream.Stream<unknown, unknown> =>
   Predicate.hasProperty(value, Stream.StreamTypeId)
@@ -122,6 +120,7 @@ const operations: AttributesOf<Airflow> = {
   setPaused: (dagId, isPaused) => ({ ...ofDag(dagId), is_paused: isPaused }),
   queuedEvents: ofDag,
   deleteQueuedEvents: ofDag,
+  hiddenLeftovers: () => ({}),
   deleteDag: ofDag,
   // the id of the new run is added once it is known
   trigger: ofDag,

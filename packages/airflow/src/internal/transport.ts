@@ -5,6 +5,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -15,8 +16,12 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Endpoint } from "../Airflow.js"
 import { AirflowApiError } from "../AirflowError.js"
+import * as RetryAfter from "../RetryAfter.js"
 import * as TimeLimit from "../TimeLimit.js"
+import * as Body from "./body.js"
 import * as Credentials from "./credentials.js"
+import * as Json from "./json.js"
+import { unaddressable } from "./path.js"
 import { withoutCredentials } from "./url.js"
 
 /** A request to Airflow. */
@@ -29,29 +34,47 @@ export interface Call {
   readonly body?: unknown
   /** [`application/json`] */
   readonly accept?: string
+  /** How long one response may take [15 seconds]. */
+  readonly timeout?: Duration.Duration
+  /** How long the body of a response may be [32 MiB]. */
+  readonly maxBytes?: number
+  /** What happens to a longer body: it is an error, or only its end is kept [`error`]. */
+  readonly longer?: "error" | "end"
 }
 
-const requestTimeout = Duration.seconds(15)
+const defaults = { timeout: Duration.seconds(15), maxBytes: 32 * 1024 * 1024 }
+
+/** An error's explanation is at its beginning. */
+const maxErrorBytes = 64 * 1024
+
+/** Enough for a line each second during a day. */
+const maxStreamBytes = 4 * 1024 * 1024
 
 /** An error, and how long the server asked to wait before a retry. */
 interface Failure {
   readonly error: AirflowApiError
-  readonly retryAfter?: Duration.Duration
+  readonly retryAfter: Duration.Duration | undefined
 }
 
-const failure = (error: AirflowApiError): Failure => ({ error })
+const failure = (error: AirflowApiError): Failure => ({ error, retryAfter: undefined })
+
+/** The longest pause before a retry, whatever the server asks for. */
+const longestPause = Duration.seconds(30)
 
 /**
  * Whether to send a request again after an error. That is safe for all requests except a POST that may have arrived.
  */
 const isRetryable = ({ method }: Call, error: AirflowApiError) =>
-  error.retryable && (method !== "POST" || error.kind === "rateLimited")
+  method === "GET"
+    // something may have cut the response to a read
+    ? error.retryable || error.kind === "undecodable"
+    : error.retryable && (method !== "POST" || error.kind === "rateLimited")
 
-/** Three retries, each no sooner than the server asked for. */
+/** Three retries, each no sooner than the server asked for, up to {@link longestPause}. */
 const retrySchedule = Schedule.jittered(Schedule.exponential("250 millis")).pipe(
   Schedule.intersect(Schedule.identity<Failure>()),
   Schedule.modifyDelay(([, { retryAfter }], delay) =>
-    retryAfter === undefined ? delay : Duration.max(delay, retryAfter)
+    retryAfter === undefined ? delay : Duration.max(delay, Duration.min(retryAfter, longestPause))
   ),
   Schedule.intersect(Schedule.recurs(3))
 )
@@ -69,30 +92,40 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
     HttpClientRequest.make(call.method)(`${baseUrl}${call.path}`).pipe(
       HttpClientRequest.setHeaders({ ...headers, accept: call.accept ?? "application/json", ...additionalHeaders }),
       // a request without a body must not have a content type: Airflow rejects such a DELETE
-      (request) => call.body === undefined ? request : HttpClientRequest.bodyUnsafeJson(request, call.body)
+      (request) =>
+        call.body === undefined
+          ? request
+          : HttpClientRequest.bodyText(request, Json.stringify(call.body), "application/json")
     )
 
   /** Sends a request once, with the given authorization. */
-  const sendOnce = (call: Call, authorization: Credentials.Authorization): Effect.Effect<string, Failure> =>
-    client.execute(requestOf(call, authorization)).pipe(
-      Effect.flatMap(({ headers, status, text }) => Effect.map(text, (text) => ({ headers, status, text }))),
+  const sendOnce = (call: Call, authorization: Credentials.Authorization): Effect.Effect<string, Failure> => {
+    const { longer = "error", maxBytes = defaults.maxBytes, timeout = defaults.timeout } = call
+    return HttpClient.withScope(client).execute(requestOf(call, authorization)).pipe(
+      Effect.flatMap((response) =>
+        isSuccess(response.status)
+          ? Effect.map(Body.read(response, maxBytes, longer), (body) => ({ ...body, response }))
+          : Effect.map(Body.read(response, maxErrorBytes, "beginning"), (body) => ({ ...body, response }))
+      ),
+      Effect.scoped,
       // a redirect leads to a login page, which must not be mistaken for Airflow's response
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
       Effect.mapError((error) => failure(fromHttpClientError(call.operation, error))),
       (response) =>
-        TimeLimit.fail(response, {
-          limit: requestTimeout,
-          onTimeout: () => failure(timedOut(call.operation))
-        }),
-      Effect.flatMap(({ headers, status, text }) =>
-        status >= 200 && status < 300
+        TimeLimit.fail(response, { limit: timeout, onTimeout: () => failure(timedOut(call.operation, timeout)) }),
+      Effect.flatMap(({ isTooLong, response: { headers, status }, text }) =>
+        isTooLong
+          ? Effect.fail(failure(tooLarge(call.operation, `a response of more than ${maxBytes / 1024 / 1024} MiB`)))
+          : isSuccess(status)
           ? Effect.succeed(text)
-          : Effect.fail<Failure>({
-            error: classify(call.operation, status, redact(text, authorization.secrets)),
-            ...retryAfterOf(headers["retry-after"])
-          })
+          : Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Effect.fail<Failure>({
+              error: classify(call.operation, status, redact(text, authorization.secrets)),
+              retryAfter: RetryAfter.of(headers, now)
+            }))
       )
     )
+  }
 
   const authorizer = Credentials.make(credentials, (username, password) => {
     const body = { username, password: Redacted.value(password) }
@@ -112,9 +145,9 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
 
   /** Sends a request with the credentials, and once more with renewed ones if the server rejects them. */
   const send = (call: Call): Effect.Effect<string, Failure> =>
-    hasDotSegment(call.path)
-      ? Effect.fail(failure(notAddressable(call.operation)))
-      : Effect.flatMap(current, (authorization) =>
+    Effect.zipRight(
+      Effect.mapError(requireAddressable(call.operation, call.path), failure),
+      Effect.flatMap(current, (authorization) =>
         Effect.catchIf(
           sendOnce(call, authorization),
           ({ error }) => error.kind === "unauthorized" || /invalid jwt/i.test(error.detail),
@@ -123,7 +156,8 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
               isRenewed
                 ? Effect.flatMap(current, (renewed) => sendOnce(call, renewed))
                 : Effect.fail(rejected))
-        )).pipe(withoutSpans)
+        ))
+    ).pipe(withoutSpans)
 
   const withRequest = (call: Call, error: AirflowApiError, attempts: number) =>
     new AirflowApiError({ ...error, request: `${call.method} ${withoutCredentials(baseUrl)}${call.path}`, attempts })
@@ -148,22 +182,25 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
   const text = (call: Call): Effect.Effect<string, AirflowApiError> =>
     withRetries(call, send(call), (error) => isRetryable(call, error))
 
+  const decoded = <A, I>(call: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, Failure> =>
+    Effect.flatMap(send(call), (body) => Effect.mapError(decode(call, schema, body), failure))
+
   return {
     /** The response as text. */
     text,
     /** The response, decoded from JSON. */
     json: <A, I>(call: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> =>
-      Effect.flatMap(
-        text(call),
-        (body) => Effect.mapError(decode(call, schema, body), (error) => withRequest(call, error, 1))
-      ),
+      // with 200, a page is what an Airflow has for a path that it does not know
+      withRetries(call, decoded(call, schema), (error) => error.status !== 200 && isRetryable(call, error)),
     /** Sends the second request if there is no route for the first one. Retries both. */
     either: <A, I>(first: Call, second: Call, schema: Schema.Schema<A, I>): Effect.Effect<A, AirflowApiError> => {
-      const decoded = (call: Call) =>
-        Effect.flatMap(send(call), (body) => Effect.mapError(decode(call, schema, body), failure))
-      const firstOrSecond = Effect.catchIf(decoded(first), ({ error }) => error.status === 404, (noRoute) =>
+      const firstOrSecond = Effect.catchIf(decoded(first, schema), ({ error }) => error.status === 404, (noRoute) =>
         // "unsupported" means that the server was upgraded meanwhile: it has a route for the first request now
-        Effect.catchIf(decoded(second), ({ error }) => error.kind === "unsupported", () => Effect.fail(noRoute)))
+        Effect.catchIf(
+          decoded(second, schema),
+          ({ error }) => error.kind === "unsupported",
+          () => Effect.fail(noRoute)
+        ))
       return withRetries(first, firstOrSecond, ({ retryable }) => retryable)
     },
     /** The lines of one long response as they arrive, without retries. */
@@ -175,11 +212,15 @@ export const make = (http: HttpClient.HttpClient, { baseUrl, credentials }: Endp
           // some servers buffer the lines of a response that they compress
           const request = requestOf(call, authorization, { "accept-encoding": "identity" })
           const response = yield* Effect.mapError(HttpClient.withScope(client).execute(request), toApiError)
-          if (response.status >= 200 && response.status < 300) {
-            return response.stream.pipe(Stream.mapError(toApiError), Stream.decodeText(), Stream.splitLines)
+          if (isSuccess(response.status)) {
+            return Body.limited(response.stream, maxStreamBytes).pipe(
+              Stream.mapError(toApiError),
+              Stream.decodeText(),
+              Stream.splitLines
+            )
           }
-          const body = yield* Effect.mapError(response.text, toApiError)
-          return yield* classify(call.operation, response.status, redact(body, authorization.secrets))
+          const { text } = yield* Effect.mapError(Body.read(response, maxErrorBytes, "beginning"), toApiError)
+          return yield* classify(call.operation, response.status, redact(text, authorization.secrets))
         }).pipe(withoutSpans)
       )
   }
@@ -191,16 +232,29 @@ type ErrorDetails = Omit<ConstructorParameters<typeof AirflowApiError>[0], "oper
 
 export const apiError = (operation: string, details: ErrorDetails) => new AirflowApiError({ operation, ...details })
 
-/** Encodes an id for a path. Ids may contain any character. */
-export const segment = (id: string) => encodeURIComponent(id)
+/** Fails if a request to a path would not reach what the path names. */
+export const requireAddressable = (operation: string, path: string): Effect.Effect<void, AirflowApiError> => {
+  const problem = unaddressable(path)
+  return problem === undefined ? Effect.void : apiError(operation, {
+    ...problem,
+    remedy: "Choose another name. For something that exists already, use Airflow's UI or CLI."
+  })
+}
+
+/** A server sent more than anything that Airflow has could need. */
+export const tooLarge = (operation: string, what: string): AirflowApiError =>
+  apiError(operation, {
+    kind: "tooLarge",
+    detail: `the server sent ${what}`,
+    remedy: "Check what this Airflow contains, and that its base URL leads to an Airflow."
+  })
 
 // internal
 
+const isSuccess = (status: number) => status >= 200 && status < 300
+
 /** The span of the operation is enough: a span of a request would show its headers, and a wait sends many requests. */
 const withoutSpans = Effect.withTracerEnabled(false)
-
-/** URL libraries resolve segments of one or two dots, so a request for an id of dots would go to another path. */
-const hasDotSegment = (path: string) => /(^|\/)\.{1,2}(?=[/?]|$)/.test(path)
 
 /** Servers may echo what they were sent. Short secrets stay, because replacing them would garble ordinary words. */
 const redact = (text: string, secrets: ReadonlyArray<string>) =>
@@ -217,9 +271,12 @@ type Decoder<A> = (body: string) => Effect.Effect<A, unknown>
 const decoders = new WeakMap<object, Decoder<unknown>>()
 
 const decoderOf = <A, I>(schema: Schema.Schema<A, I>): Decoder<A> => {
-  const decoder = decoders.get(schema) ?? Schema.decode(Schema.parseJson(schema))
+  const known = decoders.get(schema) as Decoder<A> | undefined
+  if (known !== undefined) return known
+  const decodeJson = Schema.decodeUnknown(schema)
+  const decoder: Decoder<A> = (body) => Effect.flatMap(Effect.try(() => Json.parse(body)), (json) => decodeJson(json))
   decoders.set(schema, decoder)
-  return decoder as Decoder<A>
+  return decoder
 }
 
 const decode = <A, I>(call: Call, schema: Schema.Schema<A, I>, body: string): Effect.Effect<A, AirflowApiError> =>
@@ -239,23 +296,12 @@ const fromHttpClientError = (operation: string, error: HttpClientError): Airflow
     remedy: "Check that Airflow is running and that its base URL is correct."
   })
 
-const timedOut = (operation: string): AirflowApiError =>
+const timedOut = (operation: string, timeout: Duration.Duration): AirflowApiError =>
   apiError(operation, {
     kind: "timeout",
-    detail: `no response within ${Duration.format(requestTimeout)}`,
+    detail: `no response within ${Duration.format(timeout)}`,
     remedy: "Try again: a busy webserver may need longer."
   })
-
-const notAddressable = (operation: string): AirflowApiError =>
-  apiError(operation, {
-    kind: "badRequest",
-    detail: "a name that consists of one or two dots cannot be part of a URL",
-    remedy: "Use Airflow's UI for it, or choose another name."
-  })
-
-/** Only a number of seconds is understood, not a date. At most 30 seconds. */
-const retryAfterOf = (header: string | undefined): Pick<Failure, "retryAfter"> =>
-  header !== undefined && /^\d+$/.test(header) ? { retryAfter: Duration.seconds(Math.min(Number(header), 30)) } : {}
 
 /** A code such as "ECONNREFUSED". HTTP clients nest it at different depths. */
 const codeOf = (cause: unknown): string | undefined => {

@@ -4,21 +4,19 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { AirflowApiError } from "../AirflowError.js"
 import type { Dialect } from "./dialect.js"
-import { cannotFollow, dagNotLive, deleteFrom, poolFields } from "./dialect.js"
+import { cannotFollow, dagNotLive, deleteFrom, logLimits, poolFields } from "./dialect.js"
 import { fromText } from "./logs.js"
+import { segment } from "./path.js"
 import type { Rest } from "./rest.js"
 import { upsert } from "./rest.js"
 import { DagRow, HealthBody, present, TaskPage, toDag, toHealth, toTask, XComBody } from "./rows.js"
-import { apiError, segment } from "./transport.js"
+import { apiError } from "./transport.js"
 import type { Features } from "./version.js"
 
 export const make = (rest: Rest, features: Features): Dialect => {
   const { call, change, get, text } = rest
-  const deleteItem = deleteFrom(rest)
-  const deleteOne: Dialect["delete"] = (kind, name) =>
-    kind === "pool" && name.includes("/") ? unreachablePool("delete", name) : deleteItem(kind, name)
+  const deleteOne = deleteFrom(rest)
   return {
     health: Effect.map(get("read Airflow's health", "/health", HealthBody), toHealth),
     allDagsQuery: "only_active=false",
@@ -56,13 +54,17 @@ export const make = (rest: Rest, features: Features): Dialect => {
         ),
         ({ rows }) => rows.map(toTask)
       ),
-    readLog: (dagId, runId, taskId, mapIndex, tryNumber) => {
+    readLog: (dagId, runId, taskId, mapIndex, tryNumber, part) => {
       const path = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${
         segment(taskId)
       }/logs/${tryNumber}`
       const query = `?full_content=true${mapIndex < 0 ? "" : `&map_index=${mapIndex}`}`
       return Effect.map(
-        text({ ...call("GET", `read the log of ${taskId}`, `${path}${query}`), accept: "text/plain" }),
+        text({
+          ...call("GET", `read the log of ${taskId}`, `${path}${query}`),
+          accept: "text/plain",
+          ...logLimits(part)
+        }),
         (body) => fromText(body, tryNumber)
       )
     },
@@ -90,7 +92,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
       ),
     putPool: (pool) => {
       const { name, ...fields } = poolFields(pool)
-      if (name.includes("/")) return unreachablePool("set", name)
+      if (fields.slots < 0) return unlimitedPool(name)
       const path = `/pools/${segment(name)}?update_mask=${Object.keys(fields).join(",")}`
       return upsert(
         change("POST", `set the pool ${name}`, "/pools", { name, ...fields }),
@@ -101,6 +103,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
     deleteAll: (kind, names) =>
       Effect.forEach(names, (name) => deleteOne(kind, name), { concurrency: 4, discard: true }),
     queuedEventsPath: "/datasets/queuedEvent",
+    hiddenLeftovers: () => Effect.succeed([]),
     usersPath: "/api/v1/users",
     // a managed Airflow refuses access to its users
     isWithoutUsers: ({ kind }) => kind === "unsupported" || kind === "forbidden"
@@ -109,9 +112,9 @@ export const make = (rest: Rest, features: Features): Dialect => {
 
 // internal
 
-const unreachablePool = (verb: string, name: string): Effect.Effect<never, AirflowApiError> =>
-  apiError(`${verb} the pool ${name}`, {
+const unlimitedPool = (name: string) =>
+  apiError(`set the pool ${name}`, {
     kind: "unsupported",
-    detail: "the API of Airflow 2 has no route to a pool with a slash in its name",
-    remedy: "Choose a name without a slash. Delete an existing pool in Airflow's UI or with its CLI."
+    detail: "Airflow 2 responds with status 500 to every list of pools that contains an unlimited one",
+    remedy: "Give it a large number of slots instead."
   })

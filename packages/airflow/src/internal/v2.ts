@@ -7,14 +7,31 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { Dag, HiddenLeftover } from "../Airflow.js"
+import type { AirflowApiError } from "../AirflowError.js"
 import type { Dialect } from "./dialect.js"
-import { cannotFollow, dagNotLive, deleteFrom, plural, poolFields } from "./dialect.js"
-import { fromItems, LogBody } from "./logs.js"
+import { cannotFollow, dagNotLive, deleteFrom, logLimits, plural, poolFields } from "./dialect.js"
+import { fromItems, fromJsonLines, LogBody } from "./logs.js"
+import { segment } from "./path.js"
 import { defaultPool } from "./primitives.js"
 import type { Rest } from "./rest.js"
 import { upsert } from "./rest.js"
-import { DagRow, HealthBody, present, TaskPage, toDag, toHealth, toTask, XComBody } from "./rows.js"
-import { apiError, segment } from "./transport.js"
+import {
+  AssetPage,
+  BackfillPage,
+  Count,
+  DagPage,
+  DagRow,
+  HealthBody,
+  PartitionList,
+  present,
+  TaskPage,
+  toDag,
+  toHealth,
+  toTask,
+  XComBody
+} from "./rows.js"
+import { apiError } from "./transport.js"
 import type { Features } from "./version.js"
 
 export const make = (rest: Rest, features: Features): Dialect => {
@@ -66,18 +83,18 @@ export const make = (rest: Rest, features: Features): Dialect => {
         (rows) => rows.map(toTask)
       ),
     // always the whole log: each minor version treats continuation tokens differently
-    readLog: (dagId, runId, taskId, mapIndex, tryNumber) => {
+    readLog: (dagId, runId, taskId, mapIndex, tryNumber, part) => {
       const path = `/dags/${segment(dagId)}/dagRuns/${segment(runId)}/taskInstances/${
         segment(taskId)
       }/logs/${tryNumber}`
-      return Effect.map(
-        get(
-          `read the log of ${taskId}`,
-          `${path}?full_content=true${mapIndex < 0 ? "" : `&map_index=${mapIndex}`}`,
-          LogBody
-        ),
-        ({ content }) => fromItems(content, tryNumber)
-      )
+      const query = `?full_content=true${mapIndex < 0 ? "" : `&map_index=${mapIndex}`}`
+      const request = { ...call("GET", `read the log of ${taskId}`, `${path}${query}`), ...logLimits(part) }
+      return part === "all"
+        ? Effect.map(json(request, LogBody), ({ content }) => fromItems(content, tryNumber))
+        : Effect.map(
+          text({ ...request, accept: "application/x-ndjson" }),
+          (body) => fromJsonLines(body, tryNumber)
+        )
     },
     xcom: (dagId, runId, taskId, { key = "return_value", mapIndex = -1 } = {}) =>
       Effect.map(
@@ -135,6 +152,7 @@ export const make = (rest: Rest, features: Features): Dialect => {
         { discard: true }
       ),
     queuedEventsPath: "/assets/queuedEvents",
+    hiddenLeftovers: hiddenLeftoversOf(rest, features),
     usersPath: "/auth/fab/v1/users",
     // an Airflow that does not manage its users responds with its start page
     isWithoutUsers: ({ kind, status }) =>
@@ -143,6 +161,103 @@ export const make = (rest: Rest, features: Features): Dialect => {
 }
 
 // internal
+
+/** A request for something that may be done already. */
+const unlessDone = (request: Effect.Effect<void, AirflowApiError>) =>
+  Effect.catchIf(request, ({ kind }) => kind === "conflict" || kind === "notFound", () => Effect.void)
+
+const hiddenLeftoversOf = (rest: Rest, features: Features): Dialect["hiddenLeftovers"] => (dags) => {
+  const { call, change, deleteIfExists, get, json, pages } = rest
+
+  // a new backfill is refused until the previous one has ended, so only the last one may not have
+  const backfill = (dagId: string) =>
+    Effect.map(
+      get(
+        `read the last backfill of ${dagId}`,
+        `/backfills?dag_id=${encodeURIComponent(dagId)}&order_by=-id&limit=1`,
+        BackfillPage
+      ),
+      ({ rows }) =>
+        rows.filter(({ completed_at }) => completed_at === null).map(({ id }): HiddenLeftover => ({
+          kind: "backfill of",
+          name: dagId,
+          delete: unlessDone(change("PUT", `cancel the backfill of ${dagId}`, `/backfills/${id}/cancel`))
+        }))
+    )
+  const isBackfillable = ({ timetable }: Dag) => !/^(Never|Triggered by assets$)/.test(timetable)
+  const backfills = Effect.forEach(dags.filter(isBackfillable), ({ dagId }) => backfill(dagId), { concurrency: 4 })
+
+  const favorites = pages({
+    operation: "list favorites",
+    path: "/dags?is_favorite=true&exclude_stale=false&order_by=dag_id",
+    page: DagPage,
+    keyOf: ({ dag_id }) => dag_id
+  }).pipe(Effect.map((rows) =>
+    rows.map(({ dag_id }): HiddenLeftover => ({
+      kind: "favorite",
+      name: dag_id,
+      delete: unlessDone(change("POST", `unmark the favorite ${dag_id}`, `/dags/${segment(dag_id)}/unfavorite`))
+    }))
+  ))
+
+  const stateOf = ({ id, name }: typeof AssetPage.Type["rows"][number]) =>
+    Effect.map(
+      get(`count the states of the asset ${name}`, `/assets/${id}/state-store?limit=1`, Count),
+      ({ total_entries }): ReadonlyArray<HiddenLeftover> =>
+        total_entries === 0 ? [] : [{
+          kind: "state of asset",
+          name,
+          delete: deleteIfExists(`delete the states of the asset ${name}`, `/assets/${id}/state-store`)
+        }]
+    )
+  const assetStates = pages({
+    operation: "list assets",
+    path: "/assets?only_active=false&order_by=id",
+    page: AssetPage,
+    keyOf: ({ id }) => String(id)
+  }).pipe(Effect.flatMap(Effect.forEach((asset) => stateOf(asset), { concurrency: 4 })))
+
+  const waitingPartition = (name: string, detail: string): HiddenLeftover => ({
+    kind: "waiting partition of",
+    name,
+    delete: apiError(`delete the waiting partition of ${name}`, {
+      kind: "unsupported",
+      detail,
+      remedy: "Send the missing events, so that its run starts, or use another Airflow."
+    })
+  })
+  // only the API of the user interface lists them, and none deletes them
+  const partitions = json(
+    {
+      ...call("GET", "list waiting partitions", ""),
+      path: "/ui/partitioned_dag_runs?has_created_dag_run_id=false"
+    },
+    PartitionList
+  ).pipe(
+    Effect.map(({ partitioned_dag_runs }) =>
+      partitioned_dag_runs.map(({ dag_id, partition_key }) =>
+        waitingPartition(`${dag_id}/${partition_key}`, "Airflow's API cannot delete the events that it has got")
+      )
+    ),
+    // an Airflow without this list responds with its start page, and a gateway may admit API requests only
+    Effect.catchIf(
+      ({ kind, status }) => kind === "forbidden" || (kind === "gateway" && status === 200),
+      () => Effect.succeed([waitingPartition("an unknown DAG", "Airflow does not list the partitions that wait")])
+    )
+  )
+
+  return Effect.map(
+    Effect.all([
+      backfills,
+      features.favorites ? Effect.map(favorites, Arr.of) : Effect.succeed([]),
+      features.assetStates ? assetStates : Effect.succeed([]),
+      features.partitions && dags.some(({ isPartitioned }) => isPartitioned)
+        ? Effect.map(partitions, Arr.of)
+        : Effect.succeed([])
+    ]),
+    (lists) => lists.flat(2)
+  )
+}
 
 const StateLine = Schema.parseJson(Schema.Struct({ state: Schema.Literal("queued", "running", "success", "failed") }))
 

@@ -23,6 +23,12 @@ export interface Features {
   readonly reparse: boolean
   /** `GET …/dagRuns/{id}/wait` exists. */
   readonly wait: boolean
+  /** Users can mark DAGs as favorites. */
+  readonly favorites: boolean
+  /** DAGs can have one run for each partition. */
+  readonly partitions: boolean
+  /** Assets can have a state. */
+  readonly assetStates: boolean
   /** On request Airflow 2 returns the value of an XCom as JSON. Before 2.10 it only has Python's notation. */
   readonly xcomAsJson: boolean
 }
@@ -30,5 +36,8 @@ export interface Features {
 export const featuresOf = (version: AirflowVersion): Features => ({
   reparse: isAtLeast(version, [2, 10]),
   wait: isAtLeast(version, [3, 1]),
+  favorites: isAtLeast(version, [3, 1]),
+  partitions: isAtLeast(version, [3, 2]),
+  assetStates: isAtLeast(version, [3, 3]),
   xcomAsJson: isAtLeast(version, [2, 10])
 })

@@ -1,6 +1,8 @@
 /** Classifies Astro's responses. Its status codes and messages are interpreted here and nowhere else. */
 import { ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import * as RetryAfter from "@airflow-resource/core/RetryAfter"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -20,6 +22,12 @@ export const tokenExpired = (detail: string, status?: number) =>
       "Get a new token at https://cloud.astronomer.io/token, or use a Workspace API token, and set ASTRO_ACCESS_TOKEN.",
     ...(status === undefined ? {} : { status })
   })
+
+export const tokenTruncated = make("use Astro's API", {
+  kind: "unauthorized",
+  detail: "the token is cut off: it is only the beginning of one",
+  remedy: "Copy it again, completely, and set ASTRO_ACCESS_TOKEN."
+})
 
 export const suspended = (operation: string, detail: string, status?: number) =>
   make(operation, {
@@ -60,15 +68,17 @@ export const timedOut = (operation: string, after: Duration.Duration) =>
     remedy: tryAgain
   })
 
+/** Only the path of the error, because the value may be a secret. */
 export const undecodable = (operation: string, text: string, error: ParseResult.ParseError): ProviderError =>
-  isHtml(text)
-    ? html(operation, 200)
-    : make(operation, {
-      kind: "undecodable",
-      // only the path: the value may be a secret
-      detail: `Astro's response is not what its API documents (${paths(error)})`,
-      remedy: "Update airflow-resource. If it is up to date, report a bug."
-    })
+  undocumented(operation, { status: 200, headers: {}, text }, paths(error))
+
+/** Astro responded, but not as if it had done what was requested. */
+export const unconfirmed = (operation: string, expected: string): ProviderError =>
+  make(operation, {
+    kind: "undecodable",
+    detail: `the response does not confirm that ${expected}`,
+    remedy: `${somethingElse} If it happens again, report a bug.`
+  })
 
 interface Response {
   readonly status: number
@@ -76,13 +86,19 @@ interface Response {
   readonly text: string
 }
 
-/** The body, if the request succeeded. */
-export const bodyOf = (operation: string, response: Response): Effect.Effect<string, ProviderError> =>
-  response.status === 200 || response.status === 204 ? Effect.succeed(response.text) : classify(operation, response)
+/** The body, if the response has the status that Astro's API documents for success. */
+export const bodyOf = (
+  operation: string,
+  response: Response,
+  documentedStatus: number
+): Effect.Effect<string, ProviderError> =>
+  response.status === documentedStatus
+    ? Effect.succeed(response.text)
+    : Effect.flatMap(Clock.currentTimeMillis, (now) => classify(operation, response, now))
 
-/** The pause before a retry: as long as the server says, else 0.5, 1, 2, 4 seconds; at most a minute. */
+/** The pause before a retry: 0.5, 1, 2, 4 seconds, or longer if the server says so. */
 export const retryDelay = (error: ProviderError, retried: number): Duration.Duration =>
-  Duration.min(error.retryAfter ?? Duration.millis(500 * 2 ** retried), Duration.minutes(1))
+  Duration.max(Duration.millis(500 * 2 ** retried), error.retryAfter ?? Duration.zero)
 
 const tryAgain = "Try again. If it happens again, see https://cloudstatus.astronomer.io."
 
@@ -91,27 +107,31 @@ const Body = Schema.parseJson(Schema.Struct({
   requestId: Schema.optional(Schema.String)
 }))
 
-const classify = (operation: string, { headers, status, text }: Response): ProviderError => {
+const classify = (operation: string, response: Response, now: number): ProviderError => {
+  const { headers, status, text } = response
+  const retryAfter = status === 429 || status >= 500 ? RetryAfter.of(headers, now) : undefined
   const body = Either.getOrUndefined(Schema.decodeEither(Body)(text))
   const detail = (body?.message ?? `status ${status}`).slice(0, 300)
-  const fail = (kind: ProviderError["kind"], remedy: string, extra: Partial<Facts> = {}) =>
+  const fail = (kind: ProviderError["kind"], remedy: string) =>
     make(operation, {
       kind,
       detail,
       remedy,
       status,
       ...(body?.requestId === undefined ? {} : { requestId: body.requestId }),
-      ...extra
+      ...(retryAfter === undefined ? {} : { retryAfter })
     })
   if (status === 429) {
-    const retryAfter = retryAfterOf(headers["retry-after"])
     return fail(
       "rateLimited",
-      "To stay below Astro's limits, run fewer processes at once, or give some of them another token.",
-      retryAfter === undefined ? {} : { retryAfter }
+      "To stay below Astro's limits, run fewer processes at once, or give some of them another token."
     )
   }
-  if (body === undefined && isHtml(text)) return html(operation, status)
+  // Astro's refusals have a message; some gateways in front of Astro send only a status
+  const isRefusal = body === undefined
+    ? (status >= 500 || [401, 403, 408].includes(status)) && !isHtml(text)
+    : status >= 400
+  if (!isRefusal) return undocumented(operation, response, `status ${status}`, retryAfter)
   if (/organization is (?:inactive|suspended)/i.test(detail)) return suspended(operation, detail, status)
   if (status === 401) {
     return /expired/i.test(detail)
@@ -153,18 +173,56 @@ const classify = (operation: string, { headers, status, text }: Response): Provi
   )
 }
 
-const html = (operation: string, status: number) =>
-  make(operation, {
-    kind: "notJson",
-    detail: `the response is an HTML page instead of JSON (status ${status})`,
-    remedy: "A proxy or a gateway responded instead of Astro's API: check ASTRO_API_URL and HTTPS_PROXY, or try again.",
-    status
-  })
+/**
+ * A response that Astro's API does not document, so that Astro may not have sent it. It proves neither that the request was carried out
+ * nor that it was not.
+ */
+const undocumented = (
+  operation: string,
+  { headers, status, text }: Response,
+  problem: string,
+  retryAfter?: Duration.Duration
+): ProviderError => {
+  const is = status >= 300 && status < 400
+    ? `a redirect${targetOf(headers.location)}, which was not followed`
+    : isHtml(text)
+    ? "an HTML page instead of JSON"
+    : text.trim() === ""
+    ? "empty"
+    : isJson(text)
+    ? undefined
+    : "not JSON"
+  return is === undefined
+    ? make(operation, {
+      kind: "undecodable",
+      detail: `Astro's response is not what its API documents (${problem})`,
+      remedy: `Update airflow-resource. If it is up to date: ${somethingElse}`,
+      status
+    })
+    : make(operation, {
+      kind: "notJson",
+      detail: `the response is ${is} (status ${status})`,
+      remedy: somethingElse,
+      status,
+      ...(retryAfter === undefined ? {} : { retryAfter })
+    })
+}
+
+const somethingElse =
+  "A proxy, a captive portal or a login page may have responded instead of Astro's API: log in to the network, " +
+  "check HTTPS_PROXY and, if it is set, ASTRO_API_URL, then try again."
+
+/** Without the path and the query, which may contain secrets. */
+const targetOf = (location = "") =>
+  location === ""
+    ? ""
+    : URL.canParse(location)
+    ? ` to ${new URL(location).origin}`
+    : " to another path of the same server"
 
 const isHtml = (text: string) => /^\s*</.test(text)
 
-const retryAfterOf = (value: string | undefined): Duration.Duration | undefined =>
-  value !== undefined && /^\d+$/.test(value.trim()) ? Duration.seconds(Number(value)) : undefined
+const isJson = (text: string) => Either.isRight(Schema.decodeEither(Schema.parseJson())(text))
 
 const causeCode = (error: HttpClientError) => {
   const codes = chain(error).flatMap((cause) => "code" in cause && typeof cause.code === "string" ? [cause.code] : [])

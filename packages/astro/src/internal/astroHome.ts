@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { AstroConfig } from "../AstroConfig.js"
 import * as TemporaryFolder from "./temporaryFolder.js"
-import { withoutTrailingSlash } from "./url.js"
+import { cloudDomain, withoutTrailingSlash } from "./url.js"
 
 /** Variables of this process that the program gets too. Go reads them as Node does. */
 const inherited = ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"].concat(
@@ -52,7 +52,8 @@ export const make = (
  * token. Strings are written as JSON, which is valid YAML.
  */
 export const configText = ({ apiUrl, organizationId, token, workspaceId }: AstroConfig): string => {
-  const domain = cloudDomain(apiUrl)
+  // every other URL needs `localhost`, because the program reads its API's URL from `local.core`
+  const domain = Option.getOrElse(cloudDomain(apiUrl), () => "localhost")
   const quoted = JSON.stringify
   const organization = Option.getOrElse(organizationId, () => "")
   return `context: ${quoted(domain)}
@@ -78,7 +79,3 @@ telemetry:
   notice_shown: "true"
 `
 }
-
-/** The domain of Astro's own hosts. Every other URL needs `localhost`, because the program reads its API's URL from `local.core`. */
-const cloudDomain = (apiUrl: string) =>
-  /^https:\/\/api\.(astronomer(?:-(?:dev|stage|perf))?\.io)\/*$/.exec(apiUrl)?.[1] ?? "localhost"

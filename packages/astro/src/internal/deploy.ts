@@ -1,24 +1,16 @@
 /** Deploys DAGs through Astro's API: creates the deploy, uploads the bundle to the URL that Astro returns, finalizes the deploy. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { Stats } from "node:fs"
 import type { AstroConfig } from "../AstroConfig.js"
 import * as AstroError from "./astroError.js"
-import { missingFolder } from "./dagFolder.js"
+import * as DagFolder from "./dagFolder.js"
 import * as Transport from "./transport.js"
-
-/** The DAG folder does not exist, is empty, or cannot be read. */
-export class DagsMissing extends Data.TaggedError("DagsMissing")<{
-  readonly kind: "refused"
-  readonly detail: string
-  readonly remedy: string
-}> {}
 
 /** Returns the version of the DAGs. */
 export const dags = (
@@ -29,8 +21,8 @@ export const dags = (
   }
 ): Effect.Effect<
   string,
-  ProviderError | DagsMissing,
-  HttpClient.HttpClient | FileSystem.FileSystem | Scope.Scope
+  ProviderError | DagFolder.DagFolderUnusable,
+  HttpClient.HttpClient | Scope.Scope
 > =>
   Effect.gen(function*() {
     const call = yield* Transport.make(deploy)
@@ -38,15 +30,15 @@ export const dags = (
     const path = `/organizations/${deploy.organizationId}/deployments/${
       encodeURIComponent(deploy.deploymentId)
     }/deploys`
-    const { dagsUploadUrl, id } = yield* call.write(
-      "POST",
+    const { dagsUploadUrl, id } = yield* call.post(
       operation,
       path,
       { type: "DAG_ONLY", description: "" },
       NewDeploy
     )
     const dagTarballVersion = yield* upload(dagsUploadUrl, bundle)
-    yield* call.write("POST", operation, `${path}/${id}/finalize`, { dagTarballVersion })
+    const Finalized = Schema.Struct({ id: Schema.Literal(id) })
+    yield* call.post(operation, `${path}/${id}/finalize`, { dagTarballVersion }, Finalized)
     return dagTarballVersion
   })
 
@@ -57,23 +49,48 @@ const operation = "deploy the DAGs"
 const NewDeploy = Schema.Struct({ id: Schema.String, dagsUploadUrl: Schema.String })
 
 /** The folder as `dags/` in a tar.gz, as the astro CLI packs it. */
-const bundleOf = (folder: string): Effect.Effect<Uint8Array, DagsMissing, FileSystem.FileSystem> =>
+const bundleOf = (dags: string): Effect.Effect<Uint8Array, DagFolder.DagFolderUnusable> =>
   Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const entries = yield* Effect.mapError(fs.readDirectory(folder), () => new DagsMissing(missingFolder(folder)))
-    if (entries.length === 0) {
-      return yield* new DagsMissing({ ...missingFolder(folder), detail: `the DAG folder ${folder} is empty` })
-    }
-    return yield* Effect.tryPromise({
+    const { names, path } = yield* DagFolder.open(dags)
+    let size = 0
+    const bundle = yield* Effect.tryPromise({
       // loaded only here, because other ways to deploy do not need it
       try: async () => {
-        const tar = await import("tar")
-        return await tar.create({ gzip: true, cwd: folder, prefix: "dags", portable: true }, entries).concat()
+        const { Pack } = await import("tar")
+        // not `create`, which reads `@name` as an archive and packs what is in it
+        const pack = new Pack({
+          gzip: true,
+          cwd: path,
+          prefix: "dags",
+          portable: true,
+          // names are below the folder; without this, the start of `c:name` would be cut off
+          preservePaths: true,
+          strict: true,
+          filter: (path, found) => {
+            // it may also be an archive's entry, which cannot occur here
+            const stats = found as Stats
+            if (!DagFolder.isDelivered(path, stats)) return false
+            size += stats.size
+            return size <= maxSize
+          }
+        })
+        for (const name of names) pack.add(name)
+        pack.end()
+        return await pack.concat()
       },
-      catch: () =>
-        new DagsMissing({ ...missingFolder(folder), detail: `the DAG folder ${folder} could not be read completely` })
+      catch: (error) => DagFolder.incomplete(dags, "read", error)
     })
+    // the bundle is in memory
+    return size <= maxSize
+      ? bundle
+      : yield* DagFolder.unusable(
+        dags,
+        `holds more than ${maxSize / 2 ** 20} MiB`,
+        "Keep data elsewhere, or set AIRFLOW_DAG_PATH to a folder with nothing but DAGs."
+      )
   })
+
+const maxSize = 512 * 2 ** 20
 
 const uploadTimeout = Duration.minutes(2)
 

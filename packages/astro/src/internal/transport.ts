@@ -1,6 +1,7 @@
 /** Sends requests to Astro's API: authentication, rate limits, retries and deadlines. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as TimeLimit from "@airflow-resource/core/TimeLimit"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
@@ -15,7 +16,7 @@ import * as AstroError from "./astroError.js"
 import { withoutTrailingSlash } from "./url.js"
 
 export interface Transport {
-  /** Retried up to four times if a retry may help. */
+  /** Retried up to four times if a retry may help: also if the response cannot be decoded, because something may have cut it. */
   readonly read: <A, I>(
     operation: string,
     path: string,
@@ -23,15 +24,16 @@ export interface Transport {
   ) => Effect.Effect<A, ProviderError>
   /**
    * Sent once; sent again only if Astro's rate limit rejected it. The last attempt ends within {@link longestRequest} of the call: the
-   * ledger relies on nothing being sent later.
+   * ledger relies on nothing being sent later. Only the documented response counts as done.
    */
-  readonly write: <A = void, I = unknown>(
-    method: "POST" | "DELETE",
+  readonly post: <A, I>(
     operation: string,
     path: string,
-    body?: unknown,
-    schema?: Schema.Schema<A, I>
+    body: unknown,
+    schema: Schema.Schema<A, I>
   ) => Effect.Effect<A, ProviderError>
+  /** Like `post`. The documented response has no body. */
+  readonly delete: (operation: string, path: string) => Effect.Effect<void, ProviderError>
 }
 
 /** Paths are relative to `/v1`. */
@@ -47,7 +49,7 @@ export const make = (
     })
 
     const send = (
-      method: "GET" | "POST" | "DELETE",
+      method: Method,
       operation: string,
       request: HttpClientRequest.HttpClientRequest,
       limit: Duration.Duration
@@ -64,37 +66,53 @@ export const make = (
         ),
         Effect.mapError((error) => AstroError.fromTransport(operation, error)),
         (response) => TimeLimit.fail(response, { limit, onTimeout: () => AstroError.timedOut(operation, limit) }),
-        Effect.flatMap((response) => AstroError.bodyOf(operation, response)),
+        Effect.flatMap((response) => AstroError.bodyOf(operation, response, documentedStatus[method])),
+        // a redirect leads to a login page, and turns a POST into a GET
+        Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
         Effect.withTracerEnabled(false)
       )
+
+    const write = (method: Method, operation: string, request: HttpClientRequest.HttpClientRequest) =>
+      Effect.flatMap(Clock.currentTimeMillis, (startedAt) => {
+        const timeLeft = Effect.map(
+          Clock.currentTimeMillis,
+          (now) => Duration.subtract(longestRequest, Duration.millis(now - startedAt))
+        )
+        return Effect.flatMap(timeLeft, (limit) => send(method, operation, request, limit)).pipe(
+          // a write that the rate limit rejected was not carried out; after any other failure it may have been
+          retrying((error) => error.kind === "rateLimited" ? Effect.asSome(timeLeft) : Effect.succeedNone)
+        )
+      })
 
     return {
       read: (operation, path, schema) =>
         send("GET", operation, HttpClientRequest.get(path), longestRequest).pipe(
           Effect.flatMap(decode(operation, schema)),
-          retrying((error) => error.retryable ? Effect.succeedSome(Duration.infinity) : Effect.succeedNone)
+          retrying((error) =>
+            // without a status it is the astro CLI that failed
+            error.retryable || (error.kind === "undecodable" && error.status !== undefined)
+              ? Effect.succeedSome(longestPause)
+              : Effect.succeedNone
+          )
         ),
-      write: (method, operation, path, body, schema) =>
-        Effect.flatMap(Clock.currentTimeMillis, (startedAt) => {
-          const timeLeft = Effect.map(
-            Clock.currentTimeMillis,
-            (now) => Duration.subtract(longestRequest, Duration.millis(now - startedAt))
-          )
-          const bare = HttpClientRequest.make(method)(path)
-          const request = body === undefined ? bare : HttpClientRequest.bodyUnsafeJson(bare, body)
-          return Effect.flatMap(timeLeft, (limit) => send(method, operation, request, limit)).pipe(
-            // a write that the rate limit rejected was not carried out; after any other failure it may have been
-            retrying((error) => error.kind === "rateLimited" ? Effect.asSome(timeLeft) : Effect.succeedNone),
-            Effect.flatMap((text) =>
-              schema === undefined ? Effect.void as Effect.Effect<never> : decode(operation, schema)(text)
-            )
-          )
-        })
+      post: (operation, path, body, schema) =>
+        Effect.flatMap(
+          write("POST", operation, HttpClientRequest.bodyUnsafeJson(HttpClientRequest.post(path), body)),
+          decode(operation, schema)
+        ),
+      delete: (operation, path) => Effect.asVoid(write("DELETE", operation, HttpClientRequest.del(path)))
     }
   })
 
+type Method = "GET" | "POST" | "DELETE"
+
+const documentedStatus: Record<Method, number> = { GET: 200, POST: 200, DELETE: 204 }
+
 /** No request is in flight for longer. */
 const longestRequest = Duration.seconds(30)
+
+/** A server that asks for a longer pause before the next attempt leaves it to the caller. */
+const longestPause = Duration.minutes(2)
 
 const limitOf = (perSecond: number) => RateLimiter.make({ limit: perSecond, interval: "1 second" })
 

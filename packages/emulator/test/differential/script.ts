@@ -579,6 +579,13 @@ export const script = (version: string): ReadonlyArray<Step> => {
 
   const pools = [
     get("pools, the default", "pools"),
+    patch("default pool with deferred tasks", "pools/default_pool?update_mask=include_deferred", {
+      include_deferred: true
+    }),
+    get("pools, the default with deferred tasks", "pools"),
+    patch("default pool without deferred tasks", "pools/default_pool?update_mask=include_deferred", {
+      include_deferred: false
+    }),
     post("pool", "pools", { name: `${mark}-p`, slots: 2 }),
     post("pool, again", "pools", { name: `${mark}-p`, slots: 2 }),
     post("pool, described", "pools", { name: `${mark} 2`, slots: 1, description: "d", include_deferred: true }),
@@ -640,6 +647,24 @@ export const script = (version: string): ReadonlyArray<Step> => {
     }),
     get("pools, left", "pools", { view: ids("pools", "name") })
   ]
+
+  const favorites = ["3.1", "3.2", "3.3"].some((minor) => version.startsWith(minor))
+    ? [
+      post("favorite", "dags/hello_world_dag/favorite", undefined),
+      post("favorite, again", "dags/hello_world_dag/favorite", undefined),
+      post("favorite, missing", "dags/none/favorite", undefined),
+      get("favorites", "dags?is_favorite=true"),
+      get("dags that are no favorites", "dags?is_favorite=false", { view: ids("dags", "dag_id") }),
+      get("favorite, details", "dags/hello_world_dag/details"),
+      post("favorite, unmarked", "dags/hello_world_dag/unfavorite", undefined),
+      post("favorite, unmarked again", "dags/hello_world_dag/unfavorite", undefined),
+      post("favorite, missing, unmarked", "dags/none/unfavorite", undefined)
+    ]
+    : []
+  const assets = isThree
+    // other suites have assets
+    ? [get("assets", "assets", { view: ({ json }) => Object.keys(json) })]
+    : []
 
   const user = {
     username: `${mark}-u`,
@@ -733,6 +758,8 @@ export const script = (version: string): ReadonlyArray<Step> => {
     ...variables,
     ...connections,
     ...pools,
+    ...favorites,
+    ...assets,
     ...users,
     ...endings
   ]

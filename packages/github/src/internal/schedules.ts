@@ -1,4 +1,5 @@
-/** When requests to GitHub are retried. */
+/** When reads from GitHub are retried. */
+import * as RetryAfter from "@airflow-resource/core/RetryAfter"
 import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
 import type { GithubError } from "../GithubError.js"
@@ -6,13 +7,11 @@ import type { GithubError } from "../GithubError.js"
 /** GitHub may demand a wait of hours, which is longer than any test takes. */
 const longestWait = Duration.seconds(60)
 
-/** Whether to retry a request that is safe to send twice. */
 export const isWorthRetrying = (error: GithubError): boolean =>
   error.retryable && Duration.lessThanOrEqualTo(error.retryAfter ?? Duration.zero, longestWait)
 
-/** Four retries over about eight seconds, or longer if GitHub demands a longer wait. */
-export const retries: Schedule.Schedule<unknown, GithubError> = Schedule.identity<GithubError>().pipe(
-  Schedule.intersect(Schedule.jittered(Schedule.exponential("500 millis"))),
-  Schedule.intersect(Schedule.recurs(4)),
-  Schedule.modifyDelay(([[error]], delay) => Duration.max(delay, error.retryAfter ?? Duration.zero))
+/** Over about eight seconds, or longer if GitHub demands a longer wait. */
+export const retries: Schedule.Schedule<unknown, GithubError> = Schedule.intersect(
+  RetryAfter.respected(Schedule.jittered(Schedule.exponential("500 millis"))),
+  Schedule.recurs(4)
 )

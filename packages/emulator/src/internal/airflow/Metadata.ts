@@ -8,6 +8,8 @@ export interface Metadata {
   /** When each DAG was paused and unpaused, by DAG id. */
   readonly pauses: Map<string, Array<{ readonly at: number; readonly paused: boolean }>>
   runs: Array<RunFacts>
+  /** Ids of the DAGs that the only user has marked. */
+  readonly favorites: Set<string>
   /** DAGs that were deleted, whether or not their files still exist. */
   readonly deletedDags: Array<{ readonly dagId: string; readonly at: number }>
   /** When the parsing of each file was last requested. */
@@ -50,6 +52,7 @@ export interface XCom {
 export const emptyMetadata = (): Metadata => ({
   pauses: new Map(),
   runs: [],
+  favorites: new Set(),
   deletedDags: [],
   reparses: new Map(),
   xcoms: [],

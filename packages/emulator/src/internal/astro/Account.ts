@@ -15,18 +15,21 @@ const organizationJson = (call: Call) => ({
   product: "HOSTED",
   status: call.world.organization,
   paymentMethod: "CREDIT_CARD",
-  productPlans: [{
-    astronomerProduct: "ASTRO",
-    organizationId: call.world.organizationId,
-    productPlanId: "cplan00000000000000000000",
-    productPlanName: "TEAM"
-  }],
-  allowEnhancedSupportAccess: false,
-  hasAllowedIpAddressRanges: false,
-  isBlockedEnableAiFeatures: false,
-  isScimEnabled: false,
-  shouldEnforceDedicatedClusters: false,
-  ...(call.isV1 ? {} : { supportPlan: "TEAM" }),
+  ...(call.api === "v1"
+    ? {
+      productPlans: [{
+        astronomerProduct: "ASTRO",
+        organizationId: call.world.organizationId,
+        productPlanId: "cplan00000000000000000000",
+        productPlanName: "TEAM"
+      }],
+      allowEnhancedSupportAccess: false,
+      hasAllowedIpAddressRanges: false,
+      isBlockedEnableAiFeatures: false,
+      isScimEnabled: false,
+      shouldEnforceDedicatedClusters: false
+    }
+    : { isScimEnabled: false, supportPlan: "STANDARD" }),
   ...timestamps(call),
   createdBy: owner,
   updatedBy: owner
@@ -64,11 +67,11 @@ export const getSelf = (call: Call): Response => {
 
 const range = <A>(floor: A, standard: A, ceiling: A) => ({ floor, default: standard, ceiling })
 
-const schedulerSizes = ["SMALL", "MEDIUM", "LARGE", "EXTRA_LARGE"]
+const schedulerSizes = ["SMALL", "MEDIUM", "LARGE"]
 
-export const getDeploymentOptions = ({ world }: Call): Response =>
+export const getDeploymentOptions = ({ api, world }: Call): Response =>
   json(200, {
-    executors: ["CELERY", "KUBERNETES", "ASTRO"],
+    executors: ["CELERY", "KUBERNETES", ...(api === "platform" ? [] : ["ASTRO"])],
     resourceQuotas: {
       defaultPodSize: { cpu: range("0.25", "0.25", "1"), memory: range("0.5Gi", "0.5Gi", "2Gi") },
       resourceQuota: { cpu: range("1", "10", "100"), memory: range("2Gi", "20Gi", "200Gi") }
@@ -81,16 +84,21 @@ export const getDeploymentOptions = ({ world }: Call): Response =>
       airflowDatabaseMigration: false,
       stellarDatabaseMigration: false
     })),
-    schedulerMachines: schedulerSizes.map((name) => ({ name, spec: { cpu: "1", memory: "2Gi" } })),
+    schedulerMachines: [...schedulerSizes, ...(api === "platform" ? [] : ["EXTRA_LARGE"])].map((name) => ({
+      name,
+      spec: { cpu: "1", memory: "2Gi" }
+    })),
     workerMachines: [{ name: "A5", concurrency: range(1, 5, 15), spec: { cpu: "1", memory: "2Gi", concurrency: 5 } }],
     workerQueues: { minWorkers: range(0, 0, 20), maxWorkers: range(1, 10, 200), workerConcurrency: range(1, 5, 64) },
-    workloadIdentityOptions: []
+    workloadIdentityOptions: [],
+    // the queue of a new deployment, for astro CLIs up to 1.42
+    ...(api === "v1alpha1" ? { defaultValues: { schedulerSize: "SMALL", workerMachineName: "A5" } } : {})
   })
 
 export const listClusterOptions = (call: Call): Response => {
-  const { isV1, request: { query }, world } = call
+  const { api, request: { query }, world } = call
   const type = query.get("type") ?? ""
-  if (isV1 && !["DEDICATED", "HYBRID"].includes(type)) {
+  if (api !== "v1alpha1" && !["DEDICATED", "HYBRID"].includes(type)) {
     return invalid(call, "type", "type must be one of DEDICATED, HYBRID")
   }
   const machine = { name: "m6i.xlarge", cpu: 4, memory: "16Gi" }

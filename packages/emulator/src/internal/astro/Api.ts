@@ -7,11 +7,10 @@ export interface Call {
   readonly request: Request
   readonly now: number
   readonly caller: Token
-  /** Whether it is a request to version 1, rather than to the APIs before it, which astro CLIs up to 1.42 use. */
-  readonly isV1: boolean
+  readonly api: Api
 }
 
-/** Astro's APIs. */
+/** Astro's APIs: version 1, and those before it, which astro CLIs up to 1.42 use. */
 export type Api = "v1" | "platform" | "iam" | "v1alpha1"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -30,8 +29,12 @@ export const failure = (
     ...(fieldErrors === undefined ? {} : { fieldErrors })
   })
 
-export const invalid = ({ world }: Call, field: string, message: string): Response =>
-  failure(world, 400, `Invalid request: ${message}`, [{ field, code: "invalid", message }])
+/** The fields are named in version 1 only. */
+const invalidFields = ({ api, world }: Call, message: string, fieldErrors: ReadonlyArray<Json>): Response =>
+  failure(world, 400, `Invalid request: ${message}`, api === "v1" ? fieldErrors : undefined)
+
+export const invalid = (call: Call, field: string, message: string): Response =>
+  invalidFields(call, message, [{ field, code: "invalid", message }])
 
 export const page = (call: Call, name: string, all: ReadonlyArray<object>): Response => {
   const { query } = call.request
@@ -69,7 +72,7 @@ export const requireFields = (call: Call, body: Json, names: ReadonlyArray<strin
   const missing = names.filter((name) => isEmpty(body[name]))
   if (missing.length === 0) return
   const fieldErrors = missing.map((field) => ({ field, code: "required", message: `${field} is required` }))
-  throw new Halt(failure(call.world, 400, `Invalid request: ${missing.join(", ")} is required`, fieldErrors))
+  throw new Halt(invalidFields(call, `${missing.join(", ")} is required`, fieldErrors))
 }
 
 export const pick = (body: Json, names: ReadonlyArray<string>): Json =>

@@ -4,15 +4,7 @@ import * as Option from "effect/Option"
 import * as Lifecycle from "../../Lifecycle.js"
 import { emptyMetadata } from "../airflow/Metadata.js"
 import { Halt, isObject, type Json, json, noContent, type Response } from "../Http.js"
-import {
-  type Deployment,
-  type EnvironmentVariable,
-  ingressPath,
-  isoTime,
-  phasesOf,
-  type Token,
-  type World
-} from "../World.js"
+import { type Deployment, type EnvironmentVariable, ingressPath, isoTime, phasesOf, type Token } from "../World.js"
 import {
   type Call,
   failure,
@@ -33,13 +25,16 @@ import {
 // reading
 
 const deploymentJson = (call: Call, deployment: Deployment) => {
-  const { isV1, now, world } = call
+  const { api, now, world } = call
   const { config: { workloadIdentity, ...config }, facts, runtime } = deployment
   const status = reportedStatus(call, deployment)
   const override = Lifecycle.overrideAt(facts, now)
   return {
     clusterName: "",
     ...config,
+    workerQueues: queuesOf(deployment).map(({ podEphemeralStorage, ...queue }) =>
+      api === "v1" ? { ...queue, podEphemeralStorage } : queue
+    ),
     id: deployment.id,
     name: deployment.name,
     description: deployment.description,
@@ -71,14 +66,14 @@ const deploymentJson = (call: Call, deployment: Deployment) => {
       }
     },
     scalingStatus: { hibernationStatus: { isHibernating: status === "HIBERNATING" } },
-    ...(status === "CREATING" && world.quirks.lateUrls ? noUrls : urls(world, deployment)),
+    ...(status === "CREATING" && world.quirks.lateUrls ? noUrls(call) : urls(call, deployment)),
     webServerCpu: "0.5",
     webServerMemory: "1.5Gi",
     webServerReplicas: 1,
     externalIPs: [],
     ...(workloadIdentity === undefined
       ? {}
-      : { [isV1 ? "effectiveWorkloadIdentity" : "workloadIdentity"]: workloadIdentity }),
+      : { [api === "v1" ? "effectiveWorkloadIdentity" : "workloadIdentity"]: workloadIdentity }),
     createdAt: isoTime(facts.createdAt),
     updatedAt: isoTime(deployment.updatedAt),
     createdBy: deployment.createdBy,
@@ -116,29 +111,27 @@ const reasons: Record<Lifecycle.Status, string> = {
  * All URLs have a scheme, because clients add `https` to those without one. When the host is flipped, they are as Astro
  * returns them.
  */
-const urls = ({ quirks, url }: World, deployment: Deployment) => {
+const urls = ({ api, world: { quirks, url } }: Call, deployment: Deployment) => {
   const isFlipped = quirks.hostFlips > 0 && Math.floor(deployment.reads / quirks.hostFlips) % 2 === 1
   deployment.reads += 1
   const host = url.replace("http://", "").replace("127.0.0.1", isFlipped ? "localhost" : "127.0.0.1")
   const site = `${host}/${ingressPath(deployment)}`
-  const api = `${site}/api/${deployment.runtime.airflowVersion.startsWith("2.") ? "v1" : "v2"}`
+  const airflowApi = `${site}/api/${deployment.runtime.airflowVersion.startsWith("2.") ? "v1" : "v2"}`
   const scheme = isFlipped ? "" : "http://"
   return {
     webServerUrl: `${scheme}${site}`,
-    webServerAirflowApiUrl: `${scheme}${api}`,
+    webServerAirflowApiUrl: `${scheme}${airflowApi}`,
     webServerIngressHostname: site,
-    apiUrl: `http://${api}`,
-    uiUrl: `http://${site}`
+    ...(api === "v1" ? { apiUrl: `http://${airflowApi}`, uiUrl: `http://${site}` } : {})
   }
 }
 
-const noUrls = {
+const noUrls = ({ api }: Call) => ({
   webServerUrl: "",
   webServerAirflowApiUrl: "",
   webServerIngressHostname: "",
-  apiUrl: "",
-  uiUrl: ""
-}
+  ...(api === "v1" ? { apiUrl: "", uiUrl: "" } : {})
+})
 
 const overrideJson = ({ isHibernating, until }: Lifecycle.Override, now: number) => ({
   isActive: isHibernating !== null && (until === null || until > now),
@@ -196,7 +189,7 @@ const defaults = {
 /** The fields that are stored as they were sent. All other fields of a deployment are derived. */
 const configurable = [...Object.keys(defaults), "workloadIdentity"]
 
-/** The APIs before version 1 require all of these. Not `schedulerSize`, which the CLIs of that time send empty. */
+/** The APIs before version 1 require all of these. */
 const requiredBefore = [
   "type",
   "astroRuntimeVersion",
@@ -204,6 +197,7 @@ const requiredBefore = [
   "isCicdEnforced",
   "isDagDeployEnabled",
   "isHighAvailability",
+  "schedulerSize",
   "defaultTaskPodCpu",
   "defaultTaskPodMemory",
   "resourceQuotaCpu",
@@ -214,7 +208,7 @@ export const createDeployment = (call: Call): Response => {
   const { caller, now, world } = call
   requireRights(call, "operator")
   const body = readBody(call)
-  requireFields(call, body, ["name", "workspaceId", ...(call.isV1 ? [] : requiredBefore)])
+  requireFields(call, body, ["name", "workspaceId", ...(call.api === "v1" ? [] : requiredBefore)])
   const name = String(body.name)
   if (body.workspaceId !== world.workspaceId) return failure(world, 400, "Workspace not found")
   if (world.organization !== "ACTIVE") {
@@ -388,6 +382,10 @@ const readQueues = (call: Call, body: Json, executor: unknown, known: ReadonlyAr
   return body.workerQueues.map((item: unknown) => {
     const sent = isObject(item) ? item : {}
     requireFields(call, sent, ["name", "maxWorkerCount", "workerConcurrency"])
+    for (const field of ["maxWorkerCount", "workerConcurrency"]) {
+      if (Number(sent[field]) >= 1) continue
+      throw new Halt(invalid(call, "workerQueues", `${field} must be at least 1`))
+    }
     const before = known.find(({ id }) => id === sent.id)
     return {
       id: call.world.ids.id(),

@@ -35,7 +35,7 @@ const deploysOf = (world: World): Array<Deploy> => {
   return known
 }
 
-const deployJson = ({ world }: Call, deployment: Deployment, deploy: Deploy) => {
+const deployJson = ({ api, world }: Call, deployment: Deployment, deploy: Deploy) => {
   const dagsUploadUrl = `${world.url}/v1/blobs/${deploy.id}?sv=1&sig=${deploy.signature}`
   return {
     id: deploy.id,
@@ -43,14 +43,14 @@ const deployJson = ({ world }: Call, deployment: Deployment, deploy: Deploy) => 
     type: "DAG_ONLY",
     status: deploy.version === null ? "INITIALIZED" : "DEPLOYED",
     description: deploy.description,
-    ...(isObject(deploy.git) ? { git: deploy.git } : {}),
+    ...(api === "v1" && isObject(deploy.git) ? { git: deploy.git } : {}),
     imageRepository: `images.astronomer.cloud/baseimages/${deployment.id}`,
     imageTag: deployment.runtime.version,
     airflowVersion: deployment.runtime.airflowVersion,
     astroRuntimeVersion: deployment.runtime.version,
     isDagDeployEnabled: deployment.config.isDagDeployEnabled === true,
     dagsUploadUrl,
-    bundleUploadUrl: dagsUploadUrl,
+    ...(api === "v1" ? { bundleUploadUrl: dagsUploadUrl } : {}),
     ...(deploy.version === null ? {} : { dagTarballVersion: deploy.version }),
     createdAt: isoTime(deploy.createdAt),
     createdBySubject: deploy.createdBy

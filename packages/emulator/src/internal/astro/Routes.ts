@@ -3,7 +3,7 @@
  * them have the same deployments and tokens.
  */
 import { catchHalt, match, type Request, type Response, type Route, route, withoutPrefix } from "../Http.js"
-import type { Token, World } from "../World.js"
+import type { Scope, Token, World } from "../World.js"
 import * as Account from "./Account.js"
 import { type Api, type Call, failure } from "./Api.js"
 import * as Deployments from "./Deployments.js"
@@ -44,7 +44,7 @@ export const handle = (
   ) {
     return failure(world, 403, `organization with id ${organizationId} not found`)
   }
-  const call = { world, request, now, caller, isV1: api === "v1" }
+  const call = { world, request, now, caller, api }
   return catchHalt(() => found.route.handle(call, ...found.parameters))
 }
 
@@ -83,10 +83,10 @@ const platform: ReadonlyArray<Route<Call>> = [
 const iam: ReadonlyArray<Route<Call>> = [
   route<Call>(`GET ${tokens}`, Tokens.listTokens),
   route<Call>(`POST ${tokens}`, Tokens.createToken),
-  route<Call>(`GET ${token}`, Tokens.getToken),
-  route<Call>(`POST ${token}`, Tokens.updateToken),
+  route<Call>(`GET ${token}`, (call, _, id) => Tokens.getToken(call, id)),
+  route<Call>(`POST ${token}`, (call, _, id) => Tokens.updateToken(call, id)),
   route<Call>(`DELETE ${token}`, (call, _, id) => Tokens.deleteToken(call, id)),
-  route<Call>(`POST ${token}/roles`, Tokens.updateRoles),
+  route<Call>(`POST ${token}/roles`, (call, _, id) => Tokens.updateRoles(call, id)),
   route<Call>(`POST ${token}/rotate`, (call, _, id) => Tokens.rotateToken(call, id))
 ]
 
@@ -94,6 +94,20 @@ const usersAndLogs: ReadonlyArray<Route<Call>> = [
   route<Call>("GET users/self", Account.getSelf),
   route<Call>(`GET ${deployment}/logs`, Deployments.listLogs)
 ]
+
+/** The tokens of what the last parameter of `base` names. */
+const tokensOf = (scope: Scope, base: string): ReadonlyArray<Route<Call>> => {
+  const entityOf = (ids: ReadonlyArray<string>) => ids[base.split(":").length - 2] ?? ""
+  const tokenOf = (ids: ReadonlyArray<string>) => ids.at(-1) ?? ""
+  const [all, one] = [`${base}/api-tokens`, `${base}/api-tokens/:t`]
+  return [
+    route<Call>(`GET ${all}`, (call, ...ids) => Tokens.listTokensOf(call, scope, entityOf(ids))),
+    route<Call>(`POST ${all}`, (call, ...ids) => Tokens.createTokenOf(call, scope, entityOf(ids))),
+    route<Call>(`POST ${one}`, (call, ...ids) => Tokens.updateTokenOf(call, scope, entityOf(ids), tokenOf(ids))),
+    route<Call>(`DELETE ${one}`, (call, ...ids) => Tokens.deleteTokenOf(call, entityOf(ids), tokenOf(ids))),
+    route<Call>(`POST ${one}/rotate`, (call, ...ids) => Tokens.rotateTokenOf(call, entityOf(ids), tokenOf(ids)))
+  ]
+}
 
 export const routes: Readonly<Record<Api, ReadonlyArray<Route<Call>>>> = {
   v1: [...platform, ...iam, ...usersAndLogs],
@@ -104,9 +118,8 @@ export const routes: Readonly<Record<Api, ReadonlyArray<Route<Call>>>> = {
     route<Call>("GET options/cluster", Account.listClusterOptions),
     route<Call>(`GET ${organization}/workspaces`, Account.listWorkspaces),
     route<Call>(`GET ${organization}/deployment-options`, Account.getDeploymentOptions),
-    route<Call>(`GET ${deployment}/api-tokens`, Tokens.listDeploymentTokens),
-    route<Call>(`POST ${deployment}/api-tokens`, Tokens.createDeploymentToken),
-    route<Call>(`DELETE ${deployment}/api-tokens/:t`, (call, _, __, id) => Tokens.deleteToken(call, id)),
-    route<Call>(`POST ${deployment}/api-tokens/:t/rotate`, (call, _, __, id) => Tokens.rotateToken(call, id))
+    ...tokensOf("ORGANIZATION", organization),
+    ...tokensOf("WORKSPACE", `${organization}/workspaces/:w`),
+    ...tokensOf("DEPLOYMENT", deployment)
   ]
 }

@@ -2,6 +2,7 @@
 import { Halt, isObject, type Json, json, noContent, type Response } from "../Http.js"
 import { isoTime, mintToken, renewToken, type Role, type Scope, type Token } from "../World.js"
 import {
+  type Api,
   type Call,
   failure,
   invalid,
@@ -14,13 +15,13 @@ import {
   subjectOf
 } from "./Api.js"
 
-const tokenJson = ({ isV1 }: Call, token: Token, value?: string) => ({
+const tokenJson = ({ api }: Call, token: Token, value?: string) => ({
   id: token.id,
   name: token.name,
   description: token.description,
   shortToken: `${token.value.slice(0, 8)}...`,
-  [scopeField(isV1)]: token.scope,
-  kind: "STANDARD",
+  [scopeField(api)]: token.scope,
+  ...(api === "v1" ? { kind: "STANDARD" } : {}),
   startAt: isoTime(token.createdAt),
   ...(token.expiresAt === null ? {} : { endAt: isoTime(token.expiresAt) }),
   ...(token.expiryPeriodInDays === null ? {} : { expiryPeriodInDays: token.expiryPeriodInDays }),
@@ -32,7 +33,7 @@ const tokenJson = ({ isV1 }: Call, token: Token, value?: string) => ({
   ...(value === undefined ? {} : { token: value })
 })
 
-const scopeField = (isV1: boolean) => isV1 ? "scope" : "type"
+const scopeField = (api: Api) => api === "v1" ? "scope" : "type"
 
 const rolesOf: Record<string, ReadonlyArray<string>> = {
   ORGANIZATION: ["ORGANIZATION_OWNER", "ORGANIZATION_BILLING_ADMIN", "ORGANIZATION_MEMBER"],
@@ -69,25 +70,29 @@ export const listTokens = (call: Call): Response => {
   return page(call, "tokens", found.map((token) => tokenJson(call, token)))
 }
 
-export const listDeploymentTokens = (call: Call, _organization: string, deploymentId: string): Response => {
-  requireVisibleDeployment(call, deploymentId)
-  const found = visibleTokens(call).filter((token) => hasRoleOn(token, deploymentId))
+/** The tokens with a role there, whatever they belong to. Filtered by what they belong to. */
+export const listTokensOf = (call: Call, scope: Scope, entityId: string): Response => {
+  checkEntity(call, scope, entityId)
+  const types = call.request.query.getAll("tokenTypes")
+  const found = visibleTokens(call).filter((token) =>
+    hasRoleOn(token, entityId) && (types.length === 0 || types.includes(token.scope))
+  )
   return page(call, "apiTokens", found.map((token) => tokenJson(call, token)))
 }
 
 export const createToken = (call: Call): Response => {
   requireRights(call, "owner")
   const body = readBody(call)
-  const field = scopeField(call.isV1)
+  const field = scopeField(call.api)
   requireFields(call, body, ["name", "role", field])
   return checkAndMint(call, String(body[field]), body)
 }
 
-export const createDeploymentToken = (call: Call, _organization: string, deploymentId: string): Response => {
+export const createTokenOf = (call: Call, scope: Scope, entityId: string): Response => {
   requireRights(call, "owner")
   const body = readBody(call)
   requireFields(call, body, ["name", "role"])
-  return checkAndMint(call, "DEPLOYMENT", { ...body, entityId: deploymentId })
+  return checkAndMint(call, scope, { ...body, entityId })
 }
 
 /** Mints a token after checking its role, lifetime and entity. */
@@ -128,22 +133,55 @@ const requireToken = (call: Call, id: string): Token => {
   throw new Halt(failure(call.world, 404, "API token not found"))
 }
 
-export const getToken = (call: Call, _organization: string, id: string): Response =>
-  json(200, tokenJson(call, requireToken(call, id)))
+export const getToken = (call: Call, id: string): Response => json(200, tokenJson(call, requireToken(call, id)))
 
-export const updateToken = (call: Call, _organization: string, id: string): Response => {
+export const updateToken = (call: Call, id: string): Response => {
   requireRights(call, "owner")
   const token = requireToken(call, id)
   const body = readBody(call)
   requireFields(call, body, ["name"])
-  token.name = String(body.name)
-  if (typeof body.description === "string") token.description = body.description
+  rename(token, body)
   token.updatedAt = call.now
   return json(200, tokenJson(call, token))
 }
 
+const rename = (token: Token, { description, name }: Json) => {
+  token.name = String(name)
+  if (typeof description === "string") token.description = description
+}
+
+/** Also replaces the roles, if the request contains any. */
+export const updateTokenOf = (call: Call, scope: Scope, entityId: string, id: string): Response => {
+  requireRights(call, "owner")
+  const token = requireTokenOf(call, entityId, id)
+  const body = readBody(call)
+  requireFields(call, body, ["name", ...(scope === "DEPLOYMENT" ? ["role"] : [])])
+  const roles = rolesIn(scope, entityId, body).map((item) => readRole(call, item))
+  if (roles.length > 0) token.roles = roles
+  rename(token, body)
+  token.updatedAt = call.now
+  return json(200, tokenJson(call, token))
+}
+
+/** A deployment's token has a `role`, the others `roles`: one of their own, and lists of those elsewhere. */
+const rolesIn = (scope: Scope, entityId: string, { role, roles }: Json): ReadonlyArray<Json> => {
+  const named: Json = isObject(roles) ? roles : { deployment: role }
+  return (["ORGANIZATION", "WORKSPACE", "DEPLOYMENT"] as const).flatMap((entityType) => {
+    const given = named[entityType.toLowerCase()]
+    if (Array.isArray(given)) return given.map((item: unknown) => ({ ...(isObject(item) ? item : {}), entityType }))
+    return entityType === scope && given !== undefined ? [{ entityType, entityId, role: given }] : []
+  })
+}
+
+/** A token with a role there. */
+const requireTokenOf = (call: Call, entityId: string, id: string): Token => {
+  const token = requireToken(call, id)
+  if (hasRoleOn(token, entityId)) return token
+  throw new Halt(failure(call.world, 404, "API token not found"))
+}
+
 /** The request contains the complete new list of roles. */
-export const updateRoles = (call: Call, _organization: string, id: string): Response => {
+export const updateRoles = (call: Call, id: string): Response => {
   requireRights(call, "owner")
   const token = requireToken(call, id)
   const { roles } = readBody(call)
@@ -181,3 +219,9 @@ export const deleteToken = (call: Call, id: string): Response => {
   requireToken(call, id).deletedAt = call.now
   return noContent()
 }
+
+export const rotateTokenOf = (call: Call, entityId: string, id: string): Response =>
+  rotateToken(call, requireTokenOf(call, entityId, id).id)
+
+export const deleteTokenOf = (call: Call, entityId: string, id: string): Response =>
+  deleteToken(call, requireTokenOf(call, entityId, id).id)

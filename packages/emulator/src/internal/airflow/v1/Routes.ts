@@ -22,6 +22,12 @@ export const handle = (call: Call): Response => {
   }
   if (method === "GET" && segments.join("/") === "health") return health(call)
   if (segments[0] !== "api" || segments[1] !== "v1") return notFoundPage()
+  const redirected = mergedSlashes(call)
+  if (redirected !== undefined) {
+    return response(308, html, "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n", {
+      location: redirected
+    })
+  }
   const found = match(routes, method, segments.slice(2))
   if (found._tag === "NotFound") return noRoute()
   if (found._tag === "MethodNotAllowed") {
@@ -31,6 +37,15 @@ export const handle = (call: Call): Response => {
   if (extra.length > 0) return problem(call, 400, null, `Extra query parameter(s) ${extra.join(", ")} not in spec`)
   return catchHalt(() => found.route.handle(call, ...found.parameters))
 }
+
+/**
+ * Airflow 2 decodes the path before it looks for a route. A name that begins with a slash makes two slashes in a row, and
+ * the redirect has one.
+ */
+const mergedSlashes = ({ request: { segments, target } }: Call): string | undefined =>
+  segments.some((segment) => /^%2f/i.test(segment))
+    ? target.replace(/^[^?]*/, (path) => path.replaceAll(/%2f/gi, "/").replaceAll(/\/{2,}/g, "/"))
+    : undefined
 
 /** There is no DAG processor, because the scheduler parses the files itself. */
 const health = (call: Call): Response => ok(Health.report(call, Health.absent))

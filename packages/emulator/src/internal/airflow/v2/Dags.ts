@@ -94,6 +94,8 @@ export const requireParentDag = (call: Call, dagId: string): DagBag.Dag =>
       : `The DAG with dag_id: \`${dagId}\` was not found`
   )
 
+const isFavorite = ({ deployment }: Call, { dagId }: DagBag.Dag) => deployment.metadata.favorites.has(dagId)
+
 const isTrue = (value: string | null) => value?.toLowerCase() === "true"
 
 /** The DAGs that match the filters in the query. */
@@ -101,13 +103,14 @@ const filtered = (call: Call): ReadonlyArray<DagBag.Dag> => {
   const { query } = call.request
   const tags = query.getAll("tags")
   const pattern = like(query.get("dag_id_pattern"))
-  const filtersErrors = isAtLeast(call.version, "3.1") && query.has("has_import_errors")
+  const has = (name: string) => isAtLeast(call.version, "3.1") && query.has(name)
   return DagBag.list(call).filter((dag) =>
     (query.get("exclude_stale")?.toLowerCase() === "false" || !isStale(dag)) &&
     pattern.test(dag.dagId) &&
     (tags.length === 0 || tags.some((tag) => dag.spec.tags?.includes(tag))) &&
     (!query.has("paused") || DagBag.isPaused(call, dag.dagId) === isTrue(query.get("paused"))) &&
-    (!filtersErrors || dag.hasImportErrors === isTrue(query.get("has_import_errors")))
+    (!has("has_import_errors") || dag.hasImportErrors === isTrue(query.get("has_import_errors"))) &&
+    (!has("is_favorite") || isFavorite(call, dag) === isTrue(query.get("is_favorite")))
   )
 }
 
@@ -151,7 +154,7 @@ export const getDetails = (call: Call, dagId: string): Response => {
     ...Responses.since(call, "3.1", { default_args: {} }),
     ...Responses.since(call, "3.3", { rerun_with_latest_version: null }),
     owner_links: {},
-    ...Responses.since(call, "3.1", { is_favorite: false }),
+    ...Responses.since(call, "3.1", { is_favorite: isFavorite(call, dag) }),
     ...Responses.since(call, "3.2", { active_runs_count: active.length }),
     ...lastFields(call, dag),
     concurrency: 16,
@@ -180,6 +183,26 @@ export const patchList = (call: Call): Response => {
   const dags = call.request.query.has("dag_id_pattern") ? filtered(call) : []
   for (const dag of Lists.slice(call, dags)) DagBag.setPaused(call, dag.dagId, paused)
   return Lists.page(call, "dags", dags, (dag) => toJson(call, dag))
+}
+
+const requireMarkableDag = (call: Call, dagId: string): DagBag.Dag =>
+  DagBag.get(call, dagId) ??
+    Responses.halt(404, `${Responses.dagWord(call, "3.2")} with id '${dagId}' not found`)
+
+export const favorite = (call: Call, dagId: string): Response => {
+  if (isFavorite(call, requireMarkableDag(call, dagId))) {
+    return Responses.uniqueViolation(call, "dag_favorite", ["user_id", "dag_id"])
+  }
+  call.deployment.metadata.favorites.add(dagId)
+  return Responses.deleted()
+}
+
+export const unfavorite = (call: Call, dagId: string): Response => {
+  if (!isFavorite(call, requireMarkableDag(call, dagId))) {
+    return Responses.failure(409, `${Responses.dagWord(call, "3.2")} is not marked as favorite`)
+  }
+  call.deployment.metadata.favorites.delete(dagId)
+  return Responses.deleted()
 }
 
 export const deleteDag = (call: Call, dagId: string): Response => {

@@ -133,7 +133,10 @@ const routes: ReadonlyArray<VersionedRoute> = [
   // Airflow warns only of missing pools, and the emulated DAGs cannot name a pool
   on("GET dagWarnings", () => Responses.ok({ dag_warnings: [], total_entries: 0 })),
   on("GET dagStats", Dags.getStats),
+  on(`POST ${dag}/favorite`, Dags.favorite, "3.1"),
+  on(`POST ${dag}/unfavorite`, Dags.unfavorite, "3.1"),
   on("GET config", config),
+  on("GET assets", () => Responses.ok({ assets: [], total_entries: 0 })),
   on(`GET ${dag}/assets/queuedEvents`, listNoEvents),
   on(`DELETE ${dag}/assets/queuedEvents`, noEvents),
   on(`POST ${dag}/dagRuns`, Runs.trigger),
