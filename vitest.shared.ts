@@ -8,8 +8,8 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     // only a safety net: on a busy machine everything takes longer
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     setupFiles: [fileURLToPath(new URL("vitest.setup.ts", import.meta.url))]
   }
 })

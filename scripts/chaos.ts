@@ -23,7 +23,7 @@ const lives = Effect.forEach(seeds, (seed) => {
 const others = Run.outcome(
   "counterexamples, failpoints, regressions and real processes",
   Run.vitest(config, {
-    files: [pool("counterexamples"), pool("failpoints"), pool("regressions"), "test/chaos"],
+    files: [pool("counterexamples"), pool("failpoints"), pool("regressions"), "test/chaos", "test/reaper"],
     duration: "2 hours",
     env: { AIRFLOW_RESOURCE_CHAOS: "1" }
   })

@@ -10,12 +10,13 @@ const arrows: Record<string, ReadonlyArray<string>> = {
   emulator: [],
   astro: ["core"],
   github: ["core"],
-  "airflow-resource": ["airflow", "core", "astro", "github", "emulator"],
+  local: ["core"],
+  "airflow-resource": ["airflow", "core", "astro", "github", "local", "emulator"],
   testing: ["airflow-resource"]
 }
 
-/** The packages that run on Node only: the composition root and the server. */
-const onNode = new Set(["emulator", "airflow-resource"])
+/** The packages that run on Node only: the composition root, the server, and the Airflows on this machine. */
+const onNode = new Set(["emulator", "local", "airflow-resource"])
 
 const nativeOrNode = /^(node:|better-sqlite3$|@effect\/sql-sqlite-node(\/|$)|libsodium)/
 

@@ -19,6 +19,8 @@ export const environment = (emulator: Emulator.Service, folder: string, max: num
   // the processes find the organization themselves
   ASTRO_ORGANIZATION_ID: "",
   AIRFLOW_RESOURCE_DELIVERY: "none",
+  // a reaper would clean up what a test wants to find
+  AIRFLOW_RESOURCE_REAPER: "off",
   AIRFLOW_RESOURCE_MAX: String(max),
   AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`
 })

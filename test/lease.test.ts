@@ -1,5 +1,5 @@
 import { DeploymentPool } from "@airflow-resource/core"
-import { Emulator } from "@airflow-resource/emulator"
+import { Emulator, type Faults } from "@airflow-resource/emulator"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources } from "airflow-resource"
 import { Cause, Deferred, Effect, Exit, Fiber, Logger, Option, Redacted } from "effect"
@@ -210,6 +210,7 @@ describe("a lease", () => {
       const gate = yield* Deferred.make<void>()
       const waits = yield* Deferred.make<string>()
       const held = yield* Deferred.make<void>()
+      const activities: Array<string> = []
       const one = yield* Effect.fork(AirflowResource.use({ testName: "one" }, (resource) =>
         Effect.gen(function*() {
           const secrets = yield* emulator.secrets()
@@ -225,16 +226,45 @@ describe("a lease", () => {
       const two = yield* Effect.fork(AirflowResource.use(
         {
           testName: "two",
-          onProgress: ({ activity }) => activity.includes("in use by") ? Deferred.succeed(waits, activity) : Effect.void
+          onProgress: ({ activity }) => {
+            activities.push(activity)
+            return activity.includes("in use by") ? Deferred.succeed(waits, activity) : Effect.void
+          }
         },
         (resource) =>
           Effect.map(emulator.secrets(), (secrets) => [secrets["ASTRO_DEPLOYMENT_ID"], resource.deploymentId])
       ))
       assert.include(yield* Deferred.await(waits), "in use by one")
+      assert.include(activities.join("\n"), "AIRFLOW_RESOURCE_DELIVERY=astro")
+      const { slots } = yield* Effect.flatMap(DeploymentPool.DeploymentPool, ({ inspect }) => inspect)
+      assert.lengthOf(slots.filter(({ holder }) => holder !== null), 1, "it holds no deployment while it waits")
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(one)
       const [secret, id] = yield* Fiber.join(two)
       assert.strictEqual(secret, id)
+    }).pipe(Effect.provide(emulated())))
+
+  it.effect("writes its secrets again after a write without a response, and keeps the repository while that may land", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const pool = yield* DeploymentPool.DeploymentPool
+      const lockOf = Effect.map(pool.inspect, ({ slots }) => slots[0]?.holder?.lock?.isWriting)
+      yield* AirflowResource.use(
+        { testName: "before" },
+        () => Effect.map(lockOf, (isWriting) => assert.isFalse(isWriting))
+      )
+      yield* emulator.faults.next({ match: { method: "PUT", path: /\/secrets\// }, then: { _tag: "DropAfter" } })
+      const deploymentId = yield* AirflowResource.use(
+        { testName: "writes" },
+        (resource) =>
+          Effect.map(lockOf, (isWriting) => {
+            assert.isTrue(isWriting)
+            return resource.deploymentId
+          })
+      )
+      assert.strictEqual((yield* emulator.secrets())["ASTRO_DEPLOYMENT_ID"], deploymentId)
+      assert.strictEqual(yield* emulator.faults.pending, 0)
+      yield* assertTidy
     }).pipe(Effect.provide(emulated())))
 
   it.effect("is released when its body fails, dies or is interrupted", () =>
@@ -310,7 +340,11 @@ describe("a lease", () => {
         assert.include(activities[0], "slot 1 may still be changing")
         assert.deepInclude(next, { reused: "woken", epoch: 2 })
         yield* assertTidy
-      }).pipe(Effect.provide(emulated({ delivery: "none", pool: { max: 1, longestRequest: "10 seconds" } })))
+      }).pipe(Effect.provide(emulated({
+        delivery: "none",
+        // with reapers, a release does not wait until the request can no longer land
+        pool: { max: 1, longestRequest: "10 seconds", startReaper: Effect.void }
+      })))
   )
 
   it.effect("leaves alone a deployment that has only the name of one of the pool's own", () =>
@@ -354,7 +388,59 @@ describe("a lease", () => {
       yield* lease("lost response")
       assert.lengthOf((yield* emulator.audit).deployments, 1)
       yield* assertTidy
-    }).pipe(Effect.provide(emulated())))
+    }).pipe(Effect.provide(emulated({ pool: { longestRequest: "1 seconds" } }))))
+
+  const outages: ReadonlyArray<Faults.Outcome> = [
+    { _tag: "DropBefore" },
+    { _tag: "Status", status: 503, headers: { "retry-after": "1" }, body: { message: "Service Unavailable" } },
+    { _tag: "Html", status: 502 },
+    { _tag: "Cut" }
+  ]
+  for (const then of outages) {
+    it.effect(`outlasts failures of a creation: ${JSON.stringify(then)}`, () =>
+      Effect.gen(function*() {
+        const emulator = yield* Emulator.Emulator
+        yield* emulator.faults.next({ match: { method: "POST", path: /\/deployments$/ }, times: 2, then })
+        const activities: Array<string> = []
+        const onProgress = ({ activity }: { readonly activity: string }) =>
+          Effect.sync(() => void activities.push(activity))
+        yield* AirflowResource.use({ testName: "outlasts", onProgress }, () => Effect.void)
+        const { deployments, requests } = yield* emulator.audit
+        assert.lengthOf(deployments, 1)
+        const creations = requests.filter(({ method, path }) => method === "POST" && path.endsWith("/deployments"))
+        assert.strictEqual(creations.length, then._tag === "Cut" ? 1 : 3)
+        assert.isTrue(
+          activities.some((activity) => activity.includes("trying again after a failure: Could not create"))
+        )
+        yield* assertTidy
+      }).pipe(Effect.provide(emulated({ delivery: "none", pool: { longestRequest: "1 seconds" } }))))
+  }
+
+  it.effect("outlasts an outage of the list that a pool begins with", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const match = { method: "GET", path: /\/deployments\?/ }
+      yield* emulator.faults.next({ match, times: 5, then: { _tag: "Html", status: 502 } })
+      yield* emulator.faults.next({ match, then: { _tag: "Cut" } })
+      yield* lease("outlasts")
+      assert.strictEqual(yield* emulator.faults.pending, 0)
+    }).pipe(Effect.provide(emulated({ delivery: "none" }))))
+
+  it.effect("whose time is up during an outage says what failed", () =>
+    Effect.gen(function*() {
+      const emulator = yield* Emulator.Emulator
+      const match = { method: "POST", path: /\/deployments$/ }
+      const then = { _tag: "Status", status: 503, body: { message: "maintenance" } } as const
+      yield* emulator.faults.next({ match, times: 1000, then })
+      const error = yield* Effect.flip(lease("gives up"))
+      assert.strictEqual(error._tag, "AcquireTimeout")
+      assert.match(error.message, /the last step was: creating\. Could not create .*: maintenance/)
+      assert.deepInclude(error.cause, { _tag: "ProviderError", status: 503 })
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({
+      delivery: "none",
+      pool: { acquireTimeout: "15 seconds", longestRequest: "100 millis" }
+    }))))
 
   it.effect(
     "replaces a deployment of another runtime if the pool is full, and never uses it",
@@ -385,6 +471,7 @@ describe("a lease", () => {
       // the same pool of the same account, with another ledger
       const settings = yield* AirflowResources.settingsOf(emulator, {
         AIRFLOW_RESOURCE_CACHE: `${folder}/other.db`,
+        AIRFLOW_RESOURCE_REAPER: "off",
         AIRFLOW_RESOURCE_DELIVERY: "none"
       })
       const otherLedger = AirflowResources.layer(settings, { max: 1, spec: second })
@@ -407,10 +494,28 @@ describe("a lease", () => {
 
   it.effect("is unfenced, and says so, if no token may be minted", () =>
     Effect.gen(function*() {
-      const resource = yield* lease("operator")
+      const { astroToken } = yield* Emulator.Emulator
+      const activities: Array<string> = []
+      const resource = yield* AirflowResource.use({
+        testName: "operator",
+        onProgress: ({ activity }) => Effect.sync(() => void activities.push(activity))
+      }, (resource) => Effect.succeed(resource))
       assert.isFalse(resource.fenced)
       assert.include(Option.getOrThrow(resource.unfencedReason), "Workspace Owner")
+      assert.include(activities.join("\n"), "continuing unfenced: ")
+      assert.strictEqual(Redacted.value(resource.apiToken), Redacted.value(astroToken))
     }).pipe(Effect.provide(emulated({ emulator: { speed: 200, tokenRights: "operator" } }))))
+
+  it.effect("shares the token, although it may mint others, if the fence is off", () =>
+    Effect.gen(function*() {
+      const { astroToken, audit } = yield* Emulator.Emulator
+      const resource = yield* lease("off")
+      assert.include(Option.getOrThrow(resource.unfencedReason), "AIRFLOW_RESOURCE_FENCE is off")
+      assert.strictEqual(Redacted.value(resource.apiToken), Redacted.value(astroToken))
+      const { requests } = yield* audit
+      assert.deepStrictEqual(requests.filter(({ method, path }) => method === "POST" && path.endsWith("/tokens")), [])
+      yield* assertTidy
+    }).pipe(Effect.provide(emulated({ pool: { fence: "off" } }))))
 
   it.effect(
     "fails if no token may be minted and the fence is on",

@@ -35,7 +35,8 @@ it.scopedLive(
       const seed = Number(process.env["AIRFLOW_RESOURCE_CHAOS_SEED"] ?? (yield* Random.nextIntBetween(0, 2 ** 31)))
       const emulator = yield* Emulator.make({ seed, speed: History.speed, durations: History.durations })
       const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-      const start = Processes.start(environment(emulator, folder, size.slots), orders)
+      const env = { ...environment(emulator, folder, size.slots), AIRFLOW_RESOURCE_REAPER: isLong ? "on" : "off" }
+      const start = Processes.start(env, orders)
       const all: Array<Worker> = []
       const stopped = new Set<Worker>()
       const add = Effect.map(start, (worker) => void all.push(worker))

@@ -158,11 +158,13 @@ describe("the checker", () => {
       power: "asleep",
       clean: false,
       busyUntil: null,
+      isRequesting: false,
+      tokens: { mayExist: false, version: 0 },
       revokedAt: null,
       uses: 1,
       filledAt: null,
       freedAt: null,
-      adopted: false,
+      adopted: null,
       quarantine: null,
       holder: null
     }
@@ -186,7 +188,8 @@ describe("the checker", () => {
       since: 0,
       deadline: 0,
       maxUntil: 0,
-      fenced: true
+      fenced: true,
+      lock: null
     }
     assert.deepStrictEqual(
       rules(Checker.leftovers({ slots: [{ ...slot, holder }], tickets: [{ key: "k" }] }, {

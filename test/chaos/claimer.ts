@@ -37,7 +37,7 @@ const pool: Effect.Effect<Ledger, never, DeploymentCache.DeploymentCache> = Effe
     begin: Effect.void,
     claim: (name) =>
       Effect.gen(function*() {
-        yield* cache.enqueue(rules, { key: name, leaseId: LeaseId.make(name), needs: spec, label: name })
+        yield* cache.enqueue(rules, { key: name, leaseId: LeaseId.make(name), needs: spec, lock: null, label: name })
         const status = yield* Effect.repeat(Effect.delay(cache.step(rules, name), "20 millis"), {
           until: ({ _tag }) => _tag !== "Waiting"
         })

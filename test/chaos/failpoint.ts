@@ -63,7 +63,7 @@ export const layer = (
         DeploymentPool.layer({
           ...settings.pool,
           spec,
-          accessToken: account.token,
+          sharedToken: account.token,
           ...options
         }).pipe(Layer.provide([provider, AirflowApi.layer])),
         DagDelivery.layerNone,

@@ -28,7 +28,7 @@ const pausedWriter = (isFenced: boolean) =>
     const worker = yield* Processes.start(
       {
         ...environment(emulator, folder, 1),
-        ...(isFenced ? {} : { ASTRO_API_TOKEN: Redacted.value(shared) })
+        ...(isFenced ? {} : { ASTRO_API_TOKEN: Redacted.value(shared), AIRFLOW_RESOURCE_FENCE: "off" })
       },
       { pool, leases: null, hold: [600_000, 600_000], writeEvery: 2, writeFor: 600_000 }
     )
@@ -58,7 +58,11 @@ const pausedWriter = (isFenced: boolean) =>
         findings: worker.findings()
       })
     }).pipe(Effect.provide(
-      History.layer(emulator, folder, { ...pool, max: 1, ...(isFenced ? {} : { apiToken: shared }) })
+      History.layer(emulator, folder, {
+        ...pool,
+        max: 1,
+        ...(isFenced ? {} : { fence: "off" as const, sharedToken: shared })
+      })
     ))
   }).pipe(Effect.provide(NodeContext.layer))
 

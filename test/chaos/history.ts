@@ -31,6 +31,7 @@ export const layer = (emulator: Emulator.Service, folder: string, options: Parti
     Effect.map(
       AirflowResources.settingsOf(emulator, {
         AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`,
+        AIRFLOW_RESOURCE_REAPER: "off",
         AIRFLOW_RESOURCE_DELIVERY: "none"
       }),
       (settings) => AirflowResources.layer(settings, { ...options, ttl: 60_000, acquireTimeout: 120_000 })

@@ -11,5 +11,5 @@ export const rules: PoolRules = {
   max: deployments.length,
   ttl: 60_000,
   maxHold: 600_000,
-  lockDelay: 1_000
+  longestRequest: 1_000
 }

@@ -5,16 +5,22 @@
  */
 import type { Airflow } from "@airflow-resource/airflow/Airflow"
 import type { AirflowApiError } from "@airflow-resource/airflow/AirflowError"
+import { callSite } from "@airflow-resource/airflow/CallSite"
+import * as Polling from "@airflow-resource/airflow/Polling"
+import * as RetryAfter from "@airflow-resource/airflow/RetryAfter"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Option from "effect/Option"
+import type { LazyArg } from "effect/Function"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
+import type { CacheError } from "./CacheError.js"
 import type { DeliveryError } from "./DagDelivery.js"
 import { DagDelivery } from "./DagDelivery.js"
 import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
@@ -126,9 +132,10 @@ export type Requirements = DeploymentPool | DagDelivery | ProjectDirectory
  */
 export const acquire = (
   options: AcquireOptions
-): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> =>
-  Effect.gen(function*() {
-    const { resource } = yield* lease(options, ({ confirm }) =>
+): Effect.Effect<AirflowResource, AcquireError, Requirements | Scope.Scope> => {
+  const captureStackTrace = callSite()
+  return Effect.gen(function*() {
+    const { resource } = yield* lease(options, captureStackTrace, ({ confirm }) =>
       // a process that was paused may reach the end of its test before it notices that the lease is lost
       Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? Effect.orDie(confirm) : Effect.void))
     yield* Effect.withFiberRuntime<void, never, Scope.Scope>((fiber) =>
@@ -145,6 +152,7 @@ export const acquire = (
     )
     return resource
   })
+}
 
 /**
  * Leases an Airflow while `body` runs. Fails with `LeaseLost` when the lease is lost.
@@ -168,7 +176,7 @@ export const use = <A, E, R>(
 ): Effect.Effect<A, E | AcquireError | LeaseLost, Requirements | Exclude<R, Scope.Scope>> =>
   Effect.scoped(
     Effect.flatMap(
-      lease(options),
+      lease(options, callSite()),
       ({ confirm, resource, span }) =>
         Effect.raceFirst(Effect.withParentSpan(Effect.scoped(body(resource)), span), resource.lost).pipe(
           Effect.zipLeft(confirm)
@@ -186,15 +194,38 @@ interface Leased extends Pick<LeasedSlot, "confirm"> {
 
 const lease = (
   options: AcquireOptions,
+  captureStackTrace: LazyArg<string | undefined>,
   onLeased: (leased: Leased) => Effect.Effect<void, never, Scope.Scope> = () => Effect.void
 ): Effect.Effect<Leased, AcquireError, Requirements | Scope.Scope> =>
-  Effect.flatMap(DeploymentPool, ({ scoped }) =>
+  Effect.flatMap(requirements(captureStackTrace), ({ scoped }) =>
     scoped(Effect.gen(function*() {
-      const span = yield* Effect.makeSpanScoped("AirflowResource", { attributes: { "test.name": options.testName } })
+      const span = yield* Effect.makeSpanScoped("AirflowResource", {
+        attributes: { "test.name": options.testName },
+        captureStackTrace
+      })
       const leased = yield* Effect.withParentSpan(assemble(options, span), span)
       yield* onLeased(leased)
       return leased
     })))
+
+/** Tests often run without a check of their types, which would say that there is no layer. */
+const requirements = (captureStackTrace: LazyArg<string | undefined>) =>
+  Effect.contextWithEffect((context: Context.Context<Requirements>) => {
+    const keys = [DeploymentPool.key, DagDelivery.key, ProjectDirectory.key]
+    const missing = keys.filter((key) => !context.unsafeMap.has(key))
+    return missing.length === 0
+      ? Effect.succeed(Context.get(context, DeploymentPool))
+      : Effect.withSpan(
+        Effect.die(
+          new Error(
+            `The test has no layer that provides ${missing.join(", ")}. ` +
+              "Provide one, such as AirflowResources.layerFromEnv: Effect.provide(AirflowResources.layerFromEnv)."
+          )
+        ),
+        "AirflowResource",
+        { captureStackTrace }
+      )
+  })
 
 const assemble = (
   options: AcquireOptions,
@@ -208,8 +239,9 @@ const assemble = (
     const { runtimeVersion } = options.spec ?? pool.options.spec
     const projectName = `airflow_test_${slug(options.testName)}_${DateTime.toEpochMillis(requestedAt)}`
 
+    const lock = Option.getOrUndefined(yield* delivery.lock)
     const [slot, project] = yield* Effect.all([
-      pool.acquire({ ...options, label: options.testName }),
+      pool.acquire({ ...options, label: options.testName, lock }),
       projects.make({ name: projectName, runtimeVersion })
     ], { concurrency: "unbounded" })
 
@@ -228,19 +260,20 @@ const assemble = (
         yield* Effect.logInfo(activity)
         yield* options.onProgress?.({ at: yield* Clock.currentTimeMillis, activity }) ?? Effect.void
       }).pipe(Effect.annotateLogs({ ...facts, "process.id": pool.cache.owner.pid }))
-    yield* onStep("creating the user and delivering DAGs")
-    const [user, delivered] = yield* Effect.raceFirst(
-      Effect.all([
-        slot.airflow.users.create({ username, password }),
-        delivery.deliver({
-          deploymentId: slot.deployment.id,
-          deploymentName: slot.deployment.name,
-          accessToken: slot.token,
-          leaseId: slot.leaseId,
-          label: options.testName,
-          onWait: onStep
-        })
-      ], { concurrency: "unbounded" }),
+    const delivered = delivery.deliver({
+      deploymentId: slot.deployment.id,
+      deploymentName: slot.deployment.name,
+      accessToken: slot.token,
+      leaseId: slot.leaseId,
+      onWait: onStep
+    })
+    yield* onStep("delivering DAGs and creating the user")
+    // one after the other: a delivery may restart Airflow
+    const user = yield* Effect.raceFirst(
+      Effect.zipRight(
+        lock === undefined ? delivered : Effect.retry(slot.writeUnderLock(delivered), deliveryRetries),
+        slot.airflow.users.create({ username, password })
+      ),
       slot.lost
     )
     yield* onStep("ready")
@@ -279,26 +312,35 @@ const assemble = (
       user,
       uiUrl: slot.deployment.uiUrl,
       projectDirectory: project.path,
-      lost: Effect.raceFirst(slot.lost, delivered.lost)
+      lost: slot.lost
     })
     return { resource, confirm: slot.confirm, span }
   })
 
-/** Without this, a failed assertion on the resource would also print its services, and everything that they refer to. */
-const printable = (resource: AirflowResource): AirflowResource =>
-  Object.defineProperty(resource, "toJSON", {
-    value: () => {
-      const {
-        airflow: _airflow,
-        airflowInstance: _instance,
-        cacheManager: _cache,
-        createdResources,
-        lost: _lost,
-        ...facts
-      } = resource
-      return { ...facts, createdResources: createdResources.map(([name]) => name) }
-    }
+/** A delivery under a lock is sent again here, and not by itself, because each attempt has to be announced (counterexample 26). */
+const deliveryRetries = {
+  times: 4,
+  schedule: RetryAfter.respected(Polling.backoff),
+  while: (error: DeliveryError | CacheError | LeaseLost) =>
+    error._tag === "DeliveryError" && error.retryable &&
+    Duration.lessThanOrEqualTo(error.retryAfter ?? Duration.zero, "1 minute")
+}
+
+/**
+ * Without this, a failed assertion on the resource, or a failure with it, would also print its services, and everything
+ * that they refer to. Test runners copy the enumerable members of what a test fails with.
+ */
+const printable = (resource: AirflowResource): AirflowResource => {
+  const hidden = { enumerable: false }
+  return Object.defineProperties(resource, {
+    airflow: hidden,
+    airflowInstance: hidden,
+    cacheManager: hidden,
+    createdResources: hidden,
+    lost: hidden,
+    toJSON: { value: () => ({ ...resource, createdResources: resource.createdResources.map(([name]) => name) }) }
   })
+}
 
 const slug = (text: string) =>
   text.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_|_$/g, "").slice(0, 40) || "test"

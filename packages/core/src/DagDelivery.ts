@@ -6,12 +6,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { DeploymentId } from "./Deployment.js"
 import * as ErrorFields from "./ErrorFields.js"
-import type { LeaseLost } from "./Lease.js"
+import type { RequestedLock } from "./LeasedSlot.js"
 
 /**
  * The deployment that DAGs are delivered to, and the lease that they are delivered for.
@@ -25,21 +26,8 @@ export interface Target {
   /** The lease's token. If it is the lease's own, revoking it also stops deploys that use it. */
   readonly accessToken: Redacted.Redacted
   readonly leaseId: string
-  /** The test's file and name, shown to processes that wait for the delivery. */
-  readonly label: string
   /** Called with what the delivery is waiting for. */
   readonly onWait: (reason: string) => Effect.Effect<void>
-}
-
-/**
- * A delivery that lasts until its scope closes.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Delivery {
-  /** Never succeeds; fails when the delivery is lost, for example with the lock on its repository. */
-  readonly lost: Effect.Effect<never, LeaseLost>
 }
 
 /**
@@ -59,18 +47,17 @@ export class DeliveryError extends Schema.TaggedError<DeliveryError>("@airflow-r
       "unreachable",
       "timeout",
       "server",
-      "undecodable",
-      "busy",
-      "cache"
+      "undecodable"
     ),
-    ...ErrorFields.fields
+    ...ErrorFields.fields,
+    ...ErrorFields.responseFields
   }
 ) {
   override get message(): string {
     return ErrorFields.message(this)
   }
   get retryable(): boolean {
-    return ["rateLimited", "unreachable", "timeout", "server", "busy"].includes(this.kind)
+    return ["rateLimited", "unreachable", "timeout", "server"].includes(this.kind)
   }
 }
 
@@ -81,8 +68,10 @@ export class DeliveryError extends Schema.TaggedError<DeliveryError>("@airflow-r
 export class DagDelivery extends Context.Tag("@airflow-resource/core/DagDelivery")<
   DagDelivery,
   {
+    /** The lock that leases need for their deliveries, if they have to take turns. It is granted together with a deployment. */
+    readonly lock: Effect.Effect<Option.Option<RequestedLock>, DeliveryError>
     /** Delivers DAGs to the deployment until the scope closes. */
-    readonly deliver: (target: Target) => Effect.Effect<Delivery, DeliveryError, Scope.Scope>
+    readonly deliver: (target: Target) => Effect.Effect<void, DeliveryError, Scope.Scope>
   }
 >() {}
 
@@ -93,5 +82,6 @@ export class DagDelivery extends Context.Tag("@airflow-resource/core/DagDelivery
  * @category layers
  */
 export const layerNone: Layer.Layer<DagDelivery> = Layer.succeed(DagDelivery, {
-  deliver: () => Effect.succeed({ lost: Effect.never })
+  lock: Effect.succeedNone,
+  deliver: () => Effect.void
 })

@@ -39,14 +39,15 @@ export const DeploymentStatus = Schema.Literal(
 export type DeploymentStatus = typeof DeploymentStatus.Type
 
 /**
- * What a deployment is created from: two deployments with the same spec are interchangeable. A ticket states the spec that it needs.
+ * What a deployment is created from: two deployments with the same spec are interchangeable. A ticket states the spec that it needs. On
+ * this machine (`local`), the version is Airflow's own, and the region is the Python environment.
  *
  * @since 0.1.0
  * @category models
  */
 export const DeploymentSpec = Schema.Struct({
   runtimeVersion: Schema.NonEmptyString,
-  cloudProvider: Schema.Literal("aws", "gcp", "azure"),
+  cloudProvider: Schema.Literal("aws", "gcp", "azure", "local"),
   region: Schema.NonEmptyString
 })
 
@@ -84,6 +85,8 @@ export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core
   status: DeploymentStatus,
   /** The last request was to hibernate, not to wake. The status may lag behind. */
   hibernationRequested: Schema.Boolean,
+  /** When the override of its hibernation schedules ends, in epoch milliseconds. Absent if it never ends, and without an override. */
+  overrideUntil: Schema.optional(Schema.Number),
   spec: DeploymentSpec,
   /** Only a development deployment can hibernate. */
   isDevelopment: Schema.Boolean,
@@ -92,7 +95,9 @@ export class Deployment extends Schema.Class<Deployment>("@airflow-resource/core
   /** The URL of its Airflow, with scheme and without `/api/v1` or `/api/v2`. Read it again each time: Astro changes host names. */
   airflowUrl: Schema.String,
   /** The deployment's page in the provider's dashboard. */
-  uiUrl: Schema.String
+  uiUrl: Schema.String,
+  /** Why it is UNHEALTHY, if the provider knows that it is not going to recover by itself. */
+  problem: Schema.optional(Schema.String)
 }) {
   /** The status may still be HEALTHY after a hibernation was requested. */
   get isAwake(): boolean {

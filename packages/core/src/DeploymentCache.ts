@@ -17,7 +17,7 @@ import type { CacheError } from "./CacheError.js"
 import * as Host from "./Host.js"
 import * as Heartbeat from "./internal/ledger/Heartbeat.js"
 import * as MemoryLedger from "./internal/ledger/memory.js"
-import type { LockRow, Store } from "./internal/ledger/Store.js"
+import type { Store } from "./internal/ledger/Store.js"
 import * as Hold from "./internal/policy/hold.js"
 import type {
   AppliedRules,
@@ -33,10 +33,12 @@ import type {
 } from "./internal/policy/model.js"
 import * as Queue from "./internal/policy/queue.js"
 import { reconcile } from "./internal/policy/reconcile.js"
+import type { Outlook } from "./internal/policy/upkeep.js"
+import * as Upkeep from "./internal/policy/upkeep.js"
 import { randomHex } from "./internal/randomHex.js"
 import type { LeaseId } from "./Lease.js"
 import { LeaseLost } from "./Lease.js"
-import type { Owner, PoolEvent, Slot } from "./Slot.js"
+import type { LockHolder, LockRow, Owner, PoolEvent, Run, Slot } from "./Slot.js"
 
 /**
  * A lock on a name, held until its scope closes.
@@ -58,6 +60,7 @@ export interface Lock {
 export interface LockOptions {
   /** What holds the lock, such as the test's name: shown to waiters. */
   readonly label: string
+  /** Unique. A holder whose release of the lock failed gets it again under the same id. */
   readonly holderId: string
   /** Called with the reason for waiting, each time it changes. */
   readonly onWait: (reason: string) => Effect.Effect<void>
@@ -99,8 +102,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
      */
     readonly step: (rules: PoolRules, key: string) => Effect.Effect<TicketStatus, CacheError>
     /** Ends a waiting ticket. `false`: it was not waiting. */
-    readonly withdraw: (rules: PoolRules, key: string) => Effect.Effect<boolean, CacheError>
-    /** Expires and grants, for a caller without a ticket. */
+    readonly withdraw: (rules: PoolRules, leaseId: LeaseId) => Effect.Effect<boolean, CacheError>
+    /** Expires, for a caller without a ticket. */
     readonly sweep: (rules: PoolRules) => Effect.Effect<void, CacheError>
     /** Makes upkeep the holder of a free slot, unless a ticket is waiting for it. */
     readonly claim: (
@@ -130,6 +133,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       epoch: number,
       patch: SlotPatch
     ) => Effect.Effect<Slot, CacheError | LeaseLost>
+    /** Records that a former holder of the slot has sent a request since it lost the slot. Needs no epoch. */
+    readonly recordLate: (rules: PoolRules, slot: number) => Effect.Effect<void, CacheError>
     /**
      * In one transaction, frees the slot and grants it to the head of the queue, or frees it and leaves it to upkeep.
      * `false`: no ticket and no upkeep takes it, and the slot is still held.
@@ -155,6 +160,24 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
       slot: number,
       epoch: number,
       pause: number
+    ) => Effect.Effect<boolean, CacheError>
+    /** Registers a run until the scope closes. */
+    readonly run: (
+      rules: PoolRules,
+      run: Omit<Run, "owner" | "deadline">
+    ) => Effect.Effect<void, CacheError, Scope.Scope>
+    /** The ledger, as this machine's upkeep sees it. */
+    readonly outlook: (rules: PoolRules) => Effect.Effect<Outlook, CacheError>
+    /** Whether a process of this machine is alive that has requested a lease, now or earlier. */
+    readonly hasClients: (rules: PoolRules) => Effect.Effect<boolean, CacheError>
+    /**
+     * Gives up this machine's upkeep lock, if it is held under this epoch, nothing is left to do, and no slot was granted since `seen`
+     * was read. `false`: it is still held, or was lost before.
+     */
+    readonly retire: (
+      rules: PoolRules,
+      lockEpoch: number,
+      seen: ReadonlyArray<Slot>
     ) => Effect.Effect<boolean, CacheError>
     /** Corrects the ledger to match what the cloud has. */
     readonly reconcile: (
@@ -183,6 +206,7 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
 export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<typeof DeploymentCache.Service> =>
   Effect.gen(function*() {
     const pin = yield* PinnedClock.pin
+    const machine = Host.machineOf(host.owner)
 
     const traced = (operation: string, attributes: SpanAttributes) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
       Effect.withSpan(pin(self), `DeploymentCache.${operation}`, { attributes, captureStackTrace: false })
@@ -201,7 +225,7 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
       store.modify(
         rules.poolId,
         ticketKey,
-        (ledger, now, nextSeq) => f(ledger, { ...rules, isGone: host.isGone }, now, nextSeq)
+        (ledger, now, nextSeq) => f(ledger, { ...rules, isGone: host.isGone, machine }, now, nextSeq)
       ).pipe(traced(operation, { "pool.id": rules.poolId, ...attributes }))
 
     const beat: typeof DeploymentCache.Service["beat"] = (rules, slot, epoch) =>
@@ -219,7 +243,7 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           "update",
           rules,
           { slot, epoch },
-          (ledger, _, now) => Hold.update(ledger, now, slot, epoch, patch)
+          (ledger, rules, now) => Hold.update(ledger, rules, now, slot, epoch, patch)
         ),
         (updated) => updated !== undefined,
         () =>
@@ -244,9 +268,9 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
         ),
       step: (rules, key) =>
         modify("step", rules, { "ticket.key": key }, (ledger, rules, now) => Queue.step(ledger, rules, now, key), key),
-      withdraw: (rules, key) =>
-        modify("withdraw", rules, { "ticket.key": key }, (ledger, _, now) => Queue.withdraw(ledger, now, key), key),
-      sweep: (rules) => modify("sweep", rules, {}, Queue.sweep),
+      withdraw: (rules, leaseId) =>
+        modify("withdraw", rules, { "lease.id": leaseId }, (ledger, _, now) => Queue.withdraw(ledger, now, leaseId)),
+      sweep: (rules) => modify("sweep", rules, {}, Queue.expire),
       claim: (rules, slot, claimant) =>
         modify(
           "claim",
@@ -257,6 +281,22 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
       keepAlive,
       beat,
       update,
+      recordLate: (rules, slot) =>
+        modify("recordLate", rules, { slot }, (ledger, rules, now) => Hold.recordLate(ledger, rules, now, slot)),
+      run: (rules, run) =>
+        register(store, pin, host.owner, rules, run).pipe(traced("run", { "pool.id": rules.poolId })),
+      outlook: (rules) =>
+        Effect.map(
+          store.inspect(rules.poolId),
+          (snapshot) => Upkeep.outlook(snapshot, { ...rules, isGone: host.isGone, machine }, snapshot.now)
+        ).pipe(traced("outlook", { "pool.id": rules.poolId })),
+      hasClients: ({ poolId }) =>
+        Effect.map(store.owners(poolId), (owners) =>
+          // without a boot id nothing is known about other processes
+          owners.some((owner) => host.owner.bootId !== "" && Host.machineOf(owner) === machine && !host.isGone(owner)))
+          .pipe(traced("hasClients", { "pool.id": poolId })),
+      retire: (rules, lockEpoch, seen) =>
+        modify("retire", rules, {}, (ledger, rules, now) => Upkeep.retire(ledger, rules, now, lockEpoch, seen)),
       handOver: (rules, slot, epoch) =>
         modify(
           "handOver",
@@ -265,7 +305,12 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           (ledger, rules, now) => Hold.handOver(ledger, rules, now, slot, epoch)
         ),
       free: (rules, slot, epoch, outcome) =>
-        modify("free", rules, { slot, epoch }, (ledger, _, now) => Hold.free(ledger, now, slot, epoch, outcome)),
+        modify(
+          "free",
+          rules,
+          { slot, epoch },
+          (ledger, rules, now) => Hold.free(ledger, rules, now, slot, epoch, outcome)
+        ),
       giveBack: (rules, slot, epoch, pause) =>
         modify(
           "giveBack",
@@ -281,7 +326,7 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           "pool.id": poolId,
           ...(leaseId === undefined ? {} : { "lease.id": leaseId })
         })),
-      lock: (name, options) => acquireLock(store, host.owner, name, options).pipe(traced("lock", { "lock.name": name }))
+      lock: (name, options) => acquireLock(store, host, name, options).pipe(traced("lock", { "lock.name": name }))
     })
   })
 
@@ -303,24 +348,63 @@ export const layerMemory: Layer.Layer<DeploymentCache> = Layer.effect(
 
 type SpanAttributes = Readonly<Record<string, unknown>>
 
+/** Beats from the event loop: a run that loses its place for a while costs time, never correctness. */
+const register = (
+  store: Store,
+  pin: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
+  owner: Owner,
+  { poolId, ttl }: PoolRules,
+  run: Omit<Run, "owner" | "deadline">
+): Effect.Effect<void, CacheError, Scope.Scope> => {
+  const put = store.modify(poolId, null, (ledger, now) => {
+    const beating: Run = { ...run, owner, deadline: now + ttl }
+    const isKnown = ledger.runs.some(({ id }) => id === run.id)
+    return {
+      value: true,
+      ledger: {
+        ...ledger,
+        runs: isKnown
+          ? ledger.runs.map((one) => one.id === run.id ? beating : one)
+          : [...ledger.runs.filter(({ deadline }) => deadline > now), beating]
+      },
+      events: []
+    }
+  })
+  const remove = store.modify(poolId, null, (ledger) => ({
+    value: undefined,
+    ledger: { ...ledger, runs: ledger.runs.filter(({ id }) => id !== run.id) },
+    events: []
+  }))
+  return Effect.zipRight(
+    Effect.acquireRelease(
+      put,
+      () => Effect.catchAll(remove, (error) => Effect.logWarning("The run could not be deregistered.", error))
+    ),
+    Heartbeat.make({ name: `the run ${run.id}`, epoch: 0, ttl, beat: put })
+  ).pipe(Effect.asVoid, pin)
+}
+
 const acquireLock = (
   store: Store,
-  owner: Owner,
+  { isGone, owner }: Host.Host,
   name: string,
   options: LockOptions
 ): Effect.Effect<Lock, CacheError, Scope.Scope> =>
   Effect.gen(function*() {
     const ttl = Duration.toMillis(options.ttl ?? "60 seconds")
-    const nonce = `${options.holderId}/${yield* randomHex(4)}`
+    // counterexample 22
+    const isHeld = (row: LockRow, now: number): row is LockRow & { readonly holder: LockHolder } =>
+      row.holder !== null && row.holder.deadline > now && !isGone(row.holder.owner)
+    const { holderId } = options
 
     const claim = store.modifyLock<{ readonly epoch: number } | { readonly heldBy: string }>(name, (row, now) => {
-      if (isHeld(row, now)) return [{ heldBy: row.holder.label }, row]
+      if (isHeld(row, now) && row.holder.holderId !== holderId) return [{ heldBy: row.holder.label }, row]
       const epoch = row.epoch + 1
-      return [{ epoch }, { epoch, holder: { holderId: nonce, label: options.label, owner, deadline: now + ttl } }]
+      return [{ epoch }, { epoch, holder: { holderId, label: options.label, owner, deadline: now + ttl } }]
     })
     const release = store.modifyLock<void>(
       name,
-      (row) => [undefined, row.holder?.holderId === nonce ? { ...row, holder: null } : row]
+      (row) => [undefined, row.holder?.holderId === holderId ? { ...row, holder: null } : row]
     )
     let knownHolder = ""
     const wait = Polling.untilSome(
@@ -356,6 +440,3 @@ const acquireLock = (
       })
     )
   })
-
-const isHeld = (row: LockRow, now: number): row is LockRow & { readonly holder: NonNullable<LockRow["holder"]> } =>
-  row.holder !== null && row.holder.deadline > now

@@ -22,17 +22,20 @@ import { DeploymentCache } from "./DeploymentCache.js"
 import type { ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
 import type { PoolRules } from "./internal/policy/model.js"
+import { isTakenBack } from "./internal/policy/slots.js"
+import type * as Chores from "./internal/pool/chores.js"
 import * as DeploymentWatch from "./internal/pool/DeploymentWatch.js"
 import type { PoolContext, PrepareOptions } from "./internal/pool/HeldSlot.js"
 import * as Lease from "./internal/pool/lease.js"
 import * as Marker from "./internal/pool/Marker.js"
 import * as PoolId from "./internal/pool/PoolId.js"
+import * as Reaper from "./internal/pool/reaper.js"
 import * as Upkeep from "./internal/pool/upkeep.js"
 import type { LeaseId } from "./Lease.js"
 import type { LeasedSlot, LeaseRequest } from "./LeasedSlot.js"
 import type { PoolError } from "./PoolError.js"
 import type { PoolEvent } from "./Slot.js"
-import type { DrainOptions, Report, UpkeepOptions } from "./Upkeep.js"
+import type { DrainOptions, ReaperEnd, ReaperOptions, Report, UpkeepOptions } from "./Upkeep.js"
 
 /**
  * Defaults in brackets.
@@ -59,23 +62,31 @@ export interface PoolOptions {
   readonly readyTimeout?: Duration.DurationInput | undefined
   /** How many polls in a row must find Airflow ready [2]. */
   readonly readyPolls?: number | undefined
+  /** The longest pause between two looks at deployments that are about to be HEALTHY; the first pauses are shorter [5 seconds]. */
+  readonly longestPoll?: Duration.DurationInput | undefined
   /** How long a revoked token may still be accepted [5 seconds]. */
   readonly revocationWait?: Duration.DurationInput | undefined
   /** How long a cloud request may be in flight [35 seconds]. */
   readonly longestRequest?: Duration.DurationInput | undefined
   /** Also uses the workspace's other hibernating development deployments; they are never deleted [false]. */
   readonly adopt?: boolean | undefined
-  /** `on`: a lease that may not mint its own token fails. `auto`: it continues, unfenced, and says so [auto]. */
-  readonly fence?: "auto" | "on" | undefined
+  /**
+   * `on`: a lease that may not mint its own token fails. `auto`: it continues with `sharedToken`, unfenced, and says so. `off`: all leases
+   * use `sharedToken`, and none is minted [auto].
+   */
+  readonly fence?: "auto" | "on" | "off" | undefined
   /** What may stay in a deployment from one lease to the next [nothing]. */
   readonly reset?: ResetOptions | undefined
-  /** A token that all leases share instead of minting their own, unless `fence` is `on` (`ASTRO_API_TOKEN`). */
-  readonly apiToken?: Redacted.Redacted | undefined
-  /** Used by leases that may not mint a token, which are then unfenced (`ASTRO_ACCESS_TOKEN`). */
-  readonly accessToken?: Redacted.Redacted | undefined
+  /** What leases without their own token use: a token that their Airflows accept (`ASTRO_API_TOKEN`, else `ASTRO_ACCESS_TOKEN`). */
+  readonly sharedToken?: Redacted.Redacted | undefined
   /** The Airflow user that every lease creates [`airflow`, with the password `airflow`]. */
   readonly username?: string | undefined
   readonly password?: Redacted.Redacted | undefined
+  /**
+   * Starts another process that runs this pool's {@link DeploymentPool.reaper}. Called when no such process is active on this machine,
+   * before a lease's first request and after its end [never].
+   */
+  readonly startReaper?: Effect.Effect<void> | undefined
 }
 
 /**
@@ -93,6 +104,7 @@ export const defaults = {
   healthyTimeout: "12 minutes",
   readyTimeout: "5 minutes",
   readyPolls: 2,
+  longestPoll: "5 seconds",
   revocationWait: "5 seconds",
   longestRequest: "35 seconds",
   adopt: false,
@@ -139,8 +151,16 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
     readonly reap: Effect.Effect<Report, ProviderError | CacheError>
     /** Hibernates the whole pool: waits for holders, up to the timeout, and deletes deployments above the pool's maximum. */
     readonly drain: (options: DrainOptions) => Effect.Effect<Report, ProviderError | CacheError>
-    /** Takes care of the pool until the scope closes, then hibernates its free deployments. Of all processes, one at a time is active. */
+    /**
+     * Keeps deployments awake between leases until the scope closes, then hibernates all free ones. The pool's reaper does the work, or
+     * this process if the pool has no reapers. Of all processes of a machine, one at a time is active.
+     */
     readonly upkeep: (options?: UpkeepOptions) => Effect.Effect<void, never, Scope.Scope>
+    /**
+     * The work of the reaper's process: cleans up after processes that have ended, and does the upkeep of runs. Ends when nothing is left
+     * to do.
+     */
+    readonly reaper: (options?: ReaperOptions) => Effect.Effect<ReaperEnd>
   }
 >() {}
 
@@ -164,15 +184,12 @@ export const make = (
       pin(Effect.flatMap(context, f))
     const acquireTimeout = Duration.decode(options.acquireTimeout ?? defaults.acquireTimeout)
     const discover = discoverOnce(options)
-    const pool: Upkeep.Pool = { context, spec: options.spec, reconcile: reconcile(options) }
+    const pool: Chores.Pool = { context, spec: options.spec, reconcile: reconcile(options) }
 
     return DeploymentPool.of({
       options,
       cache,
-      acquire: (request) =>
-        withContext((context) =>
-          Effect.zipRight(discover(context), Lease.acquire(context, request, { spec: options.spec, acquireTimeout }))
-        ),
+      acquire: (request) => pin(Lease.acquire(request, { spec: options.spec, acquireTimeout, context, discover })),
       scoped: (effect) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
@@ -190,7 +207,8 @@ export const make = (
       events: (leaseId) => withContext(({ rules }) => cache.events(rules.poolId, leaseId)),
       reap: pin(Upkeep.reap(pool)),
       drain: (options) => pin(Upkeep.drain(pool, options)),
-      upkeep: (options = {}) => pin(Upkeep.run(pool, options))
+      upkeep: (options = {}) => pin(Upkeep.run(pool, options)),
+      reaper: (options = {}) => pin(Reaper.run(pool, options))
     })
   })
 
@@ -228,37 +246,42 @@ const contextOf = (
     const cache = yield* DeploymentCache
     const provider = yield* DeploymentProvider
     const airflowApi = yield* AirflowApi
-    const watch = yield* DeploymentWatch.make(provider.list)
+    const watch = yield* DeploymentWatch.make(provider.list, options.longestPoll ?? defaults.longestPoll)
     const prefix = options.prefix ?? defaults.prefix
-    const longestRequest = Duration.decode(options.longestRequest ?? defaults.longestRequest)
     const prepareOptions: PrepareOptions = {
       healthyTimeout: Duration.decode(options.healthyTimeout ?? defaults.healthyTimeout),
       readyTimeout: Duration.decode(options.readyTimeout ?? defaults.readyTimeout),
       readyPolls: options.readyPolls ?? defaults.readyPolls,
       revocationWait: Duration.decode(options.revocationWait ?? defaults.revocationWait),
-      longestRequest,
       reset: options.reset ?? {},
       fence: options.fence ?? defaults.fence,
-      apiToken: Option.fromNullable(options.apiToken),
-      accessToken: Option.fromNullable(options.accessToken)
+      sharedToken: Option.fromNullable(options.sharedToken)
     }
     return Effect.map(
       Effect.flatMap(provider.ready, (account) => PoolId.of(account, prefix)),
-      (poolId): PoolContext => ({
-        rules: {
+      (poolId): PoolContext => {
+        const rules: PoolRules = {
           poolId,
           max: options.max ?? defaults.max,
           ttl: Duration.toMillis(options.ttl ?? defaults.ttl),
           maxHold: Duration.toMillis(options.maxHold ?? defaults.maxHold),
-          lockDelay: Duration.toMillis(longestRequest)
-        },
-        prefix,
-        cache,
-        provider,
-        watch,
-        airflowApi,
-        options: prepareOptions
-      })
+          longestRequest: Duration.toMillis(options.longestRequest ?? defaults.longestRequest)
+        }
+        const { startReaper } = options
+        return {
+          rules,
+          prefix,
+          cache,
+          provider,
+          watch,
+          airflowApi,
+          hasReaper: startReaper !== undefined,
+          ensureReaper: startReaper === undefined
+            ? Effect.void
+            : Effect.flatMap(cache.outlook(rules), ({ upkeep }) => upkeep === undefined ? startReaper : Effect.void),
+          options: prepareOptions
+        }
+      }
     )
   })
 
@@ -266,22 +289,27 @@ const reconcile = (options: PoolOptions) => ({ cache, prefix, provider, rules }:
   Effect.gen(function*() {
     const isAdoptable = (deployment: Deployment) =>
       (options.adopt ?? defaults.adopt) && deployment.isDevelopment && deployment.status === "HIBERNATING" &&
-      !Marker.hasAnyMarker(deployment)
+      // one that hibernates by its schedule would wake by it
+      deployment.hibernationRequested && !Marker.hasAnyMarker(deployment)
     const all = yield* provider.list
     const own = all.flatMap((deployment) => {
       const place = Marker.parseDeploymentName({ prefix, ...rules }, deployment.name)
       return place === undefined || !Marker.hasMarker(rules.poolId, deployment) ? [] : [{ deployment, ...place }]
     })
-    yield* cache.reconcile(rules, { own, adoptable: all.filter(isAdoptable) })
+    yield* cache.reconcile(rules, { all, own, adoptable: all.filter(isAdoptable) })
     return all
   })
 
-/** Before a lease, reconciles a ledger that has no slots. With `adopt`, the first lease of each process reconciles in any case. */
+/**
+ * Before a lease, reconciles a ledger that has no slots, or one whose adopted deployments may be their users' again. With `adopt`, the
+ * first lease of each process reconciles in any case.
+ */
 const discoverOnce = (options: PoolOptions) => {
   let hasAdopted = !(options.adopt ?? defaults.adopt)
   return (context: PoolContext) =>
     Effect.gen(function*() {
-      if (hasAdopted && (yield* context.cache.inspect(context.rules.poolId)).slots.length > 0) return
+      const { now, slots } = yield* context.cache.inspect(context.rules.poolId)
+      if (hasAdopted && slots.length > 0 && slots.every((slot) => !isTakenBack(slot, now))) return
       yield* reconcile(options)(context)
       hasAdopted = true
     })

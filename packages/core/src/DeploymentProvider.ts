@@ -82,8 +82,8 @@ export interface NewDeployment {
  * - `unknownRuntime`, `unknownRegion`, `quota`, `notDevelopment`, `invalid`: the request was rejected
  * - `unusable`: the program that the provider uses is missing, too old, or not what its name says
  * - `rateLimited`, `unreachable`, `timeout`, `server`, `notJson`: a retry may help; a write may have been carried out anyway, unless it was
- *   `rateLimited`
- * - `undecodable`: the response does not match the API's documentation
+ *   `rateLimited`. `notJson` is a response that something else sent, such as a proxy, a captive portal or a login page
+ * - `undecodable`: the response does not match the API's documentation, or does not confirm a write, which may have been carried out anyway
  *
  * @since 0.1.0
  * @category errors
@@ -141,24 +141,41 @@ export class DeploymentProvider extends Context.Tag("@airflow-resource/core/Depl
   {
     /** Checks the credentials and returns the account. Only the first call sends requests. */
     readonly ready: Effect.Effect<Account, ProviderError>
-    /** All deployments of the workspace. */
+    /** All deployments of the workspace, without those that cannot be decoded and certainly belong to no pool. */
     readonly list: Effect.Effect<ReadonlyArray<Deployment>, ProviderError>
     /** Fails with `notFound`. */
     readonly get: (id: DeploymentId) => Effect.Effect<Deployment, ProviderError>
+    /**
+     * Provides what deployments of a spec share, such as an installed Airflow, and reports what it does. Called before a creation. Absent:
+     * they share nothing that has to be there first.
+     */
+    readonly provision?: <E>(
+      spec: DeploymentSpec,
+      onProgress: (activity: string) => Effect.Effect<unknown, E>
+    ) => Effect.Effect<void, ProviderError | E>
     /** Returns as soon as the creation is accepted. Fails with `nameTaken`. */
     readonly create: (deployment: NewDeployment) => Effect.Effect<Deployment, ProviderError>
     /** Succeeds if it does not exist. */
     readonly delete: (id: DeploymentId) => Effect.Effect<void, ProviderError>
-    /** Requests hibernation and does not wait for it; accepted in every status. */
-    readonly hibernate: (id: DeploymentId) => Effect.Effect<void, ProviderError>
-    /** Requests that the deployment wakes and does not wait for it; accepted in every status. */
+    /**
+     * Requests hibernation and does not wait for it; accepted in every status. Overrides the deployment's hibernation schedules, and
+     * replaces an earlier override. At `until`, in epoch milliseconds, the override ends and the schedules apply again; without it, the
+     * override never ends. Astro rounds the time down to a second.
+     */
+    readonly hibernate: (id: DeploymentId, until?: number) => Effect.Effect<void, ProviderError>
+    /** Requests that the deployment wakes and does not wait for it; accepted in every status. An override as well, which never ends. */
     readonly wake: (id: DeploymentId) => Effect.Effect<void, ProviderError>
+    /**
+     * Removes the override, so that the deployment's hibernation schedules apply again: without any, it wakes. Succeeds if there is no
+     * override, or no deployment.
+     */
+    readonly resumeSchedules: (id: DeploymentId) => Effect.Effect<void, ProviderError>
     /** Mints a token with all rights in this deployment's Airflow, and none elsewhere. */
     readonly createToken: (
       id: DeploymentId,
       name: string
     ) => Effect.Effect<DeploymentToken & { readonly value: Redacted.Redacted }, ProviderError>
-    /** The deployment's own tokens, without those of the workspace and the organization. */
+    /** The deployment's own tokens, without those of the workspace and the organization. What it leaves out belongs to no pool. */
     readonly listTokens: (id: DeploymentId) => Effect.Effect<ReadonlyArray<DeploymentToken>, ProviderError>
     /** Succeeds if it does not exist. */
     readonly deleteToken: (id: DeploymentId, tokenId: string) => Effect.Effect<void, ProviderError>
@@ -170,6 +187,8 @@ export class DeploymentProvider extends Context.Tag("@airflow-resource/core/Depl
       id: DeploymentId,
       variables: Readonly<Record<string, string | Redacted.Redacted>>
     ) => Effect.Effect<ReadonlyArray<DeploymentVariable>, ProviderError>
+    /** Empties an awake Airflow faster than its own API could. Absent: only its API can empty it. */
+    readonly reset?: (id: DeploymentId) => Effect.Effect<void, ProviderError>
   }
 >() {}
 
@@ -187,7 +206,7 @@ export interface MemoryOptions {
 }
 
 /**
- * A cloud in memory, with Astro's states. By default creating, waking and hibernating take no time. If they do, it is measured on the
+ * A cloud in memory, with Astro's states, but without hibernation schedules: a deployment without an override is awake. By default creating, waking and hibernating take no time. If they do, it is measured on the
  * clock that the layer is built under.
  *
  * @example
@@ -213,9 +232,17 @@ interface Fact extends NewDeployment {
   readonly id: DeploymentId
   readonly createdAt: number
   /** The last request to hibernate or to wake. */
-  readonly power: { readonly asleep: boolean; readonly since: number; readonly from: DeploymentStatus } | undefined
+  readonly power: Power | undefined
   readonly tokens: ReadonlyArray<DeploymentToken>
   readonly variables: Readonly<Record<string, string | Redacted.Redacted>>
+}
+
+interface Power {
+  readonly asleep: boolean
+  readonly since: number
+  readonly from: DeploymentStatus
+  /** When it ends. */
+  readonly until: number | undefined
 }
 
 const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProvider.Service> =>
@@ -228,25 +255,38 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
     const facts = new Map<DeploymentId, Fact>()
     let count = 0
 
-    const statusOf = ({ createdAt, power }: Fact): DeploymentStatus => {
-      if (now() < createdAt + createTakes) return "CREATING"
+    const statusAt = (fact: Fact, at: number): DeploymentStatus => {
+      const created = fact.createdAt + createTakes
+      if (at < created) return "CREATING"
+      const power = powerAt(fact, at)
       if (power === undefined) return "HEALTHY"
-      const settled = Math.max(power.since, createdAt + createTakes) + (power.asleep ? hibernateTakes : wakeTakes)
-      if (power.asleep) return now() < settled ? "HEALTHY" : "HIBERNATING"
-      return power.from === "HEALTHY" || now() >= settled ? "HEALTHY" : "DEPLOYING"
+      const settled = Math.max(power.since, created) + (power.asleep ? hibernateTakes : wakeTakes)
+      if (power.asleep) return at < settled ? "HEALTHY" : "HIBERNATING"
+      return power.from === "HEALTHY" || at >= settled ? "HEALTHY" : "DEPLOYING"
     }
-    const view = (fact: Fact) =>
-      new Deployment({
+    /** When a request to hibernate ends, the deployment wakes. */
+    const powerAt = (fact: Fact, at: number): Power | undefined => {
+      const { power } = fact
+      if (power?.until === undefined || at < power.until) return power
+      const since = Math.max(power.since, power.until)
+      const from = statusAt({ ...fact, power: { ...power, until: undefined } }, since)
+      return { asleep: false, since, from, until: undefined }
+    }
+    const view = (fact: Fact) => {
+      const power = powerAt(fact, now())
+      return new Deployment({
         id: fact.id,
         name: fact.name,
         description: fact.description,
-        status: statusOf(fact),
-        hibernationRequested: fact.power?.asleep === true,
+        status: statusAt(fact, now()),
+        hibernationRequested: power?.asleep === true,
+        overrideUntil: power?.until,
         spec: fact.spec,
         isDevelopment: true,
         airflowUrl: `memory://${fact.id}`,
         uiUrl: `memory://cloud/${fact.id}`
       })
+    }
     const refuse = (kind: ProviderError["kind"], operation: string, detail: string) =>
       new ProviderError({ kind, operation, detail, remedy: "This cloud is in memory." })
     const getFact = (id: DeploymentId, operation: string) =>
@@ -260,11 +300,12 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
         facts.set(id, changed)
         return changed
       })
-    const setAsleep = (id: DeploymentId, asleep: boolean) =>
-      change(id, asleep ? "hibernate" : "wake", (fact) => ({
-        ...fact,
-        power: fact.power?.asleep === asleep ? fact.power : { asleep, since: now(), from: statusOf(fact) }
-      }))
+    const setAsleep = (id: DeploymentId, asleep: boolean, until?: number) =>
+      change(id, asleep ? "hibernate" : "wake", (fact) => {
+        const power = powerAt(fact, now())
+        const begun = power?.asleep === asleep ? power : { asleep, since: now(), from: statusAt(fact, now()) }
+        return { ...fact, power: { ...begun, until } }
+      })
 
     return DeploymentProvider.of({
       ready: Effect.succeed({ host: "memory", organizationId: "organization", workspaceId: "workspace" }),
@@ -281,8 +322,9 @@ const makeMemory = (options: MemoryOptions): Effect.Effect<typeof DeploymentProv
           return Effect.succeed(view(fact))
         }),
       delete: (id) => Effect.sync(() => void facts.delete(id)),
-      hibernate: (id) => Effect.asVoid(setAsleep(id, true)),
+      hibernate: (id, until) => Effect.asVoid(setAsleep(id, true, until)),
       wake: (id) => Effect.asVoid(setAsleep(id, false)),
+      resumeSchedules: (id) => Effect.ignore(setAsleep(id, false)),
       createToken: (id, name) =>
         Effect.suspend(() => {
           const token = { id: `token-${++count}`, name, createdAt: now() }

@@ -83,6 +83,14 @@ export const alone: Host = {
  */
 export const bootOf = (owner: Owner): string => owner.bootId.split(" ")[0] ?? ""
 
+/**
+ * Where a process can tell which other processes have ended: a machine since its last boot, or a container on it.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const machineOf = ({ bootId, host }: Owner): string => `${host} ${bootId}`.trim()
+
 // internal
 
 const isGone = (self: Owner, other: Owner, read: (path: string) => string): boolean => {

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
+import type { CacheError } from "./CacheError.js"
 import type { DeploymentSpec } from "./Deployment.js"
 import type { Wait } from "./internal/policy/model.js"
 import type { PreparedSlot } from "./internal/pool/PrepareSlot.js"
@@ -14,6 +15,8 @@ import type { LeaseId, LeaseLost } from "./Lease.js"
  * @category models
  */
 export interface LeaseRequest {
+  /** A name that at most one lease of the whole ledger uses at a time. The slot is granted together with it [none]. */
+  readonly lock?: RequestedLock | undefined
   /** The test's file and name. Shown to processes that wait for the slot. */
   readonly label: string
   /** Requests with the same key are one request, and get one lease at most [a new key]. */
@@ -22,6 +25,16 @@ export interface LeaseRequest {
   readonly spec?: DeploymentSpec | undefined
   /** Called with every step, from the place in the queue to the last verification. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface RequestedLock {
+  readonly name: string
+  /** Reported when the lease waits for the lock: how to do without it. */
+  readonly advice: string
 }
 
 /**
@@ -50,4 +63,9 @@ export interface LeasedSlot extends PreparedSlot {
   readonly lost: Effect.Effect<never, LeaseLost>
   /** Checks with the ledger: fails if the lease is lost, even if this process has not noticed yet. */
   readonly confirm: Effect.Effect<void, LeaseLost>
+  /**
+   * Runs writes that the lease's lock protects. If one of them has no response when the lease ends, the next lease gets the lock only
+   * after the write can no longer land.
+   */
+  readonly writeUnderLock: <A, E, R>(writes: Effect.Effect<A, E, R>) => Effect.Effect<A, E | CacheError | LeaseLost, R>
 }

@@ -7,24 +7,30 @@ import type { AirflowApiError, AirflowNotReady } from "@airflow-resource/airflow
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { CacheError } from "./CacheError.js"
-import type { ProviderError } from "./DeploymentProvider.js"
+import { ProviderError } from "./DeploymentProvider.js"
 import type { LeaseLost } from "./Lease.js"
 
 /**
- * Getting a lease took longer than is allowed.
+ * Getting a lease took longer than is allowed. With a `cause`, the provider failed again and again, and this is its last failure.
  *
  * @since 0.1.0
  * @category errors
  */
 export class AcquireTimeout extends Schema.TaggedError<AcquireTimeout>("@airflow-resource/core/AcquireTimeout")(
   "AcquireTimeout",
-  { label: Schema.String, waited: Schema.DurationFromSelf, during: Schema.String }
+  {
+    label: Schema.String,
+    waited: Schema.DurationFromSelf,
+    during: Schema.String,
+    cause: Schema.optional(ProviderError)
+  }
 ) {
   override get message(): string {
     return `No deployment was ready for ${this.label} within ${
       Duration.format(this.waited)
     }; the last step was: ${this.during}. ` +
-      `Allow more time (AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT) or more deployments (AIRFLOW_RESOURCE_MAX).`
+      (this.cause?.message ??
+        `Allow more time (AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT) or more deployments (AIRFLOW_RESOURCE_MAX).`)
   }
   readonly retryable = true
 }
@@ -54,10 +60,18 @@ export class TicketEnded extends Schema.TaggedError<TicketEnded>("@airflow-resou
 export class DeploymentNotHealthy
   extends Schema.TaggedError<DeploymentNotHealthy>("@airflow-resource/core/DeploymentNotHealthy")(
     "DeploymentNotHealthy",
-    { name: Schema.String, status: Schema.String, waited: Schema.DurationFromSelf, uiUrl: Schema.String }
+    {
+      name: Schema.String,
+      status: Schema.String,
+      waited: Schema.DurationFromSelf,
+      uiUrl: Schema.String,
+      /** Why it is not going to be, if the provider knows. */
+      problem: Schema.optional(Schema.String)
+    }
   )
 {
   override get message(): string {
+    if (this.problem !== undefined) return `The deployment ${this.name} is ${this.status}: ${this.problem}`
     return `The deployment ${this.name} is still ${this.status} after ${Duration.format(this.waited)}. ` +
       `Check it at ${this.uiUrl}, or allow more time (AIRFLOW_RESOURCE_HEALTHY_TIMEOUT).`
   }

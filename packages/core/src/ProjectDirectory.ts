@@ -24,11 +24,15 @@ export interface Project {
  */
 export class ProjectError extends Schema.TaggedError<ProjectError>("@airflow-resource/core/ProjectError")(
   "ProjectError",
-  { detail: Schema.String }
+  {
+    detail: Schema.String,
+    remedy: Schema.optionalWith(Schema.String, {
+      default: () => "Check that the system's folder for temporary files is writable and not full."
+    })
+  }
 ) {
   override get message(): string {
-    return `Could not create the project folder: ${this.detail}. ` +
-      `Check that the system's folder for temporary files is writable and not full.`
+    return `Could not create the project folder: ${this.detail}. ${this.remedy}`
   }
   readonly retryable = false
 }

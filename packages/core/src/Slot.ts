@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { ResetOptions } from "@airflow-resource/airflow/AirflowReset"
 import * as Schema from "effect/Schema"
 import type { DeploymentId, DeploymentSpec } from "./Deployment.js"
 import type { LeaseId } from "./Lease.js"
@@ -52,6 +53,20 @@ export interface Holder {
   readonly maxUntil: number
   /** It writes with a token that the next holder can delete. */
   readonly fenced: boolean
+  /** The name that it uses alone, together with the slot; `null`: none. */
+  readonly lock: HeldLock | null
+}
+
+/**
+ * A name that at most one holder of the whole ledger uses at a time, such as the repository that DAGs are delivered from.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HeldLock {
+  readonly name: string
+  /** A write that the lock protects is about to be sent, or has no response yet. */
+  readonly isWriting: boolean
 }
 
 /**
@@ -71,8 +86,12 @@ export interface Slot {
   readonly power: "awake" | "asleep" | "unknown"
   /** The last holder verified that it is empty. A hint for choosing a slot, never a reason to skip verification. */
   readonly clean: boolean
-  /** Until then a cloud request may land, and the slot is not granted. */
+  /** Until then a cloud request without a response may land, and the slot is not granted. */
   readonly busyUntil: number | null
+  /** The holder is about to send a cloud request, or has sent it and has no response yet. */
+  readonly isRequesting: boolean
+  /** Whether tokens of this ledger may exist for the slot's deployments. */
+  readonly tokens: TokenMark
   /** When a token of an earlier holder was last deleted. */
   readonly revokedAt: number | null
   /** How many leases its deployment has had. */
@@ -81,13 +100,35 @@ export interface Slot {
   readonly filledAt: number | null
   /** The start of its idle time: when its last lease ended. A hold of upkeep does not move it, unless upkeep gave the slot back. */
   readonly freedAt: number | null
-  /** Its deployment did not belong to the pool (`AIRFLOW_RESOURCE_ADOPT`): the pool never deletes it. */
-  readonly adopted: boolean
+  /** Its deployment does not belong to the pool (`AIRFLOW_RESOURCE_ADOPT`), which never deletes it. */
+  readonly adopted: Adoption | null
   /**
    * Why the slot is not granted for a while. Stays, with its count of failures, until a holder can use the slot again.
    */
   readonly quarantine: Quarantine | null
   readonly holder: Holder | null
+}
+
+/**
+ * What an adopted deployment gets back after each lease.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Adoption {
+  /** When the hibernation that its user has requested ends, so that its schedules apply again. `null`: never. */
+  readonly overrideUntil: number | null
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TokenMark {
+  /** Recorded before a token is minted, and until a list shows that there is none. */
+  readonly mayExist: boolean
+  /** Grows each time that the mark is set. */
+  readonly version: number
 }
 
 /**
@@ -114,6 +155,8 @@ export interface Ticket {
   readonly key: string
   readonly leaseId: LeaseId
   readonly needs: DeploymentSpec
+  /** The name of the lock that is granted together with the slot; `null`: none. */
+  readonly lock: string | null
   readonly owner: Owner
   readonly label: string
   readonly state: "waiting" | "granted" | "ended"
@@ -122,6 +165,26 @@ export interface Ticket {
   readonly deadline: number
   readonly slot: number | null
   readonly epoch: number | null
+}
+
+/**
+ * A process that wants deployments to stay awake between its leases, such as a run of vitest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Run {
+  readonly id: string
+  readonly owner: Owner
+  /** A run that has not beaten by this time has ended. */
+  readonly deadline: number
+  /** How long an unused deployment stays awake, in milliseconds. */
+  readonly hibernateAfter: number
+  /** When a deployment is replaced: after this many leases, or at this age in milliseconds. `null`: never. */
+  readonly recycleUses: number | null
+  readonly recycleAge: number | null
+  /** What a reset keeps for this run: the process that resets may have been started by another one. */
+  readonly reset: Pick<ResetOptions, "keep" | "defaultPoolSlots">
 }
 
 /**
@@ -135,6 +198,18 @@ export interface LockHolder {
   readonly label: string
   readonly owner: Owner
   readonly deadline: number
+}
+
+/**
+ * A lock on a name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockRow {
+  /** Grows with every acquisition. */
+  readonly epoch: number
+  readonly holder: LockHolder | null
 }
 
 /**
@@ -169,3 +244,4 @@ export type EventKind =
   | "freed"
   | "discovered"
   | "quarantined"
+  | "unfinished"

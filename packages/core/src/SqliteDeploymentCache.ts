@@ -14,6 +14,7 @@ import type { CacheError, CacheInUse } from "./CacheError.js"
 import * as DeploymentCache from "./DeploymentCache.js"
 import * as Host from "./Host.js"
 import type { Store } from "./internal/ledger/Store.js"
+import { connect } from "./internal/sqlite/connection.js"
 import * as files from "./internal/sqlite/files.js"
 import * as header from "./internal/sqlite/header.js"
 import * as HeartbeatThread from "./internal/sqlite/HeartbeatThread.js"
@@ -61,7 +62,8 @@ export const inspect = (
   path: string
 ): Effect.Effect<Option.Option<number>, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.flatMap(
-    files.find(path),
+    // a file is read without SQLite, but a lease needs it
+    Effect.zipRight(Effect.scoped(connect(path, ":memory:", { disableWAL: true })), files.find(path)),
     Option.match({
       onNone: () => Effect.succeedNone,
       onSome: (file) => header.check(path, file, header.readUntouched)
@@ -88,7 +90,7 @@ const openStore = (
   Effect.gen(function*() {
     const { file, read, refuseReplaced, run, sql, watched, write } = yield* LedgerFile.open(path)
     const clock = yield* LedgerClock.make(sql, host)
-    const tables = Tables.make(sql, path)
+    const tables = Tables.make(sql, path, Host.machineOf(host.owner))
     yield* write(Effect.flatMap(clock.advance, tables.prune))
 
     const store: Store = {
@@ -121,6 +123,7 @@ const openStore = (
         read(Effect.gen(function*() {
           return { ...(yield* tables.loadLedger(pool, null)), now: yield* clock.now }
         })),
+      owners: (pool) => run(tables.loadOwners(pool)),
       events: (pool, leaseId) => run(tables.loadEvents(pool, leaseId))
     }
     return (yield* HeartbeatThread.readsClocksOf(host))

@@ -35,7 +35,29 @@ export interface DrainOptions {
   readonly timeout: Duration.DurationInput
   /** Called after every round, with what it did and what is left. */
   readonly onReport?: ((report: Report) => Effect.Effect<void>) | undefined
+  /** Called before each wait after which the pool is inspected once more. */
+  readonly onPause?: ((wait: Duration.Duration) => Effect.Effect<void>) | undefined
 }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReaperOptions {
+  /** The pause between two looks at the ledger [10 seconds]. */
+  readonly every?: Duration.DurationInput | undefined
+  /** Called after every round, with what it did and what is left. */
+  readonly onReport?: ((report: Report) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * Why a reaper ended: nothing is left to do; another process of this machine does the same; its credentials do not allow what is left to
+ * do; or the pool has been idle for a day, and what is left could not be done.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ReaperEnd = "done" | "replaced" | "refused" | "gave up"
 
 /**
  * What was done for one slot, or why it was left alone.
@@ -60,7 +82,14 @@ export interface Action {
 export interface Report {
   readonly actions: ReadonlyArray<Action>
   /** Slots that have a holder. */
-  readonly held: ReadonlyArray<{ readonly slot: number; readonly label: string; readonly activity: string }>
+  readonly held: ReadonlyArray<{
+    readonly slot: number
+    readonly kind: "lease" | "upkeep"
+    readonly label: string
+    readonly activity: string
+  }>
   /** Names of the pool's deployments without a holder that are, or may be, awake. */
   readonly awake: ReadonlyArray<string>
+  /** Names of the pool's deployments without a holder for which tokens of the pool are, or may be, valid. */
+  readonly tokens: ReadonlyArray<string>
 }

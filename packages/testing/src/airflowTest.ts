@@ -5,7 +5,7 @@
  */
 import { it } from "@effect/vitest"
 import type { Lease } from "airflow-resource"
-import { AirflowResource, PinnedClock } from "airflow-resource"
+import { AirflowResource, CallSite, PinnedClock } from "airflow-resource"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -111,6 +111,7 @@ function declare(test: typeof it.effect.only) {
     ) => Effect.Effect<A, E, Scope.Scope | AirflowResource.Requirements>,
     options: Options<LE>
   ): void => {
+    const captureStackTrace = CallSite.callSite()
     const budget = Duration.sum(
       Duration.sum(options.acquireTimeout ?? "20 minutes", options.timeout ?? "5 seconds"),
       options.releaseTimeout ?? "2 minutes"
@@ -126,7 +127,7 @@ function declare(test: typeof it.effect.only) {
               )
             ),
             body(resource, context)
-          ), options),
+          ), options).pipe(Effect.withSpan("airflowTest", { captureStackTrace })),
       Duration.toMillis(budget)
     )
   }

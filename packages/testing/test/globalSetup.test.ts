@@ -2,7 +2,7 @@ import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import * as Child from "../../../test/child.js"
 
 /** Runs the tests of the fixtures whose title matches, with the global setup. */
@@ -19,6 +19,7 @@ const world = Effect.gen(function*() {
     audit: emulator.audit,
     env: {
       ...Child.environment(emulator, folder, 1),
+      AIRFLOW_RESOURCE_REAPER: "on",
       AIRFLOW_RESOURCE_HIBERNATE_AFTER: "1 hour"
     }
   }
@@ -54,17 +55,28 @@ it.scopedLive("four workers need one check of the account", () =>
     assert.deepStrictEqual(awake, [])
   }).pipe(Effect.provide(NodeContext.layer)), 330_000)
 
-it.scopedLive("a run that a signal ends leaves no free deployment awake", () =>
-  Effect.gen(function*() {
-    const { audit, env } = yield* world
-    const { code, signal, text } = yield* run("leases$|hangs", env, (text, kill) => {
-      if (text.includes("it hangs")) kill("SIGTERM")
-    })
-    assert.isTrue(code === 143 || signal === "SIGTERM", text)
-    const { awake, deployments, tokens } = yield* audit
-    assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
-    assert.lengthOf(deployments, 1)
-  }).pipe(Effect.provide(NodeContext.layer)), 330_000)
+it.scopedLive(
+  "after a run that a signal ends, the reaper hibernates what is awake and revokes all tokens",
+  () =>
+    Effect.gen(function*() {
+      const { audit, env } = yield* world
+      const { code, signal, text } = yield* run("leases$|hangs", env, (text, kill) => {
+        if (/it hangs in \d+\n/.test(text)) kill("SIGTERM")
+      })
+      assert.isTrue(code === 143 || signal === "SIGTERM", text)
+      const { deployments } = yield* Effect.repeat(audit, {
+        until: ({ awake, tokens }) => awake.length + tokens.length === 0,
+        schedule: Schedule.spaced("250 millis")
+      }).pipe(Effect.zipRight(audit), Effect.timeout("3 minutes"))
+      assert.lengthOf(deployments, 1)
+      const worker = Number(/it hangs in (\d+)/.exec(text)![1])
+      yield* Effect.repeat(Effect.sync(() => isRunning(worker)), {
+        until: (isRunning) => !isRunning,
+        schedule: Schedule.spaced("100 millis")
+      }).pipe(Effect.timeout("1 minute"))
+    }).pipe(Effect.provide(NodeContext.layer)),
+  330_000
+)
 
 it.scopedLive("an incomplete environment is reported in one line, and fails no test", () =>
   Effect.gen(function*() {
@@ -86,3 +98,11 @@ it.scopedLive("an incomplete environment is reported in one line, and fails no t
     assert.strictEqual(emulated.code, 0, emulated.text)
     assert.notInclude(emulated.text, "airflow-resource")
   }).pipe(Effect.provide(NodeContext.layer)), 330_000)
+
+const isRunning = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}

@@ -1,5 +1,4 @@
-import type { Host, PoolPolicy, Slot } from "@airflow-resource/core"
-import { Deployment, type DeploymentCache, Lease } from "@airflow-resource/core"
+import { Deployment, type DeploymentCache, Host, Lease, type PoolPolicy, type Slot } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Option, type Scope, TestClock } from "effect"
 import { upkeepLock } from "../../src/internal/policy/model.js"
@@ -10,7 +9,13 @@ export type Open = (host?: Host.Host) => Effect.Effect<Cache, unknown, Scope.Sco
 
 export const owner = { host: "h", bootId: "b", pid: 1, startedAt: "1" }
 export const needs = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
-export const rules: PoolPolicy.PoolRules = { poolId: "p1", max: 2, ttl: 60_000, maxHold: 3_600_000, lockDelay: 35_000 }
+export const rules: PoolPolicy.PoolRules = {
+  poolId: "p1",
+  max: 2,
+  ttl: 60_000,
+  maxHold: 3_600_000,
+  longestRequest: 35_000
+}
 
 /** A process that knows the processes in `gone` to have ended. */
 export const process = (
@@ -25,6 +30,7 @@ export const process = (
 type Spec = PoolPolicy.NewTicket["needs"]
 interface Request {
   readonly spec?: Spec
+  readonly lock?: string
   readonly rules?: PoolPolicy.PoolRules
 }
 
@@ -37,6 +43,7 @@ export const poll = (cache: Cache, key: string, request: Request = {}) =>
       key,
       leaseId: lease(key),
       needs: request.spec ?? needs,
+      lock: request.lock ?? null,
       label: `test ${key}`
     }),
     cache.step(request.rules ?? rules, key)
@@ -153,7 +160,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* granted(cache, "b")
-        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 35_000 })
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, request: "sent" })
         yield* cache.free(rules, a.number, a.epoch, dirty)
         const c = yield* poll(cache, "c")
         assert(c._tag === "Waiting")
@@ -205,6 +212,227 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         })
     )
 
+    test("counts from the end of a hold how long its open request may land (17)", (_, open) =>
+      Effect.gen(function*() {
+        const one = { rules: { ...rules, max: 1 } }
+        const gone = yield* open(process(2))
+        yield* TestClock.adjust("1 seconds")
+        const a = yield* granted(gone, "a", one)
+        yield* gone.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, request: "sent" })
+        yield* TestClock.adjust("49 seconds")
+        assert.isTrue(yield* gone.beat(one.rules, a.number, a.epoch))
+        yield* TestClock.adjust("1 seconds")
+        const other = yield* open(process(3, { gone: [2] }))
+        yield* waits(other, "b", one)
+        yield* TestClock.adjust("34 seconds")
+        yield* waits(other, "b", one)
+        yield* TestClock.adjust("1 seconds")
+        yield* granted(other, "b", one)
+      }))
+
+    test("clears the mark of tokens only in the version that was read (16)", (cache) =>
+      Effect.gen(function*() {
+        const tokens = Effect.map(cache.inspect(rules.poolId), ({ slots }) =>
+          slots[0]?.tokens)
+        const a = yield* granted(cache, "a")
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, mints: true })
+        assert.deepStrictEqual(yield* tokens, { mayExist: true, version: 1 })
+        yield* cache.recordLate(rules, a.number)
+        yield* cache.update(rules, a.number, a.epoch, { noTokens: 1 })
+        assert.deepStrictEqual(yield* tokens, { mayExist: true, version: 2 })
+        yield* cache.update(rules, a.number, a.epoch, { noTokens: 2 })
+        assert.deepStrictEqual(yield* tokens, { mayExist: false, version: 2 })
+      }))
+
+    test("holds a slot back, its power unknown, once a former holder has sent a request (21)", (cache) =>
+      Effect.gen(function*() {
+        const a = yield* granted(cache, "a")
+        yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "asleep" })
+        yield* cache.free(rules, a.number, a.epoch, dirty)
+        yield* cache.recordLate(rules, a.number)
+        const { now, slots: [slot] } = yield* cache.inspect(rules.poolId)
+        assert.deepInclude(slot, { power: "unknown", busyUntil: now + rules.longestRequest })
+        assert.isTrue(slot?.tokens.mayExist)
+      }))
+
+    describe("a lock", () => {
+      const locked = { lock: "repository" }
+      const wide = { ...rules, max: 4 }
+      const request = { ...locked, rules: wide }
+
+      test("is granted with the slot, in the order of the queue, and skips nothing else (25)", (cache) =>
+        Effect.gen(function*() {
+          const a = yield* granted(cache, "a", request)
+          const b = yield* waits(cache, "b", request)
+          assert.strictEqual(b.lock, "repository")
+          assert.strictEqual(b.reason, "repository is in use by test a; leases that use it take turns")
+          yield* waits(cache, "c", request)
+          yield* granted(cache, "without", { rules: wide })
+          yield* granted(cache, "another", { rules: wide, lock: "other" })
+          assert.deepInclude(yield* waits(cache, "b", request), { place: 1 })
+          yield* cache.free(wide, a.number, a.epoch, dirty)
+          yield* waits(cache, "c", request)
+          const next = yield* granted(cache, "b", request)
+          assert.deepStrictEqual(next.holder?.lock, { name: "repository", isWriting: false })
+          yield* cache.free(wide, next.number, next.epoch, dirty)
+          yield* granted(cache, "c", request)
+        }))
+
+      test("is handed over with a slot of another lease (25)", (cache) =>
+        Effect.gen(function*() {
+          const two = { rules, ...locked }
+          const a = yield* granted(cache, "a", two)
+          const b = yield* granted(cache, "b", { rules })
+          yield* waits(cache, "c", two)
+          yield* waits(cache, "d", { rules })
+          yield* cache.update(rules, b.number, b.epoch, { name: "d2", spec: needs, power: "awake" })
+          assert.isTrue(yield* cache.handOver(rules, b.number, b.epoch))
+          yield* waits(cache, "c", two)
+          yield* granted(cache, "d", { rules })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
+          assert.isTrue(yield* cache.handOver(rules, a.number, a.epoch), "its own lock is free by then")
+          yield* granted(cache, "c", two)
+        }))
+
+      test("has one holder in the whole ledger, which loses it with its slot (25)", (cache) =>
+        Effect.gen(function*() {
+          const other = { ...locked, rules: { ...rules, poolId: "p2" } }
+          const a = yield* granted(cache, "a", other)
+          assert.include((yield* waits(cache, "b", request)).reason, "test a")
+          yield* cache.free(other.rules, a.number, a.epoch, dirty)
+          yield* granted(cache, "b", request)
+          yield* waits(cache, "c", other)
+          yield* TestClock.adjust("60 seconds")
+          yield* waits(cache, "c", other)
+          yield* TestClock.adjust("35 seconds")
+          yield* granted(cache, "c", other)
+        }))
+
+      test("is held back after a hold whose protected write has no response (26)", (cache) =>
+        Effect.gen(function*() {
+          const a = yield* granted(cache, "a", request)
+          yield* cache.update(wide, a.number, a.epoch, { isWriting: true })
+          yield* cache.free(wide, a.number, a.epoch, dirty)
+          assert.strictEqual((yield* waits(cache, "b", request)).lock, "repository")
+          yield* waits(cache, "of another pool", { ...locked, rules: { ...rules, poolId: "p2" } })
+          yield* granted(cache, "without", { rules: wide })
+          yield* TestClock.adjust("34 seconds")
+          yield* waits(cache, "b", request)
+          yield* TestClock.adjust("1 seconds")
+          const b = yield* granted(cache, "b", request)
+          yield* cache.update(wide, b.number, b.epoch, { isWriting: true })
+          yield* cache.update(wide, b.number, b.epoch, { isWriting: false })
+          yield* cache.free(wide, b.number, b.epoch, dirty)
+          yield* granted(cache, "c", request)
+        }))
+
+      test("of an ended process is granted at once, unless its last write may land (26)", (_, open) =>
+        Effect.gen(function*() {
+          const [gone, other] = [yield* open(process(2)), yield* open(process(3, { gone: [2] }))]
+          yield* granted(gone, "a", request)
+          const b = yield* granted(other, "b", request)
+          yield* other.free(wide, b.number, b.epoch, dirty)
+          const c = yield* granted(gone, "c", request)
+          yield* gone.update(wide, c.number, c.epoch, { isWriting: true })
+          yield* waits(other, "d", request)
+          yield* TestClock.adjust("35 seconds")
+          yield* granted(other, "d", request)
+        }))
+    })
+
+    describe("the upkeep lock", () => {
+      const take = (cache: Cache, holderId = "u") =>
+        cache.lock(upkeepLock(rules.poolId, Host.machineOf(cache.owner)), {
+          label: holderId,
+          holderId,
+          onWait: () =>
+            Effect.void
+        })
+      const seen = (cache: Cache) =>
+        Effect.map(cache.inspect(rules.poolId), ({ slots }) =>
+          slots)
+
+      test("is given up only if nothing is left to do, and nothing was granted meanwhile (19)", (cache) =>
+        Effect.gen(function*() {
+          const { epoch } = yield* take(cache)
+          const retires = (slots: ReadonlyArray<Slot.Slot>) =>
+            cache.retire(rules, epoch, slots)
+          assert.isFalse(yield* cache.retire(rules, epoch + 1, yield* seen(cache)), "another holder's")
+          const a = yield* granted(cache, "a", { rules: { ...rules, max: 1 } })
+          assert.isFalse(yield* retires(yield* seen(cache)), "a slot is held")
+          yield* waits(cache, "b", { rules: { ...rules, max: 1 } })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "asleep", request: "sent" })
+          yield* cache.free(rules, a.number, a.epoch, dirty)
+          assert.isFalse(yield* retires(yield* seen(cache)), "a ticket waits")
+          yield* cache.withdraw(rules, lease("b"))
+          assert.isFalse(yield* retires(yield* seen(cache)), "a request may land")
+          yield* TestClock.adjust("35 seconds")
+          const before = yield* seen(cache)
+          const c = yield* granted(cache, "c")
+          yield* cache.free(rules, c.number, c.epoch, dirty)
+          assert.isFalse(yield* retires(before), "the slot was granted since")
+          const d = yield* granted(cache, "d")
+          yield* cache.update(rules, d.number, d.epoch, { power: "awake", mints: true })
+          yield* cache.free(rules, d.number, d.epoch, dirty)
+          assert.isFalse(yield* retires(yield* seen(cache)), "a deployment is awake")
+          const e = yield* granted(cache, "e")
+          yield* cache.update(rules, e.number, e.epoch, { power: "asleep" })
+          yield* cache.free(rules, e.number, e.epoch, dirty)
+          assert.isFalse(yield* retires(yield* seen(cache)), "a token may exist")
+          const f = yield* granted(cache, "f")
+          yield* cache.update(rules, f.number, f.epoch, { noTokens: f.tokens.version })
+          yield* cache.free(rules, f.number, f.epoch, dirty)
+          yield* Effect.scoped(Effect.gen(function*() {
+            yield* cache.run(rules, { id: "r", hibernateAfter: 1_000, recycleUses: null, recycleAge: null, reset: {} })
+            assert.isFalse(yield* retires(yield* seen(cache)), "a run is alive")
+          }))
+          assert.isTrue(yield* retires(yield* seen(cache)))
+          assert.isNull((yield* cache.inspect(rules.poolId)).upkeep.holder)
+        }))
+
+      test("of an ended process is not held (22)", (_, open) =>
+        Effect.gen(function*() {
+          const [gone, other] = [yield* open(process(2)), yield* open(process(3, { gone: [2] }))]
+          const first = yield* take(gone)
+          assert.isDefined((yield* gone.outlook(rules)).upkeep)
+          assert.isUndefined((yield* other.outlook(rules)).upkeep)
+          assert.strictEqual((yield* take(other, "v")).epoch, first.epoch + 1)
+        }))
+
+      test("is taken again by the same holder, but not by another one (23)", (cache) =>
+        Effect.gen(function*() {
+          const first = yield* take(cache)
+          const other = yield* Effect.fork(take(cache, "v"))
+          yield* TestClock.adjust("1 seconds")
+          assert.strictEqual((yield* take(cache)).epoch, first.epoch + 1)
+          assert.isTrue(Option.isNone(yield* Fiber.poll(other)))
+        }))
+
+      test("is one for each machine, and upkeep sees the holds of all machines (24)", (_, open) =>
+        Effect.gen(function*() {
+          const [one, two] = [yield* open(process(2)), yield* open(process(3, { bootId: "another machine" }))]
+          const { epoch } = yield* take(one)
+          assert.isUndefined((yield* two.outlook(rules)).upkeep)
+          yield* take(two, "v")
+          yield* granted(two, "a")
+          assert.deepInclude(yield* one.outlook(rules), { isIdle: false, isQuiet: false })
+          assert.isFalse(yield* one.retire(rules, epoch, yield* seen(one)))
+        }))
+
+      test("outlives the processes of its machine that have had a ticket, ended ones too (21)", (_, open) =>
+        Effect.gen(function*() {
+          const [client, elsewhere] = [yield* open(process(2)), yield* open(process(3, { bootId: "another machine" }))]
+          const reaper = yield* open(process(4))
+          yield* granted(elsewhere, "elsewhere")
+          assert.isFalse(yield* reaper.hasClients(rules))
+          const a = yield* granted(client, "a")
+          yield* client.free(rules, a.number, a.epoch, dirty)
+          assert.isTrue(yield* reaper.hasClients(rules))
+          const later = yield* open(process(5, { gone: [2] }))
+          assert.isFalse(yield* later.hasClients(rules))
+        }))
+    })
+
     test("prefers a slot that is awake and clean, then awake, asleep, new, and last one with another spec", (cache) =>
       Effect.gen(function*() {
         const wide = { ...rules, max: 4 }
@@ -219,7 +447,12 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* cache.free(wide, clean.number, clean.epoch, { clean: true, usable: true })
         const order = yield* Effect.forEach(["4", "5", "6", "7"], (key) =>
           take(key))
-        assert.deepStrictEqual(order.map((slot) => slot.number), [clean.number, awake.number, asleep.number, 4])
+        assert.deepStrictEqual(
+          order.map((slot) =>
+            slot.number
+          ),
+          [clean.number, awake.number, asleep.number, 4]
+        )
         const first = order[0]
         assert(first !== undefined)
         yield* cache.free(wide, first.number, first.epoch, dirty)
@@ -280,7 +513,8 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const c = yield* waits(cache, "c", other)
         assert.strictEqual(c.place, 1)
         assert.include(c.reason, "all 1 deployments are leased")
-        const snapshots = yield* Effect.forEach(["p1", "p2", "p3"], (pool) => cache.inspect(pool))
+        const snapshots = yield* Effect.forEach(["p1", "p2", "p3"], (pool) =>
+          cache.inspect(pool))
         assert.deepStrictEqual(snapshots.map(({ slots, tickets }) => [slots.length, tickets.length]), [[2, 2], [1, 2], [
           0,
           0
@@ -295,12 +529,17 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* cache.free(rules, a.number, a.epoch, dirty)
         yield* granted(cache, "b")
         const events = yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
-        assert.deepStrictEqual(events.map((event) => event.kind), ["queued", "granted", "step", "freed"])
+        assert.deepStrictEqual(
+          events.map((event) =>
+            event.kind
+          ),
+          ["queued", "granted", "step", "freed"]
+        )
       }))
 
     test("says why a ticket waits: for holders, for a request in flight, for a quarantine", (cache) =>
       Effect.gen(function*() {
-        const one = { rules: { ...rules, max: 1 } }
+        const one = { rules: { ...rules, max: 1, longestRequest: 10_000 } }
         const reason = (key: string, request: Request = one) =>
           Effect.map(waits(cache, key, request), (wait) => wait.reason)
         const a = yield* granted(cache, "a", one)
@@ -309,7 +548,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         const waiting = yield* waits(cache, "c", one)
         assert.deepInclude(waiting, { place: 2, since: 0 })
         assert.deepStrictEqual(waiting.holders, [{ slot: 1, label: "test a", activity: "creating", since: 0 }])
-        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, request: "sent" })
         yield* cache.free(one.rules, a.number, a.epoch, { clean: false, usable: { failure: "Airflow never answered" } })
         assert.include(yield* reason("b"), "slot 1 may still be changing until 00:00:10 UTC")
         yield* TestClock.adjust("10 seconds")
@@ -334,7 +573,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       Effect.gen(function*() {
         const one = { rules: { ...rules, max: 1 } }
         const a = yield* granted(cache, "a", one)
-        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 30_000 })
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, request: "sent" })
         yield* cache.free(one.rules, a.number, a.epoch, dirty)
         yield* waits(cache, "b", one)
         assert.lengthOf((yield* cache.inspect(rules.poolId)).slots, 1)
@@ -395,10 +634,10 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           const a = yield* granted(cache, "a")
           assert.isTrue(Option.isNone(yield* claim(upkeep, a.number)), "it is held")
           assert.isTrue(Option.isNone(yield* claim(upkeep, 7)), "there is no such slot")
-          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, request: "sent" })
           yield* cache.free(rules, a.number, a.epoch, dirty)
           assert.isTrue(Option.isNone(yield* claim(upkeep, a.number)), "a request may be in flight (2)")
-          yield* TestClock.adjust("10 seconds")
+          yield* TestClock.adjust("35 seconds")
           const held = Option.getOrThrow(yield* claim(upkeep, a.number))
           assert.strictEqual(held.epoch, a.epoch + 1)
           assert.deepInclude(held.holder, { kind: "upkeep", ticket: null, owner: upkeep.owner })
@@ -412,17 +651,25 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       test("does not get a slot that a waiting ticket can use", (cache) =>
         Effect.gen(function*() {
           const a = yield* granted(cache, "a")
-          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, busyFor: 10_000 })
+          yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, request: "sent" })
           yield* granted(cache, "b")
           yield* waits(cache, "c")
           yield* cache.free(rules, a.number, a.epoch, dirty)
-          yield* TestClock.adjust("10 seconds")
+          yield* TestClock.adjust("35 seconds")
           assert.isTrue(Option.isNone(yield* claim(cache, a.number)))
-          assert.strictEqual(
-            (yield* cache.inspect(rules.poolId)).slots[0]?.holder?.ticket,
-            "c",
-            "the claim has granted it"
-          )
+          assert.isNull((yield* cache.inspect(rules.poolId)).slots[0]?.holder, "its own process takes it")
+          assert.strictEqual((yield* granted(cache, "c")).number, a.number)
+        }))
+
+      test("gets a slot that only a ticket whose lock is taken is waiting for", (cache) =>
+        Effect.gen(function*() {
+          const locked = { lock: "repository", rules: { ...rules, max: 3 } }
+          yield* granted(cache, "a", locked)
+          const b = yield* granted(cache, "b", { rules: locked.rules })
+          yield* cache.update(rules, b.number, b.epoch, { name: "d1", spec: needs })
+          yield* cache.free(rules, b.number, b.epoch, dirty)
+          yield* waits(cache, "c", locked)
+          assert.isTrue(Option.isSome(yield* claim(cache, b.number)))
         }))
 
       test("hands its slot over to the last matching waiter, while earlier ones get new slots", (cache) =>
@@ -481,12 +728,13 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         Effect.map(cache.inspect(rules.poolId), (snapshot) =>
           snapshot.slots)
       const facts = ({ adopted, deploymentId, generation, number, power }: Slot.Slot) =>
-        [number, deploymentId as string | null, generation, power, adopted] as const
+        [number, deploymentId as string | null, generation, power, adopted !== null] as const
 
       test("takes in the pool's own deployments of unknown slots, the newest of each slot", (cache) =>
         Effect.gen(function*() {
           yield* TestClock.adjust("1 hours")
           yield* cache.reconcile(rules, {
+            all: [],
             own: [own("old", 2, 1), own("new", 2, 3, true), own("one", 1, 1)],
             adoptable: []
           })
@@ -494,9 +742,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           assert.deepStrictEqual(found.map(facts), [[1, "one", 1, "awake", false], [2, "new", 3, "unknown", false]])
           const { now } = yield* cache.inspect(rules.poolId)
           assert.deepStrictEqual(
-            found.map(({ revokedAt }) =>
-              revokedAt
-            ),
+            found.map(({ revokedAt }) => revokedAt),
             [now, now],
             "a token may just have been deleted (8)"
           )
@@ -506,6 +752,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
             "one"
           ]])
           yield* cache.reconcile(rules, {
+            all: [],
             own: [own("old", 2, 1), own("new", 2, 3, true), own("one", 1, 1)],
             adoptable: []
           })
@@ -518,7 +765,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           const b = yield* granted(cache, "b")
           yield* cache.update(rules, b.number, b.epoch, { generation: 2, name: null })
           yield* cache.free(rules, b.number, b.epoch, dirty)
-          const observation = { own: [own("x", a.number, 1), own("y", b.number, 1)], adoptable: [] }
+          const observation = { all: [], own: [own("x", a.number, 1), own("y", b.number, 1)], adoptable: [] }
           yield* cache.reconcile(rules, observation)
           assert.deepStrictEqual((yield* slots(cache)).map(({ deploymentId }) => deploymentId), [null, null])
         }))
@@ -537,24 +784,20 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
               deploymentId: Deployment.DeploymentId.make(`d${number}`),
               spec: needs,
               power: "awake",
-              ...(number === b.number ? { busyFor: 10_000 } : {})
+              ...(number === b.number ? { request: "sent" } : {})
             }))
           yield* cache.free(rules, a.number, a.epoch, dirty)
           yield* cache.free(rules, b.number, b.epoch, dirty)
-          const observation = {
-            own: [own("d1", 1, 1, true), own("d2", 2, 1, true), own("d3", 3, 1, true)],
-            adoptable: []
-          }
+          const all = [own("d1", 1, 1, true), own("d2", 2, 1, true), own("d3", 3, 1, true)]
+          const observation = { all: all.map(({ deployment }) => deployment), own: all, adoptable: [] }
           yield* cache.reconcile(rules, observation)
           assert.deepStrictEqual((yield* slots(cache)).map(({ power }) => power), ["unknown", "awake", "awake"])
         }))
 
       test("adopts up to max, nothing twice, and grants what it adopted to no ticket with another spec", (cache) =>
         Effect.gen(function*() {
-          const observation = {
-            own: [own("one", 1, 1)],
-            adoptable: [deployment("x", { asleep: true }), deployment("y"), deployment("z")]
-          }
+          const adoptable = [deployment("x", { asleep: true }), deployment("y"), deployment("z")]
+          const observation = { all: [own("one", 1, 1).deployment, ...adoptable], own: [own("one", 1, 1)], adoptable }
           yield* cache.reconcile({ ...rules, max: 3 }, observation)
           yield* cache.reconcile({ ...rules, max: 3 }, observation)
           assert.deepStrictEqual((yield* slots(cache)).map(facts), [
@@ -645,10 +888,10 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
     test("shows the holder of the upkeep lock", (cache) =>
       Effect.gen(function*() {
         const upkeep = Effect.map(cache.inspect(rules.poolId), (snapshot) =>
-          snapshot.upkeep?.label ?? null)
+          snapshot.upkeep.holder?.label ?? null)
         assert.isNull(yield* upkeep)
         yield* Effect.scoped(Effect.gen(function*() {
-          yield* cache.lock(upkeepLock(rules.poolId), {
+          yield* cache.lock(upkeepLock(rules.poolId, Host.machineOf(cache.owner)), {
             label: "one",
             holderId: "u",
             onWait: () =>
@@ -671,19 +914,22 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.strictEqual((yield* Fiber.join(loss)).held, "slot 1")
       }))
 
-    test("leaves a slot without a waiter to upkeep, while upkeep is alive (1)", (cache) =>
+    test("leaves a slot without a waiter to upkeep, while upkeep is active for a run (1)", (cache) =>
       Effect.gen(function*() {
         const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
         assert.isFalse(yield* cache.handOver(rules, a.number, a.epoch))
-        yield* Effect.scoped(Effect.zipRight(
-          cache.lock(upkeepLock(rules.poolId), {
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* cache.lock(upkeepLock(rules.poolId, Host.machineOf(cache.owner)), {
             label: "upkeep",
             holderId: "u",
-            onWait: () => Effect.void
-          }),
-          Effect.map(cache.handOver(rules, a.number, a.epoch), assert.isTrue)
-        ))
+            onWait: () =>
+              Effect.void
+          })
+          assert.isFalse(yield* cache.handOver(rules, a.number, a.epoch), "no run wants deployments to stay awake")
+          yield* cache.run(rules, { id: "r", hibernateAfter: 1_000, recycleUses: null, recycleAge: null, reset: {} })
+          assert.isTrue(yield* cache.handOver(rules, a.number, a.epoch))
+        }))
         const b = yield* granted(cache, "b")
         assert.strictEqual(b.number, a.number)
         assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch))

@@ -2,12 +2,14 @@ import { DeploymentCache, Host } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
+import Database from "better-sqlite3"
 import { Context, Effect, Fiber, Layer, Option, Schedule, type Scope } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import type { Worker } from "node:worker_threads"
 import { vi } from "vitest"
 import { granted, rules as slow } from "./DeploymentCache.suite.js"
+import { emptyWal } from "./faults.js"
 
 const started: Array<Worker> = []
 vi.mock(import("node:worker_threads"), async (original) => {
@@ -97,6 +99,45 @@ test("a lease is lost with its file", (cache, path) =>
     fs.rmSync(path)
     assert.include((yield* Effect.flip(lost)).reason, "moved, deleted or replaced")
   }))
+
+/** Runs statements on the file as another program. */
+const edit = (path: string, statements: string) => {
+  const db = new Database(path)
+  db.exec(statements)
+  db.close()
+}
+
+test("a lease survives a ledger that fails for less than its deadline", (cache, path) =>
+  Effect.gen(function*() {
+    const patient = { ...rules, ttl: 12_000 }
+    const slot = yield* granted(cache, "a", { rules: patient })
+    const { lost } = yield* cache.keepAlive(patient, slot.number, slot.epoch)
+    const loss = yield* Effect.fork(lost)
+    edit(path, `CREATE TRIGGER failing BEFORE UPDATE ON slots BEGIN SELECT RAISE(ABORT, 'disk'); END`)
+    const missesBeats = Effect.map(cache.inspect(rules.poolId), ({ now, slots }) =>
+      (slots[0]?.holder?.deadline ?? 0) < now + patient.ttl * 0.6)
+    yield* until(missesBeats)
+    edit(path, "DROP TRIGGER failing")
+    yield* until(Effect.map(missesBeats, (misses) =>
+      !misses))
+    assert.isTrue(Option.isNone(yield* Fiber.poll(loss)))
+  }))
+
+test(
+  "a lease is lost at its deadline if its ledger cannot be used, and its holder is told why",
+  (cache, path) =>
+    Effect.gen(function*() {
+      const slot = yield* granted(cache, "a", { rules })
+      const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+      const at = yield* deadline(cache)
+      yield* until(Effect.map(deadline(cache), (now) => now > at))
+      emptyWal(path)
+      assert.strictEqual(
+        (yield* Effect.flip(lost)).reason,
+        "no beat could be recorded before its deadline: SQLITE_IOERR_SHORT_READ disk I/O error"
+      )
+    })
+)
 
 test(
   "one thread serves a hundred leases, starts with the first one and ends with the layer",

@@ -35,10 +35,10 @@ describe("inspecting the SQLite file", () => {
       yield* Effect.scoped(Effect.gen(function*() {
         yield* open(path)
         assert.include(filesBeside(path), "cache.db-wal")
-        assert.strictEqual(yield* inspect(path), 4)
+        assert.strictEqual(yield* inspect(path), 5)
       }))
       const closed = fs.readFileSync(path)
-      assert.strictEqual(yield* inspect(path), 4)
+      assert.strictEqual(yield* inspect(path), 5)
       assert.deepStrictEqual(filesBeside(path), ["cache.db"])
       assert.isTrue(closed.equals(fs.readFileSync(path)))
     }))
@@ -53,7 +53,7 @@ describe("inspecting the SQLite file", () => {
         `PRAGMA journal_mode = WAL; PRAGMA application_id = ${0x41524c31}; PRAGMA user_version = ${schemaVersion}`
       )
       assert.strictEqual(fs.readFileSync(path).readInt32BE(60), 0)
-      assert.strictEqual(yield* inspect(path), 4)
+      assert.strictEqual(yield* inspect(path), 5)
     }))
 
   test("creates nothing where there is no ledger", (path) =>

@@ -50,9 +50,9 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
         yield* cache.free(rules, number, epoch, { clean: false, usable: true })
         yield* cache.claim(rules, number, { leaseId: Lease.LeaseId.make("upkeep-1"), label: "upkeep" })
         yield* cache.giveBack(rules, number, epoch + 1, 1_000)
-        yield* cache.withdraw(rules, "a")
+        yield* cache.withdraw(rules, Lease.LeaseId.make("lease-a"))
         yield* cache.sweep(rules)
-        yield* cache.reconcile(rules, { own: [], adoptable: [] })
+        yield* cache.reconcile(rules, { all: [], own: [], adoptable: [] })
         yield* cache.inspect(rules.poolId)
         yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
         yield* Effect.scoped(
@@ -68,7 +68,7 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
         ["DeploymentCache.free", { ...pool, slot: 1, epoch: 1 }],
         ["DeploymentCache.claim", { ...pool, slot: 1, "lease.id": "upkeep-1" }],
         ["DeploymentCache.giveBack", { ...pool, slot: 1, epoch: 2 }],
-        ["DeploymentCache.withdraw", { ...pool, "ticket.key": "a" }],
+        ["DeploymentCache.withdraw", { ...pool, "lease.id": "lease-a" }],
         ["DeploymentCache.sweep", pool],
         ["DeploymentCache.reconcile", pool],
         ["DeploymentCache.inspect", pool],

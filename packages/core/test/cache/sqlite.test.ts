@@ -1,6 +1,7 @@
 import { PinnedClock } from "@airflow-resource/airflow"
-import { CacheError, DeploymentCache, type Host } from "@airflow-resource/core"
+import { CacheError, DeploymentCache, type Host, Lease, type Slot } from "@airflow-resource/core"
 import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
+import { Error as PlatformError, FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import Database from "better-sqlite3"
@@ -9,8 +10,11 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { fileURLToPath } from "node:url"
+import { connect } from "../../src/internal/sqlite/connection.js"
 import { networkFileSystem } from "../../src/internal/sqlite/networkFileSystems.js"
-import { granted, poll, rules, suite, waits } from "./DeploymentCache.suite.js"
+import { transaction } from "../../src/internal/sqlite/transactions.js"
+import { granted, needs, poll, rules, suite, waits } from "./DeploymentCache.suite.js"
+import { emptyWal, fillDisk, withConnection } from "./faults.js"
 
 const open = (path: string, host?: Host.Host) =>
   Effect.map(
@@ -231,6 +235,105 @@ describe("the SQLite file", () => {
       assert.include(error.message, "Another process keeps its write lock")
       yield* cache.sweep(rules)
     }))
+
+  describe("whose disk fails while it is open", () => {
+    /** Every operation fails, and with a typed error. */
+    const failures = (cache: DeploymentCache.DeploymentCache["Type"], { epoch, number }: Slot.Slot) => {
+      const operations: ReadonlyArray<Effect.Effect<unknown, CacheError.CacheError | Lease.LeaseLost>> = [
+        cache.enqueue(rules, { key: "b", leaseId: Lease.LeaseId.make("b"), needs, lock: null, label: "b" }),
+        cache.beat(rules, number, epoch),
+        cache.update(rules, number, epoch, { activity: "next" }),
+        cache.free(rules, number, epoch, { clean: true, usable: true }),
+        Effect.scoped(cache.lock("repository", { label: "l", holderId: "l", onWait: () => Effect.void }))
+      ]
+      return Effect.forEach(operations, Effect.flip)
+    }
+
+    test("fails as full, changes nothing, and can be used again once there is space", (path) =>
+      Effect.gen(function*() {
+        const [cache, db] = yield* withConnection(open(path))
+        const slot = yield* granted(cache, "a")
+        const before = yield* cache.inspect(rules.poolId)
+        const free = fillDisk(db)
+        for (const error of yield* failures(cache, slot)) {
+          assert.deepInclude(error, { _tag: "CacheError", kind: "full", path, retryable: false })
+          assert.include(error.message, "SQLITE_FULL database or disk is full. Free space on this disk")
+          assert.isFalse(db.inTransaction)
+        }
+        assert.deepStrictEqual(yield* cache.inspect(rules.poolId), before, "it can still be read")
+        free()
+        assert.isTrue(yield* cache.free(rules, slot.number, slot.epoch, { clean: true, usable: true }))
+      }))
+
+    test("loses a lease at its deadline, unless a beat can be recorded before", (path) =>
+      Effect.gen(function*() {
+        const [cache, db] = yield* withConnection(open(path))
+        const slot = yield* granted(cache, "a")
+        const { lost } = yield* cache.keepAlive(rules, slot.number, slot.epoch)
+        const loss = yield* Effect.fork(Effect.flip(lost))
+        yield* TestClock.adjust("1 seconds")
+        const free = fillDisk(db)
+        yield* TestClock.adjust(rules.ttl * 0.7)
+        free()
+        yield* TestClock.adjust(rules.ttl * 0.7)
+        assert.isTrue(yield* cache.beat(rules, slot.number, slot.epoch))
+        db.pragma(`max_page_count = ${String(db.pragma("page_count", { simple: true }))}`)
+        yield* TestClock.adjust(rules.ttl)
+        assert.strictEqual(
+          (yield* Fiber.join(loss)).reason,
+          "no beat could be recorded before its deadline: SQLITE_FULL database or disk is full"
+        )
+      }))
+
+    test("fails as corrupt if its -wal was emptied", (path) =>
+      Effect.gen(function*() {
+        const [cache, db] = yield* withConnection(open(path))
+        const slot = yield* granted(cache, "a")
+        emptyWal(path)
+        for (const error of [...(yield* failures(cache, slot)), yield* Effect.flip(cache.inspect(rules.poolId))]) {
+          assert.deepInclude(error, { _tag: "CacheError", kind: "corrupt", path, retryable: false })
+          assert.include(error.message, "together with its -wal and -shm")
+          assert.isFalse(db.inTransaction)
+        }
+      }))
+
+    test("fails with a typed error if COMMIT fails, and leaves no transaction open", (path) =>
+      Effect.gen(function*() {
+        const [sql, db] = yield* withConnection(connect(path, path))
+        yield* sql`PRAGMA foreign_keys = ON`
+        yield* sql`CREATE TABLE parents (id INTEGER PRIMARY KEY)`
+        yield* sql`CREATE TABLE children (id INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)`
+        const write = transaction(sql, "BEGIN IMMEDIATE")
+        assert.strictEqual((yield* Effect.flip(write(sql`INSERT INTO children VALUES (1)`)))._tag, "SqlError")
+        assert.isFalse(db.inTransaction)
+        yield* write(sql`INSERT INTO parents VALUES (1)`)
+        assert.deepStrictEqual(yield* sql`SELECT id FROM children`, [])
+      }))
+
+    test("is refused as full if nothing can be created in its folder", (path) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        for (const code of ["ENOSPC", "EDQUOT"]) {
+          const full = FileSystem.make({
+            ...fs,
+            makeTempDirectory: () =>
+              new PlatformError.SystemError({
+                reason: "Unknown",
+                module: "FileSystem",
+                method: "makeTempDirectory",
+                description: `${code}: no space left`,
+                cause: Object.assign(new Error(code), { code })
+              })
+          })
+          const layer = SqliteDeploymentCache.layer({ path }).pipe(
+            Layer.provide([Layer.succeed(FileSystem.FileSystem, full), Path.layer])
+          )
+          const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+          assert.strictEqual(error.kind, "full")
+          assert.include(error.message, `${code}: no space left`)
+        }
+      }).pipe(Effect.provide(NodeContext.layer)))
+  })
 
   test("lets two connections change the ledger only one after the other", (path) =>
     Effect.gen(function*() {

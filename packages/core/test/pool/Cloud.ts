@@ -38,6 +38,8 @@ interface Fact extends Provider.NewDeployment {
   readonly id: Deployment.DeploymentId
   readonly createdAt: number
   power: { readonly asleep: boolean; readonly since: number; readonly from: Deployment.DeploymentStatus } | undefined
+  /** When the override ends. There are no schedules: it is awake then. */
+  overrideUntil: number | undefined
   readonly tokens: Array<Token>
   /** Each key and its writer: an Airflow of this world holds nothing else. */
   readonly variables: Map<string, Writer | string>
@@ -63,6 +65,8 @@ export interface Fate {
     | "response lost"
     | "lost"
     | "refused"
+    /** It does not arrive, and fails like this. */
+    | { readonly fails: "rateLimited" | "unreachable" }
     | { readonly landsIn: number }
 }
 
@@ -108,6 +112,7 @@ export class Cloud {
       description: fact.description,
       status: this.statusOf(fact),
       hibernationRequested: fact.power?.asleep === true,
+      overrideUntil: fact.overrideUntil,
       spec: fact.spec,
       isDevelopment: true,
       airflowUrl: `https://${fact.id}`,
@@ -128,15 +133,37 @@ export class Cloud {
 
   // what a click in Astro's pages does, or a request when it lands
 
-  setAsleep(id: string, asleep: boolean): void {
+  setAsleep(id: string, asleep: boolean, until?: number): void {
     const fact = this.facts.get(id)
-    if (fact === undefined || fact.power?.asleep === asleep) return
+    if (fact === undefined) return
+    fact.overrideUntil = until
+    if (until !== undefined) this.#wakeAt(id, until)
+    if (fact.power?.asleep === asleep) return
     const from = this.statusOf(fact)
     // a hibernation that has begun is finished before the deployment wakes
     fact.power = !asleep && fact.power !== undefined && from === "HEALTHY"
       ? { asleep, since: fact.power.since + this.#options.hibernateTakes, from: "HIBERNATING" }
       : { asleep, since: this.#time.now, from }
     this.#log({ _tag: asleep ? "Hibernated" : "Woken", at: this.#time.now, deployment: id })
+  }
+
+  /** Adds a deployment of a user, who has it hibernate until `overrideUntil`. */
+  addOfUser(spec: Deployment.DeploymentSpec, overrideUntil: number | undefined): string {
+    const id = Deployment.DeploymentId.make(`d${++this.#count}`)
+    const since = this.#time.now - 24 * 3_600_000
+    this.facts.set(id, {
+      id,
+      name: "of a user",
+      description: "",
+      spec,
+      createdAt: since,
+      power: { asleep: true, since, from: "HEALTHY" },
+      overrideUntil,
+      tokens: [],
+      variables: new Map()
+    })
+    if (overrideUntil !== undefined) this.#wakeAt(id, overrideUntil)
+    return id
   }
 
   delete(id: string): void {
@@ -146,7 +173,7 @@ export class Cloud {
   /** `gate` is the sender's: it decides whether a request is sent, and whether the sender sees the response. */
   provider(sender: string, gate: Gate): typeof DeploymentProvider.DeploymentProvider.Service {
     const request = <A>(call: string, target: string, carryOut: () => Effect.Effect<A, ProviderError>) =>
-      gate(call, this.#send(sender, call, target, carryOut, (kind) => refuse(kind, call)))
+      gate(call, this.send(sender, call, target, carryOut, (kind) => refuse(kind, call)))
     const requestOf = <A>(id: string, call: string, f: (fact: Fact) => Effect.Effect<A, ProviderError>) =>
       request(call, id, () => {
         const fact = this.facts.get(id)
@@ -168,6 +195,7 @@ export class Cloud {
             id,
             createdAt: now(),
             power: undefined,
+            overrideUntil: undefined,
             tokens: [],
             variables: new Map()
           }
@@ -176,8 +204,10 @@ export class Cloud {
           return Effect.succeed(this.view(fact))
         }),
       delete: (id) => request("delete", id, () => Effect.succeed(this.delete(id))),
-      hibernate: (id) => requestOf(id, "hibernate", () => Effect.succeed(this.setAsleep(id, true))),
+      hibernate: (id, until) => requestOf(id, "hibernate", () => Effect.succeed(this.setAsleep(id, true, until))),
       wake: (id) => requestOf(id, "wake", () => Effect.succeed(this.setAsleep(id, false))),
+      // without schedules, a deployment without an override is awake
+      resumeSchedules: (id) => request("resumeSchedules", id, () => Effect.succeed(this.setAsleep(id, false))),
       createToken: (id, name) =>
         requestOf(id, "createToken", (fact) => {
           const tokenId = `t${++this.#count}`
@@ -216,7 +246,7 @@ export class Cloud {
         const request = <A>(call: string, carryOut: (fact: Fact, writer: Writer | string) => A) =>
           gate(
             `airflow ${call}`,
-            this.#send(sender, `airflow ${call}`, id, () => {
+            this.send(sender, `airflow ${call}`, id, () => {
               const fact = this.facts.get(id)
               if (fact === undefined || this.statusOf(fact) !== "HEALTHY") return unavailable("unreachable", call)
               const token = fact.tokens.find(({ value }) => value === secret)
@@ -225,7 +255,7 @@ export class Cloud {
               return isKnown
                 ? Effect.succeed(carryOut(fact, token === undefined ? secret : writerOf(token.name)))
                 : unavailable("unauthorized", call)
-            }, (kind) => unavailable(kind === "timeout" ? "timeout" : "server", call))
+            }, (kind) => unavailable(kind, call))
           )
         const airflow = fake<Airflow.Airflow>("airflow", {
           baseUrl,
@@ -242,6 +272,7 @@ export class Cloud {
           authenticated: request("authenticated", () => undefined),
           dags: Effect.succeed([]),
           runs: () => Effect.succeed([]),
+          hiddenLeftovers: () => Effect.succeed([]),
           pauseAll: request("pauseAll", () => undefined),
           variables: fake<Airflow.Airflow["variables"]>("variables", {
             list: request(
@@ -267,13 +298,13 @@ export class Cloud {
   }
 
   /** Sends a request. What becomes of it does not depend on the sender any more. */
-  #send<A, E>(
+  send<A, E>(
     sender: string,
     call: string,
     target: string,
     /** Changes the cloud when it is called, and returns the response. */
     carryOut: () => Effect.Effect<A, E>,
-    failure: (kind: "timeout" | "server") => Effect.Effect<A, E>
+    failure: (kind: "timeout" | "server" | "rateLimited" | "unreachable") => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.async<A, E>((resume) => {
       const respond = (result: Effect.Effect<A, E>) =>
@@ -290,6 +321,7 @@ export class Cloud {
       }
       if (fate === "lost") return arrive(() => respond(failure("timeout")))
       if (fate === "refused") return arrive(() => respond(failure("server")))
+      if (typeof fate === "object" && "fails" in fate) return arrive(() => respond(failure(fate.fails)))
       if (fate === "held") {
         const flight: Flight = {
           sender,
@@ -311,6 +343,13 @@ export class Cloud {
     })
   }
 
+  /** Unless the override is replaced by then. */
+  #wakeAt(id: string, until: number): void {
+    this.#time.at(until, () => {
+      if (this.facts.get(id)?.overrideUntil === until) this.setAsleep(id, false)
+    })
+  }
+
   #drop(flight: Flight): void {
     const index = this.held.indexOf(flight)
     if (index >= 0) this.held.splice(index, 1)
@@ -318,7 +357,7 @@ export class Cloud {
 }
 
 /** Wraps a call of an actor. It can suspend the call before it is sent, or before its response is seen. */
-export type Gate = <A, E>(call: string, send: Effect.Effect<A, E>) => Effect.Effect<A, E>
+export type Gate = <A, E, R>(call: string, send: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** A token that belongs to no deployment and works for all of them. */
 export const sharedToken = "a shared token"

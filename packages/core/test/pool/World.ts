@@ -24,7 +24,6 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as MemoryLedger from "../../src/internal/ledger/memory.js"
 import type { Store } from "../../src/internal/ledger/Store.js"
-import * as Marker from "../../src/internal/pool/Marker.js"
 import type { CloudEvent, CloudOptions, Gate } from "./Cloud.js"
 import { Cloud, sharedToken } from "./Cloud.js"
 import { never, VirtualTime } from "./VirtualTime.js"
@@ -49,8 +48,8 @@ interface Ledger {
   readonly open: (host: Host.Host) => Effect.Effect<Cache, CacheError.CacheError, Scope.Scope>
   readonly delete: () => void
   isDeleted: boolean
-  /** How each use of it fails at the moment, if it does. */
-  failure: CacheError.CacheError["kind"] | undefined
+  /** How each use of it fails at the moment, if it does. A full disk can be read. */
+  failure: "busy" | "io" | "full" | undefined
 }
 
 type Cache = typeof DeploymentCache.DeploymentCache.Service
@@ -76,13 +75,27 @@ export interface UseEvent {
   readonly found: ReadonlyArray<string>
 }
 
+/** A write that a lock protects arrives. */
+export interface PublishEvent {
+  readonly _tag: "Published"
+  readonly at: number
+  readonly lock: string
+  readonly by: string
+  /** It was sent by the holder of the lock. No machine boots while a request is on its way. */
+  readonly isProtected: boolean
+  /** The lease that has the lock when it arrives. */
+  readonly holder: string | undefined
+}
+
 export class World {
   readonly time: VirtualTime
   readonly cloud: Cloud
   readonly actors: Array<Actor> = []
   readonly ledgers: Array<Ledger> = []
   /** What happened, in order. Nothing inside the world reads it. */
-  readonly log: Array<CloudEvent | UseEvent> = []
+  readonly log: Array<CloudEvent | UseEvent | PublishEvent> = []
+  /** The lock that each lease has requested. */
+  readonly locks = new Map<string, string>()
   readonly options: WorldOptions
   /** Called when a process dies, before anything else changes. */
   onCrash: (actor: Actor) => void = () => undefined
@@ -139,6 +152,11 @@ export class World {
     return actor
   }
 
+  /** Starts a process that runs a reaper. */
+  reaper(options: ActorOptions = {}): Actor {
+    return this.actor(options).startReaper()
+  }
+
   reboot(): void {
     for (const actor of this.actors) actor.crash()
     this.machine.boot += 1
@@ -155,19 +173,38 @@ export class World {
   }
 
   /** Reads the ledger without changing it. */
-  inspect(ledger = this.ledgers.length - 1): DeploymentCache.Snapshot {
-    const actor = this.#readerOf(ledger)
-    if (actor === undefined) return { slots: [], tickets: [], upkeep: null, now: this.time.now }
+  inspect(ledger = this.ledgers.length - 1, prefix?: string): DeploymentCache.Snapshot {
+    const actor = this.#readerOf(ledger, prefix)
+    if (actor === undefined) {
+      return { slots: [], tickets: [], upkeep: { epoch: 0, holder: null }, runs: [], lockUses: [], now: this.time.now }
+    }
     return actor.ungated((cache) => cache.inspect(actor.poolId))
   }
 
-  events(ledger = this.ledgers.length - 1): ReadonlyArray<Slot.PoolEvent> {
-    const actor = this.#readerOf(ledger)
+  events(ledger = this.ledgers.length - 1, prefix?: string): ReadonlyArray<Slot.PoolEvent> {
+    const actor = this.#readerOf(ledger, prefix)
     return actor === undefined ? [] : actor.ungated((cache) => cache.events(actor.poolId))
   }
 
-  #readerOf(ledger: number): Actor | undefined {
-    return this.ledgers[ledger]?.isDeleted === true ? undefined : this.actors.find((actor) => actor.ledger === ledger)
+  /** The prefixes of all pools that ever had a process. */
+  prefixes(): ReadonlyArray<string> {
+    return Array.from(new Set(this.actors.map(({ prefix }) => prefix)))
+  }
+
+  /** The holders of a ledger that have not missed their deadlines, in all pools. */
+  holders(ledger: number): ReadonlyArray<Slot.Holder> {
+    return this.prefixes().flatMap((prefix) => {
+      const { now, slots } = this.inspect(ledger, prefix)
+      return slots.flatMap(({ holder }) =>
+        holder !== null && now < Math.min(holder.deadline, holder.maxUntil) ? [holder] : []
+      )
+    })
+  }
+
+  #readerOf(ledger: number, prefix = mainPrefix): Actor | undefined {
+    return this.ledgers[ledger]?.isDeleted === true
+      ? undefined
+      : this.actors.find((actor) => actor.ledger === ledger && actor.prefix === prefix)
   }
 
   describe(): string {
@@ -193,7 +230,7 @@ export class World {
         ...this.inspect(ledger).slots.map((slot) =>
           `slot ${slot.number} e${slot.epoch} g${slot.generation} ${slot.name} ${slot.power} busy ${
             at(slot.busyUntil)
-          } ` +
+          } ${slot.isRequesting ? "requesting " : ""}${slot.tokens.mayExist ? "tokens " : ""}` +
           `quarantine ${slot.quarantine?.reason ?? "-"} holder ${slot.holder?.label ?? "-"} ${
             slot.holder?.activity ?? ""
           }`
@@ -209,6 +246,8 @@ export interface ActorOptions {
   /** Which ledger [the newest]. */
   readonly ledger?: number
   readonly pool?: Partial<DeploymentPool.PoolOptions>
+  /** Whether it starts a reaper if none is active on its host [no]. */
+  readonly reaper?: boolean
 }
 
 /** What happens to an actor at one of its calls. */
@@ -227,13 +266,16 @@ export class Actor {
   readonly pool: typeof DeploymentPool.DeploymentPool.Service
   readonly rules: PoolPolicy.PoolRules
   readonly poolId: string
-  readonly prefix = "airflow-resource"
+  readonly prefix: string
   /** All calls that it has made, in order. */
   readonly calls: Array<string> = []
   /** The calls that have not ended. */
   readonly pending = new Set<{ readonly call: string; phase: "before" | "sent" | "answered" }>()
+  /** A process that has ended by itself is no different from one that crashed. */
   state: "running" | "paused" | "crashed" = "running"
   failpoints: Array<Failpoint> = []
+  /** The reaper that it runs, if it runs one. */
+  reaper: Running<Upkeep.ReaperEnd, never> | undefined
   readonly owner: Slot.Owner
   readonly world: World
   readonly #clock: Clock.Clock
@@ -251,6 +293,7 @@ export class Actor {
     this.host = options.host ?? "one"
     this.name = `process ${pid}`
     this.ledger = options.ledger ?? world.ledgers.length - 1
+    this.prefix = options.pool?.prefix ?? mainPrefix
     const { machine } = world
     this.owner = { host: this.host, bootId: `boot-${machine.boot} ${this.host}`, pid, startedAt: "1" }
     this.#clock = world.time.clock((resume) => this.#pass("timers", resume), () => machine.skew)
@@ -268,7 +311,7 @@ export class Actor {
     const services = Context.empty().pipe(
       Context.add(
         DeploymentCache.DeploymentCache,
-        gatedCache(this.#cache, this.#gate, () => failureOf(world.ledgers[this.ledger]))
+        gatedCache(this.#cache, this.#gate, world, world.ledgers[this.ledger]!)
       ),
       Context.add(DeploymentProvider.DeploymentProvider, world.cloud.provider(this.name, this.#gate)),
       Context.add(AirflowApi.AirflowApi, world.cloud.airflowApi(this.name, this.#gate)),
@@ -281,11 +324,16 @@ export class Actor {
         readyPolls: 1,
         maxHold: "10 minutes",
         ...world.options.pool,
-        ...options.pool
+        ...options.pool,
+        ...(options.reaper === true ? { startReaper: this.#startsReaper(options) } : {})
       }),
       services
     ))
+    const own = world.ledgers[this.ledger]!
+    const { failure } = own
+    own.failure = undefined
     this.rules = build(this.pool.inspect).rules
+    own.failure = failure
     this.poolId = this.rules.poolId
     this.calls.length = 0
   }
@@ -360,6 +408,48 @@ export class Actor {
     return this.start(Effect.scoped(Effect.zipRight(this.pool.upkeep(options), never)))
   }
 
+  startReaper(): this {
+    this.reaper = this.start(this.pool.reaper())
+    // the process ends with it
+    this.reaper.fiber.addObserver(() => void (this.state = "crashed"))
+    return this
+  }
+
+  /** Sends a write that a lock protects. */
+  publish(lock: string, by: string): Effect.Effect<void, unknown> {
+    const { cloud, log, machine, time } = this.world
+    const holder = () => this.world.holders(this.ledger).find((holder) => holder.lock?.name === lock)?.leaseId
+    return this.#gate(
+      "publish",
+      Effect.suspend(() => {
+        const [isHeld, { boot }] = [holder() === by, machine]
+        const arrive = () => {
+          const isProtected = isHeld && machine.boot === boot
+          log.push({ _tag: "Published", at: time.now, lock, by, isProtected, holder: holder() })
+          return Effect.void
+        }
+        return cloud.send(this.name, "publish", lock, arrive, (kind) => Effect.fail(kind))
+      })
+    )
+  }
+
+  #startsReaper({ reaper: _, ...options }: ActorOptions): Effect.Effect<void> {
+    const { machine, time } = this.world
+    return this.#gate(
+      "startReaper",
+      Effect.sync(() => {
+        const { boot } = machine
+        // a process takes a moment to start
+        time.at(time.now + 300, () => {
+          // a deleted file is created again
+          const { ledgers } = this.world
+          const ledger = ledgers[this.ledger]?.isDeleted === true ? ledgers.length - 1 : this.ledger
+          if (machine.boot === boot) this.world.reaper({ ...options, ledger })
+        })
+      })
+    )
+  }
+
   readonly #gate: Gate = (call, send) =>
     Effect.suspend(() => {
       if (this.state === "crashed") return never
@@ -422,6 +512,7 @@ export class Running<A, E> {
 
 /** A test: waits for a slot, uses it until {@link end}, and releases it. */
 export class LeaseOfTest {
+  readonly lock: string | undefined
   slot: LeasedSlot.LeasedSlot | undefined
   lost: Lease.LeaseLost | undefined
   readonly key: string | undefined
@@ -429,10 +520,12 @@ export class LeaseOfTest {
   readonly running: Running<void, PoolError.PoolError | Lease.LeaseLost>
   readonly #ended = Deferred.unsafeMake<void>(fiberId)
   #writes = 0
+  #number: number | undefined
 
   constructor(actor: Actor, request: LeasedSlot.LeaseRequest) {
     this.actor = actor
     this.key = request.key
+    this.lock = request.lock?.name
     this.running = actor.start(Effect.scoped(Effect.gen(this, function*() {
       this.slot = yield* actor.pool.acquire(request)
       this.#log("Began")
@@ -475,6 +568,12 @@ export class LeaseOfTest {
     return this.actor.start(airflow.variables.put({ key, value: "" }))
   }
 
+  /** Writes something that the lease's lock protects. */
+  publish(): Running<void, unknown> {
+    if (this.slot === undefined || this.lock === undefined) throw new Error("publish: this test has no lock yet")
+    return this.actor.start(this.slot.writeUnderLock(this.actor.publish(this.lock, this.slot.leaseId)))
+  }
+
   /** Ends the test; its release begins. */
   end(): this {
     this.actor.start(Deferred.succeed(this.#ended, undefined))
@@ -497,16 +596,20 @@ export class LeaseOfTest {
     const { world } = this.actor
     const slot = this.slot
     if (slot === undefined) return
-    const place = Marker.parseDeploymentName(this.actor, slot.deployment.name)
+    const { ledger, prefix } = this.actor
+    const { id } = slot.deployment
+    this.#number ??= world.inspect(ledger, prefix).slots.find(({ deploymentId }) => deploymentId === id)?.number
     world.log.push({
       _tag,
       at: world.time.now,
       ledger: this.actor.pool.cache.ledgerId,
-      slot: place?.slot ?? 0,
+      slot: this.#number ?? 0,
       epoch: slot.epoch,
       deployment: slot.deployment.id,
       isFenced: this.isFenced,
-      found: _tag === "Began" ? Array.from(world.cloud.facts.get(slot.deployment.id)?.variables.keys() ?? []) : []
+      // without a fence, a late write is not prevented
+      found: Array.from(_tag === "Began" ? world.cloud.facts.get(slot.deployment.id)?.variables ?? [] : [])
+        .flatMap(([key, writer]) => writer === sharedToken ? [] : [key])
     })
   }
 }
@@ -517,9 +620,11 @@ type SetValue<S> = S extends Set<infer A> ? A : never
 
 // internal
 
+const mainPrefix = "airflow-resource"
+
 const fiberId = Effect.runSync(Effect.fiberId)
 
-const describeExit = (exit: Exit.Exit<unknown, unknown>) =>
+export const describeExit = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "it has ended without a failure"
 
 const valueOf = <A, E>(exit: Exit.Exit<A, E> | undefined): A => {
@@ -528,14 +633,15 @@ const valueOf = <A, E>(exit: Exit.Exit<A, E> | undefined): A => {
   return exit.value
 }
 
-const failureOf = (ledger: Ledger | undefined) => {
-  const kind = ledger?.isDeleted === true ? "replaced" : ledger?.failure
-  return kind && new CacheError.CacheError({ kind, path: ledger?.id ?? "", detail: "simulated failure" })
+const failureOf = ({ failure, id, isDeleted }: Ledger, writes: boolean) => {
+  const kind = isDeleted ? "replaced" : failure !== "full" ? failure : writes ? "io" : undefined
+  return kind && new CacheError.CacheError({ kind, path: id, detail: "simulated failure" })
 }
 
 const memoryLedger = (id: string): Ledger => {
   const open = MemoryLedger.make(id)
-  const orFail = <A>(call: Effect.Effect<A, CacheError.CacheError>) => Effect.suspend(() => failureOf(ledger) ?? call)
+  const orFail = <A>(call: Effect.Effect<A, CacheError.CacheError>) =>
+    Effect.suspend(() => failureOf(ledger, true) ?? call)
   const fallible = (store: Store): Store => ({
     ...store,
     path: id,
@@ -575,6 +681,7 @@ const sqliteLedger = (id: string, folder: string): Ledger => {
 const synchronousFiles = Layer.succeed(
   FileSystem.FileSystem,
   FileSystem.makeNoop({
+    exists: () => Effect.succeed(true),
     makeDirectory: () => Effect.void,
     access: () => Effect.void,
     makeTempDirectory: () => Effect.succeed(""),
@@ -585,32 +692,40 @@ const synchronousFiles = Layer.succeed(
 )
 
 /** The same cache behind a gate. */
-const gatedCache = (
-  cache: Cache,
-  gate: Gate,
-  failure: () => CacheError.CacheError | undefined
-): Cache => {
-  const gated = <A, E>(call: string, send: Effect.Effect<A, E>) =>
-    gate(call, Effect.suspend((): Effect.Effect<A, E | CacheError.CacheError> => failure() ?? send))
+const gatedCache = (cache: Cache, gate: Gate, world: World, ledger: Ledger): Cache => {
+  const call = (writes: boolean) => <A, E, R>(name: string, send: Effect.Effect<A, E, R>) =>
+    gate(
+      name,
+      Effect.suspend((): Effect.Effect<A, E | CacheError.CacheError, R> => failureOf(ledger, writes) ?? send)
+    )
+  const [read, write] = [call(false), call(true)]
   return DeploymentCache.DeploymentCache.of({
     path: cache.path,
     ledgerId: cache.ledgerId,
     owner: cache.owner,
-    enqueue: (...args) => gated("enqueue", cache.enqueue(...args)),
-    step: (...args) => gated("step", cache.step(...args)),
-    withdraw: (...args) => gated("withdraw", cache.withdraw(...args)),
-    sweep: (...args) => gated("sweep", cache.sweep(...args)),
-    claim: (...args) => gated("claim", cache.claim(...args)),
+    enqueue: (rules, ticket) => {
+      if (ticket.lock !== null) world.locks.set(ticket.leaseId, ticket.lock)
+      return write("enqueue", cache.enqueue(rules, ticket))
+    },
+    step: (...args) => write("step", cache.step(...args)),
+    withdraw: (...args) => write("withdraw", cache.withdraw(...args)),
+    sweep: (...args) => write("sweep", cache.sweep(...args)),
+    claim: (...args) => write("claim", cache.claim(...args)),
     // its heartbeats stop with the clock of the process
     keepAlive: cache.keepAlive,
-    beat: (...args) => gated("beat", cache.beat(...args)),
-    update: (...args) => gated("update", cache.update(...args)),
-    handOver: (...args) => gated("handOver", cache.handOver(...args)),
-    free: (...args) => gated("free", cache.free(...args)),
-    giveBack: (...args) => gated("giveBack", cache.giveBack(...args)),
-    reconcile: (...args) => gated("reconcile", cache.reconcile(...args)),
-    inspect: (...args) => gated("inspect", cache.inspect(...args)),
-    events: (...args) => gated("events", cache.events(...args)),
-    lock: cache.lock
+    beat: (...args) => write("beat", cache.beat(...args)),
+    update: (...args) => write("update", cache.update(...args)),
+    handOver: (...args) => write("handOver", cache.handOver(...args)),
+    free: (...args) => write("free", cache.free(...args)),
+    giveBack: (...args) => write("giveBack", cache.giveBack(...args)),
+    recordLate: (...args) => write("recordLate", cache.recordLate(...args)),
+    outlook: (...args) => read("outlook", cache.outlook(...args)),
+    hasClients: (...args) => read("hasClients", cache.hasClients(...args)),
+    retire: (...args) => write("retire", cache.retire(...args)),
+    reconcile: (...args) => write("reconcile", cache.reconcile(...args)),
+    inspect: (...args) => read("inspect", cache.inspect(...args)),
+    events: (...args) => read("events", cache.events(...args)),
+    run: (...args) => write("run", cache.run(...args)),
+    lock: (...args) => write("lock", cache.lock(...args))
   })
 }

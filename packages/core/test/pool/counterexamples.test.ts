@@ -3,12 +3,14 @@
  * lists the rules.
  */
 import { assert, describe } from "@effect/vitest"
-import { Redacted } from "effect"
+import { Effect, Exit, Redacted } from "effect"
+import type { Fate } from "./Cloud.js"
 import { overEachLedger } from "./scenario.js"
 import { minutes, otherSpec, seconds, sharedToken, spec, type World } from "./World.js"
 
 overEachLedger((test) => {
   const one = { pool: { max: 1 } } as const
+  const shared = { max: 1, sharedToken: Redacted.make(sharedToken) }
   /** The pool's slot has a deployment, which hibernates. Returns the process that created it. */
   const filled = (world: World, host = "one") => {
     const first = world.actor({ host })
@@ -18,6 +20,22 @@ overEachLedger((test) => {
     return first
   }
   const deploymentsOf = (world: World) => Array.from(world.cloud.facts.keys())
+  /** The next requests of a kind end like this. */
+  const fates = (world: World, call: string, ...all: ReadonlyArray<Fate["becomes"]>) => {
+    for (const becomes of all) world.cloud.fates.push({ matches: (request) => request.call === call, becomes })
+  }
+  const four = <A>(one: A) => [one, one, one, one]
+  const reapers = (world: World) =>
+    world.actors.filter(({ reaper, state }) => reaper !== undefined && state === "running")
+  /** All processes but reapers have ended, and no command runs any more. */
+  const cleansUp = (world: World, ttl = seconds(60)) => {
+    world.until(
+      "everything hibernates, and no token is left",
+      () => world.cloud.awake().length === 0 && world.cloud.tokens().length === 0,
+      ttl + seconds(50)
+    )
+    world.until("the reaper has ended", () => reapers(world).length === 0, minutes(2))
+  }
 
   test(
     "1: of two releases that see one waiter, only the one whose slot is granted leaves its deployment awake",
@@ -88,17 +106,51 @@ overEachLedger((test) => {
 
   test("4: a wake that lands after a drain has seen everything hibernating leaves nothing awake", one, (world) => {
     const d = filled(world)
-    const a = world.actor()
+    const a = world.actor({ host: "two" })
     a.failpoints = [{ at: "wake", when: "before", then: "pause" }]
     a.lease("a")
-    world.advance(seconds(25))
-    world.cloud.fates.push({ matches: ({ call }) => call === "wake", becomes: { landsIn: seconds(34) } })
+    world.advance(minutes(2))
+    d.reap()
+    world.advance(seconds(36))
+    d.reap()
+    assert.strictEqual(world.inspect().slots[0]?.power, "asleep")
+    fates(world, "wake", { landsIn: seconds(34) })
     a.resume()
     a.crash()
     assert.deepStrictEqual(d.drain().awake, [])
     world.advance(minutes(1))
     assert.lengthOf(world.cloud.awake(), 0)
     assert.isTrue(world.log.some(({ _tag }) => _tag === "Woken"))
+  })
+
+  test("4: a drain looks again although its timeout has passed", one, (world) => {
+    const d = filled(world)
+    const a = world.actor()
+    a.failpoints = [{ at: "wake", when: "before", then: "pause" }]
+    a.lease("a")
+    world.advance(seconds(25))
+    fates(world, "wake", { landsIn: seconds(34) })
+    a.resume()
+    a.crash()
+    const reports: Array<number> = []
+    const startedAt = world.time.now
+    const onReport = () => Effect.sync(() => void reports.push(world.time.now - startedAt))
+    const { awake, held } = d.run(d.pool.drain({ timeout: "1 seconds", onReport }))
+    assert.deepStrictEqual([awake, held], [[], []])
+    assert.isAtLeast(reports.at(-1) ?? 0, seconds(35))
+    assert.isTrue(world.log.some(({ _tag }) => _tag === "Woken"))
+    assert.lengthOf(world.cloud.awake(), 0)
+  })
+
+  test("4: a drain looks again while a lease is in use", one, (world) => {
+    const [a, b] = [world.actor(), world.actor()]
+    const lease = a.lease("a").ready()
+    const startedAt = world.time.now
+    const { held } = b.drain(seconds(1))
+    assert.isAtLeast(world.time.now - startedAt, seconds(35))
+    assert.lengthOf(held, 1)
+    assert.isTrue(lease.isInUse)
+    lease.released()
   })
 
   test("5: a HEALTHY deployment whose hibernation is pending is woken, not trusted", one, (world) => {
@@ -396,6 +448,16 @@ overEachLedger((test) => {
     assert.isNull(world.inspect().slots[0]?.holder)
   })
 
+  test("12: of two requests with one key, only the first gets a lease", {}, (world) => {
+    const a = world.actor()
+    const first = a.lease("a", { key: "run/1/test/1" })
+    const again = a.lease("again", { key: "run/1/test/1" })
+    world.until("the duplicate is refused", () => again.running.exit !== undefined, minutes(1))
+    assert.strictEqual(again.error, "TicketEnded")
+    first.ready().released()
+    assert.lengthOf(deploymentsOf(world), 1)
+  })
+
   test("12: when one of two leases of a process ends, the other is kept", {}, (world) => {
     const a = world.actor()
     const [first, second] = [a.lease("a"), a.lease("b")]
@@ -409,7 +471,7 @@ overEachLedger((test) => {
 
   test(
     "13: the next holder waits for a late write of a dead holder without a fence",
-    { pool: { max: 1, apiToken: Redacted.make(sharedToken) } },
+    { pool: { ...shared, fence: "off" } },
     (world) => {
       filled(world)
       const [a, b] = [world.actor(), world.actor()]
@@ -432,4 +494,530 @@ overEachLedger((test) => {
       second.released()
     }
   )
+
+  test("13: a lease that may mint a token does not share one", { pool: shared }, (world) => {
+    const lease = world.actor().lease("a").ready()
+    assert.isTrue(lease.isFenced)
+    assert.lengthOf(world.cloud.tokens(), 1)
+    lease.released()
+  })
+
+  test("13: a lease without a fence mints no token, and revokes that of a dead holder", { pool: shared }, (world) => {
+    const [dies, b] = [world.actor(), world.actor({ pool: { fence: "off" } })]
+    dies.lease("dies").ready()
+    dies.crash()
+    const lease = b.lease("b").ready()
+    assert.isFalse(lease.isFenced)
+    assert.lengthOf(world.cloud.tokens(), 0)
+    lease.released()
+    const replacing = b.lease("another runtime", { spec: otherSpec }).ready()
+    assert.notInclude(b.calls, "createToken")
+    replacing.released()
+  })
+
+  describe("14: a failed deletion of a token at the release is work left", () => {
+    for (
+      const [what, fate] of [
+        ["500", "refused"],
+        ["429", { fails: "rateLimited" }],
+        ["a reset connection", { fails: "unreachable" }],
+        ["a lost response", "response lost"]
+      ] as const
+    ) {
+      test(what, one, (world) => {
+        const a = world.actor()
+        const lease = a.lease("a").ready()
+        fates(world, "deleteToken", ...four(fate))
+        lease.released()
+        assert.lengthOf(world.cloud.awake(), 0)
+        assert.isTrue(world.inspect().slots[0]?.tokens.mayExist)
+        fates(world, "deleteToken", ...four(fate))
+        const name = String(lease.slot?.deployment.name)
+        // nothing is left to be deleted if the first request arrived
+        assert.deepStrictEqual(a.reap().tokens, fate === "response lost" ? [] : [name])
+        world.cloud.fates.length = 0
+        const { awake, tokens } = a.reap()
+        assert.deepStrictEqual([awake, tokens], [[], []])
+        assert.lengthOf(world.cloud.tokens(), 0)
+      })
+    }
+
+    test("a process that dies before it", one, (world) => {
+      const [a, b] = [world.actor(), world.actor()]
+      a.failpoints = [{ at: "deleteToken", when: "before", then: "crash" }]
+      a.lease("a").ready().end()
+      world.until("the process has died", () => a.state === "crashed")
+      assert.lengthOf(world.cloud.tokens(), 1)
+      assert.deepStrictEqual(b.reap().tokens, [])
+      assert.lengthOf(world.cloud.tokens(), 0)
+    })
+
+    test("and a drain reports what it could not delete", one, (world) => {
+      const a = world.actor()
+      const lease = a.lease("a").ready()
+      fates(world, "deleteToken", ...Array.from({ length: 100 }, () => "refused" as const))
+      lease.released()
+      assert.deepStrictEqual(a.drain(seconds(5)).tokens, [String(lease.slot?.deployment.name)])
+      assert.lengthOf(world.cloud.tokens(), 1)
+      world.cloud.fates.length = 0
+      assert.deepStrictEqual(a.drain().tokens, [])
+      assert.lengthOf(world.cloud.tokens(), 0)
+    })
+
+    test("until the deployment is gone", one, (world) => {
+      const a = world.actor()
+      const lease = a.lease("a").ready()
+      fates(world, "deleteToken", ...four("refused" as const))
+      lease.released()
+      world.cloud.delete(String(lease.slot?.deployment.id))
+      assert.deepStrictEqual(a.reap().tokens, [])
+      assert.isFalse(world.inspect().slots[0]?.tokens.mayExist)
+    })
+
+    test("also in a slot whose deployment is being replaced", one, (world) => {
+      filled(world)
+      const [a, b] = [world.actor(), world.actor()]
+      a.failpoints = [{ at: "delete", when: "before", then: "crash" }]
+      a.lease("a", { spec: otherSpec })
+      world.until("the process has died", () => a.state === "crashed")
+      assert.deepInclude(world.inspect().slots[0], { name: null, tokens: { mayExist: true, version: 2 } })
+      b.ungated((cache) => cache.sweep(b.rules))
+      world.advance(seconds(36))
+      b.reap()
+      assert.isFalse(world.inspect().slots[0]?.tokens.mayExist)
+      assert.lengthOf(deploymentsOf(world), 0)
+    })
+  })
+
+  test("15: tokens are listed only once the mint of a dead holder can no longer land", one, (world) => {
+    filled(world)
+    const [a, b] = [world.actor(), world.actor()]
+    a.failpoints = [{ at: "createToken", when: "before", then: "pause" }]
+    a.lease("a")
+    world.until("the process is about to mint", () => a.state === "paused")
+    fates(world, "createToken", { landsIn: seconds(34) })
+    a.resume()
+    a.crash()
+    b.reap()
+    world.advance(seconds(35))
+    assert.lengthOf(world.cloud.tokens(), 1)
+    b.reap()
+    assert.lengthOf(world.cloud.tokens(), 0)
+  })
+
+  test("15: a holder whose mint has no response leaves its tokens while that mint may land", one, (world) => {
+    const a = filled(world)
+    fates(world, "createToken", { landsIn: seconds(34) })
+    const lease = a.lease("a").ready().end()
+    world.advance(seconds(10))
+    assert.lengthOf(world.cloud.awake(), 0)
+    assert.lengthOf(world.cloud.tokens(), 2)
+    assert.isTrue(world.inspect().slots[0]?.tokens.mayExist)
+    // without a reaper it waits, and revokes both
+    world.until("the lease is released", () => lease.running.exit !== undefined, minutes(1))
+    assert.lengthOf(world.cloud.tokens(), 0)
+  })
+
+  test("15: a holder whose mint had no response does not take its token for the only one", one, (world) => {
+    const a = filled(world)
+    fates(world, "createToken", { landsIn: seconds(34) })
+    const lease = a.lease("a").ready()
+    world.advance(minutes(2))
+    lease.released()
+    assert.lengthOf(world.cloud.tokens(), 0)
+  })
+
+  describe("16: a former holder cannot delete the token that it minted", () => {
+    const [former, current] = ["two", "one"]
+    const isHeld = (world: World) => world.inspect().slots[0]?.holder !== null
+    const pausedBeforeMint = (world: World) => {
+      filled(world, current)
+      const [a, b] = [world.actor({ host: former }), world.actor({ host: current })]
+      a.failpoints = [{ at: "createToken", when: "before", then: "pause" }]
+      const lost = a.lease("a")
+      world.until("the process is about to mint", () => a.state === "paused")
+      return { a, b, lost }
+    }
+
+    test("and the current holder has just listed", one, (world) => {
+      const { a, b, lost } = pausedBeforeMint(world)
+      const second = b.lease("b").ready()
+      b.failpoints = [{ at: "deleteToken", when: "after", then: "pause" }]
+      second.end()
+      world.until("the current holder has deleted its token", () => b.state === "paused")
+      fates(world, "deleteToken", "refused")
+      a.resume()
+      world.until("the former holder gives up", () => lost.running.exit !== undefined)
+      assert.lengthOf(world.cloud.tokens(), 1)
+      b.resume()
+      world.until("the slot is free", () => !isHeld(world), minutes(1))
+      assert.isTrue(world.inspect().slots[0]?.tokens.mayExist)
+      world.advance(seconds(36))
+      b.reap()
+      assert.lengthOf(world.cloud.tokens(), 0)
+    })
+
+    test("and the slot is free", one, (world) => {
+      const { a, b, lost } = pausedBeforeMint(world)
+      b.lease("b").ready().released()
+      assert.isFalse(world.inspect().slots[0]?.tokens.mayExist)
+      fates(world, "deleteToken", "refused")
+      a.resume()
+      world.until("the former holder gives up", () => lost.running.exit !== undefined)
+      world.advance(seconds(36))
+      b.reap()
+      assert.lengthOf(world.cloud.tokens(), 0)
+    })
+
+    test("because its mint has no response, and lands late", one, (world) => {
+      const { a, b, lost } = pausedBeforeMint(world)
+      b.lease("b").ready().released()
+      fates(world, "createToken", { landsIn: seconds(34) })
+      a.resume()
+      world.until("the former holder gives up", () => lost.running.exit !== undefined)
+      b.reap()
+      world.advance(seconds(36))
+      b.reap()
+      assert.lengthOf(world.cloud.tokens(), 0)
+    })
+  })
+
+  test("17: a request that is sent long after it was announced does not land on the next lease", one, (world) => {
+    filled(world)
+    const [a, b] = [world.actor(), world.actor()]
+    const first = a.lease("a").ready()
+    const { number } = world.inspect().slots[0]!
+    a.failpoints = [{ at: "hibernate", when: "before", then: "pause" }]
+    first.end()
+    world.until("the hibernation is announced", () => a.state === "paused")
+    // the event loop is blocked, and the thread beats
+    for (let beat = 0; beat < 5; beat++) {
+      world.advance(seconds(10))
+      assert.isTrue(a.ungated((cache) => cache.beat(a.rules, number, first.slot?.epoch ?? 0)))
+    }
+    fates(world, "hibernate", { landsIn: seconds(34) })
+    a.resume()
+    a.crash()
+    const second = b.lease("b")
+    world.advance(seconds(34))
+    assert.isNull(world.inspect().slots[0]?.holder)
+    second.ready()
+    world.advance(minutes(3))
+    assert.isTrue(second.isInUse)
+    second.released()
+  })
+
+  test(
+    "18: while the first of two hibernations may land, the token keeps the other ledger's lease away",
+    { pool: { max: 1 }, hibernateTakes: seconds(1), wakeTakes: seconds(1), latency: 0 },
+    (world) => {
+      const a = world.actor({ ledger: 0 })
+      const first = a.lease("a").ready()
+      const b = world.actor({ ledger: world.newLedger(), host: "two" })
+      fates(world, "hibernate", "held")
+      first.end()
+      world.until("the hibernation is sent", () => world.cloud.held.length === 1)
+      world.cloud.held[0]?.timeOut()
+      world.until("the second hibernation has a response", () => world.cloud.awake().length === 0)
+      const second = b.lease("b")
+      world.advance(seconds(34))
+      assert.isUndefined(second.slot)
+      world.cloud.held[0]?.land()
+      world.until("the lease is released", () => first.running.exit !== undefined)
+      second.ready()
+      world.advance(minutes(2))
+      assert.isTrue(second.isInUse)
+      second.released()
+    }
+  )
+
+  test("19: a reaper stays once a lease has left its deployment awake to it", one, (world) => {
+    filled(world).crash()
+    const reaper = world.reaper()
+    reaper.failpoints = [{ at: "retire", when: "before", then: "pause" }]
+    world.until("the reaper is about to end", () => reaper.state === "paused")
+    const a = world.actor({ reaper: true })
+    a.upkeep({ hibernateAfter: "10 minutes" })
+    a.lease("a").ready().released()
+    assert.lengthOf(world.cloud.awake(), 1, "it is left to the reaper")
+    reaper.resume()
+    world.advance(seconds(30))
+    assert.deepStrictEqual(reapers(world), [reaper])
+    a.crash()
+    cleansUp(world)
+  })
+
+  test("20: a lease finds that the reaper has ended before it was in the queue", one, (world) => {
+    filled(world).crash()
+    const reaper = world.reaper()
+    const a = world.actor({ reaper: true })
+    a.failpoints = [{ at: "enqueue", when: "before", then: "pause" }]
+    const lease = a.lease("a")
+    world.until("the reaper has ended", () => reaper.state === "crashed")
+    a.resume()
+    lease.ready()
+    a.crash()
+    cleansUp(world)
+  })
+
+  test("20: a lease that ends with work left finds that the reaper has died", one, (world) => {
+    const a = world.actor({ reaper: true })
+    const lease = a.lease("a").ready()
+    const [reaper] = reapers(world)
+    reaper?.crash()
+    fates(world, "deleteToken", ...four("refused" as const))
+    lease.released()
+    assert.lengthOf(world.cloud.tokens(), 1)
+    world.until("its token is deleted", () => world.cloud.tokens().length === 0, seconds(30))
+    a.crash()
+    cleansUp(world)
+  })
+
+  test("21: a reaper outlives a process that was paused before its wake", one, (world) => {
+    filled(world).crash()
+    const a = world.actor({ reaper: true })
+    a.failpoints = [{ at: "wake", when: "before", then: "pause" }]
+    const lease = a.lease("a")
+    world.until("the process is about to wake it", () => a.state === "paused" && reapers(world).length === 1)
+    const [reaper] = reapers(world)
+    world.advance(minutes(10))
+    assert.lengthOf(world.cloud.awake(), 0)
+    assert.isNull(world.inspect().slots[0]?.holder)
+    assert.deepStrictEqual(reapers(world), [reaper])
+    a.resume()
+    world.until("the lease is lost", () => lease.running.exit !== undefined)
+    assert.lengthOf(world.cloud.awake(), 1)
+    a.crash()
+    cleansUp(world)
+  })
+
+  test("21: a process that wakes a deployment after it lost its slot reports that it did", one, (world) => {
+    filled(world)
+    const a = world.actor({ host: "two" })
+    const b = world.actor()
+    a.failpoints = [{ at: "wake", when: "before", then: "pause" }]
+    const lease = a.lease("a")
+    world.advance(minutes(2))
+    b.reap()
+    world.advance(seconds(36))
+    b.reap()
+    assert.strictEqual(world.inspect().slots[0]?.power, "asleep")
+    a.resume()
+    world.until("the lease is lost", () => lease.running.exit !== undefined)
+    assert.strictEqual(world.inspect().slots[0]?.power, "unknown")
+  })
+
+  test("21: a reaper lists once more, one longest request after the last process has ended", one, (world) => {
+    filled(world).crash()
+    const a = world.actor({ reaper: true })
+    a.failpoints = [{ at: "wake", when: "before", then: "pause" }]
+    a.lease("a")
+    world.until("the process is about to wake it", () => a.state === "paused")
+    world.advance(minutes(10))
+    fates(world, "wake", { landsIn: seconds(34) })
+    a.resume()
+    a.crash()
+    world.advance(seconds(34))
+    assert.lengthOf(world.cloud.awake(), 1)
+    cleansUp(world)
+  })
+
+  test("22: nothing is left to a reaper that has died, and another takes its place at once", one, (world) => {
+    filled(world)
+    const a = world.actor({ reaper: true })
+    const run = a.upkeep({ hibernateAfter: "10 minutes" })
+    const lease = a.lease("a").ready()
+    const [reaper] = reapers(world)
+    assert.strictEqual(world.inspect().upkeep.holder?.owner.pid, reaper?.owner.pid)
+    reaper?.crash()
+    lease.released()
+    assert.lengthOf(world.cloud.awake(), 0)
+    world.advance(seconds(5))
+    assert.lengthOf(reapers(world), 1)
+    assert.strictEqual(world.inspect().upkeep.holder?.owner.pid, reapers(world)[0]?.owner.pid)
+    run.interrupt()
+  })
+
+  describe("23: a reaper that was paused finds its lock lost", () => {
+    const replaced = (world: World) => {
+      filled(world).crash()
+      const a = world.actor({ reaper: true })
+      const lease = a.lease("a").ready()
+      const [before] = reapers(world)
+      before?.pause()
+      world.advance(seconds(61))
+      lease.released()
+      world.advance(seconds(5))
+      const [successor] = reapers(world)
+      assert(before !== undefined && successor !== undefined)
+      assert.strictEqual(world.inspect().upkeep.holder?.owner.pid, successor.owner.pid)
+      return { a, before, successor }
+    }
+
+    test("and goes on if its successor has died", one, (world) => {
+      const { a, before, successor } = replaced(world)
+      const lease = a.lease("b").ready()
+      successor.crash()
+      before.resume()
+      world.advance(seconds(15))
+      assert.isTrue(lease.isInUse)
+      a.crash()
+      assert.deepStrictEqual(reapers(world), [before])
+      cleansUp(world)
+    })
+
+    test("and goes on if the lock is its own, which it could not give up", one, (world) => {
+      filled(world).crash()
+      const a = world.actor({ reaper: true })
+      const lease = a.lease("a").ready()
+      const [reaper] = reapers(world)
+      // it fails after it has taken its lock, and cannot release it
+      const ledger = world.ledgers[0]!
+      ledger.failure = "io"
+      world.advance(seconds(25))
+      ledger.failure = undefined
+      world.advance(seconds(15))
+      assert.isTrue(lease.isInUse)
+      assert.deepStrictEqual(reapers(world), [reaper])
+      a.crash()
+      cleansUp(world)
+    })
+
+    test("and ends if its successor is active", one, (world) => {
+      const { a, before, successor } = replaced(world)
+      before.resume()
+      world.advance(seconds(15))
+      assert.deepStrictEqual(reapers(world), [successor])
+      assert.deepStrictEqual(before.reaper?.exit, Exit.succeed("replaced"))
+      a.crash()
+      cleansUp(world)
+    })
+  })
+
+  test("24: a lease of another machine gets a reaper of its own", {}, (world) => {
+    filled(world)
+    const [a, b] = [world.actor({ reaper: true }), world.actor({ host: "two", reaper: true })]
+    for (const actor of [a, b]) {
+      actor.upkeep({ hibernateAfter: "10 minutes" })
+      actor.lease(actor.name).ready().released()
+    }
+    assert.deepStrictEqual(reapers(world).map(({ host }) => host), ["one", "two"])
+    for (const actor of world.actors) if (actor.reaper === undefined) actor.crash()
+    cleansUp(world)
+  })
+
+  test("24: a reaper stays for the lease of another machine", one, (world) => {
+    filled(world).crash()
+    world.reaper()
+    const lease = world.actor({ host: "two" }).lease("a").ready()
+    world.advance(minutes(5))
+    assert.isTrue(lease.isInUse)
+    assert.lengthOf(reapers(world), 1)
+    lease.actor.crash()
+    cleansUp(world, seconds(95))
+  })
+
+  describe("25: a lock is granted together with the slot", () => {
+    const repository = { lock: { name: "repository", advice: "deliver without it" } }
+    const other = { lock: { name: "other", advice: "" } }
+
+    test(
+      "first come, first served; a ticket without it, or with another, does not wait",
+      { pool: { max: 3 } },
+      (world) => {
+        const [a, b, c, d, e] = four(0).concat(0).map(() => world.actor())
+        assert(a && b && c && d && e)
+        const first = a.lease("a", repository).ready()
+        const second = b.lease("b", repository)
+        const third = c.lease("c", repository)
+        const without = d.lease("d")
+        const another = e.lease("e", other)
+        for (const lease of [without, another]) lease.ready()
+        assert.isUndefined(second.slot)
+        first.released()
+        second.ready()
+        assert.isUndefined(third.slot)
+        for (const lease of [without, another, second]) lease.released()
+        third.ready().released()
+      }
+    )
+
+    test("so that a lease that waits for it holds no slot", one, (world) => {
+      const [a, b, c] = [world.actor(), world.actor(), world.actor()]
+      const elsewhere = world.actor({ pool: { prefix: "elsewhere" } })
+      const first = elsewhere.lease("elsewhere", repository).ready()
+      const waits = a.lease("a", repository)
+      const passes = b.lease("b", other).ready()
+      const waitsToo = c.lease("c", repository)
+      world.advance(seconds(10))
+      assert.isUndefined(waits.slot)
+      // the lock is free, the slot is not; then the slot is free, and the lock is not
+      first.released()
+      const again = elsewhere.lease("again", repository).ready()
+      passes.released()
+      assert.isUndefined(waits.slot)
+      again.released()
+      waits.ready().released()
+      waitsToo.ready().released()
+      elsewhere.drain()
+    })
+  })
+
+  describe("26: a protected write without a response", () => {
+    const repository = { lock: { name: "repository", advice: "" } }
+    const published = (world: World) => world.log.filter(({ _tag }) => _tag === "Published")
+
+    test("of a process that has died keeps its lock while it may land", {}, (world) => {
+      const [a, b] = [world.actor(), world.actor()]
+      const first = a.lease("a", repository).ready()
+      fates(world, "publish", { landsIn: seconds(34) })
+      first.publish()
+      world.advance(seconds(1))
+      a.crash()
+      const second = b.lease("b", repository)
+      world.advance(seconds(34))
+      assert.lengthOf(published(world), 1)
+      assert.isNull(world.inspect().slots[0]?.holder)
+      second.ready().released()
+    })
+
+    test("keeps its lock after the release", {}, (world) => {
+      const [a, b] = [world.actor(), world.actor()]
+      const first = a.lease("a", repository).ready()
+      fates(world, "publish", { landsIn: seconds(40) })
+      const write = first.publish()
+      world.until("the write has timed out", () => write.exit !== undefined)
+      first.released()
+      const second = b.lease("b", repository)
+      world.advance(seconds(20))
+      assert.lengthOf(published(world), 1)
+      assert.isTrue(world.inspect().slots.every(({ holder }) => holder === null))
+      second.ready().released()
+    })
+
+    test("keeps its lock, whatever response a later write has", {}, (world) => {
+      const [a, b] = [world.actor(), world.actor()]
+      const first = a.lease("a", repository).ready()
+      fates(world, "publish", { landsIn: seconds(34) })
+      const writes = [first.publish(), first.publish()]
+      world.until("the second write has a response", () => writes[1]?.exit !== undefined)
+      first.released()
+      const second = b.lease("b", repository)
+      world.advance(seconds(30))
+      assert.lengthOf(published(world), 1)
+      assert.isTrue(world.inspect().slots.every(({ holder }) => holder === null))
+      second.ready().released()
+    })
+
+    test("only: after others it is granted at once", {}, (world) => {
+      const [a, b] = [world.actor(), world.actor()]
+      const first = a.lease("a", repository).ready()
+      const write = first.publish()
+      world.until("the write has a response", () => write.exit !== undefined)
+      a.crash()
+      b.lease("b", repository)
+      world.advance(seconds(1))
+      assert.strictEqual(world.inspect().slots.find(({ holder }) => holder !== null)?.holder?.owner.pid, b.owner.pid)
+    })
+  })
 })

@@ -12,7 +12,7 @@ export const inWorld = (options: WorldOptions, body: Body): void => {
   try {
     body(world, checker)
     checker.check()
-    finale(world, checker, options.pool?.max)
+    finale(world, checker, { max: options.pool?.max })
   } finally {
     world.close()
   }

@@ -1,11 +1,22 @@
 import { Deployment, DeploymentProvider } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Layer, Redacted, Schedule } from "effect"
+import { Clock, Duration, Effect, type Layer, Redacted, Schedule } from "effect"
 
-const spec = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
+export interface Options {
+  /** [one of Astro] */
+  readonly spec?: Deployment.DeploymentSpec
+  /** How long a deployment may take to wake or to hibernate [20 seconds]. */
+  readonly patience?: Duration.DurationInput
+}
+
+const ofAstro = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 /** Every provider keeps these promises. On real time: some of them are over HTTP. */
-export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.DeploymentProvider, unknown>) =>
+export const suite = (
+  name: string,
+  layer: Layer.Layer<DeploymentProvider.DeploymentProvider, unknown>,
+  { patience = "20 seconds", spec = ofAstro }: Options = {}
+) =>
   describe(name, () => {
     const test = (
       title: string,
@@ -13,7 +24,9 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
     ) =>
       it.live(
         title,
-        () => Effect.flatMap(DeploymentProvider.DeploymentProvider, body).pipe(Effect.provide(layer))
+        () => Effect.flatMap(DeploymentProvider.DeploymentProvider, body).pipe(Effect.provide(layer)),
+        // a safety net, for the test that waits most often
+        300_000 + 5 * Duration.toMillis(patience)
       )
 
     const create = (provider: typeof DeploymentProvider.DeploymentProvider.Service, name = "pool-1") =>
@@ -26,7 +39,7 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
       provider.get(id).pipe(
         Effect.filterOrFail(done, () => "not yet" as const),
         Effect.retry({ schedule: Schedule.spaced("50 millis"), while: (error) => error === "not yet" }),
-        Effect.timeout("20 seconds")
+        Effect.timeout(patience)
       )
 
     test("becomes ready once, and returns the same account again", (provider) =>
@@ -69,6 +82,38 @@ export const suite = (name: string, layer: Layer.Layer<DeploymentProvider.Deploy
         yield* provider.wake(id)
         assert.isFalse((yield* provider.get(id)).hibernationRequested)
         yield* until(provider, id, (deployment) => deployment.isAwake)
+      }))
+
+    test("hibernates until a time, or until the schedules are resumed; without any, it wakes then", (provider) =>
+      Effect.gen(function*() {
+        const { id } = yield* create(provider)
+        const override = Effect.map(
+          provider.get(id),
+          ({ hibernationRequested, overrideUntil }) => ({ hibernationRequested, overrideUntil })
+        )
+        const none = { hibernationRequested: false, overrideUntil: undefined }
+        // in whole seconds, as on Astro
+        const later = Math.ceil((yield* Clock.currentTimeMillis) / 1000) * 1000 + 3_600_000
+        yield* provider.hibernate(id, later)
+        assert.deepStrictEqual(yield* override, { hibernationRequested: true, overrideUntil: later })
+        yield* until(provider, id, ({ status }) => status === "HIBERNATING")
+        yield* provider.hibernate(id)
+        assert.deepStrictEqual(yield* override, { hibernationRequested: true, overrideUntil: undefined })
+        yield* provider.hibernate(id, later)
+        yield* provider.wake(id)
+        assert.deepStrictEqual(yield* override, none)
+        yield* until(provider, id, (deployment) => deployment.isAwake)
+
+        yield* provider.hibernate(id, later)
+        yield* provider.resumeSchedules(id)
+        yield* provider.resumeSchedules(id)
+        assert.deepStrictEqual(yield* override, none)
+        yield* until(provider, id, (deployment) => deployment.isAwake)
+
+        yield* provider.hibernate(id, (yield* Clock.currentTimeMillis) + 1000)
+        yield* until(provider, id, (deployment) => deployment.isAwake)
+        assert.deepStrictEqual(yield* override, none)
+        yield* provider.resumeSchedules(Deployment.DeploymentId.make("c00000000000000000000none"))
       }))
 
     test("mints tokens of one deployment, lists them, and deletes them repeatedly", (provider) =>

@@ -5,10 +5,13 @@ import * as DeploymentWatch from "../../src/internal/pool/DeploymentWatch.js"
 it.scoped("one listing serves all waits: the first at once, later ones at growing intervals", () =>
   Effect.gen(function*() {
     let listings = 0
-    const watch = yield* DeploymentWatch.make(Effect.sync(() => {
-      listings += 1
-      return []
-    }))
+    const watch = yield* DeploymentWatch.make(
+      Effect.sync(() => {
+        listings += 1
+        return []
+      }),
+      "5 seconds"
+    )
     let isOver = false
     const wait = Effect.fork(watch.until(() => Effect.sync(() => isOver ? Option.some("over") : Option.none())))
     const waits = yield* Effect.replicateEffect(wait, 10)

@@ -32,6 +32,7 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
     const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
     const lost = yield* Deferred.make<never, LeaseLost>()
     let deadline = now() + held.ttl
+    let failure: string | undefined
     const beatOnce = Effect.suspend((): Effect.Effect<Loss | undefined> => {
       const sentAt = now()
       return held.beat.pipe(
@@ -40,13 +41,17 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
           onSuccess: (isHeld): Loss | undefined => {
             if (!isHeld) return "silent"
             deadline = sentAt + held.ttl
+            failure = undefined
             return undefined
           },
           onTimeout: (): Loss => "silent"
         }),
         // a ledger in another file does not know this holder
-        Effect.catchAll(({ kind }) =>
-          Effect.sync(() => kind === "replaced" ? kind : now() < deadline ? undefined : "silent")
+        Effect.catchAll(({ detail, kind }) =>
+          Effect.sync(() => {
+            failure = detail
+            return kind === "replaced" ? kind : now() < deadline ? undefined : "silent"
+          })
         )
       )
     })
@@ -54,7 +59,7 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
       Effect.tap((loss) =>
         loss === undefined
           ? Effect.suspend(() => Effect.sleep(Math.max(0, Math.min(held.ttl / 4, deadline - now()))))
-          : Deferred.fail(lost, lossOf(held, loss))
+          : Deferred.fail(lost, lossOf(held, loss, failure))
       ),
       Effect.repeat({ while: (loss) => loss === undefined }),
       Effect.withTracerEnabled(false),
@@ -67,8 +72,15 @@ export const make = (held: Held): Effect.Effect<Heartbeat, never, Scope.Scope> =
 /** How a hold can be lost. */
 export type Loss = keyof typeof reasons
 
-export const lossOf = ({ epoch, name }: Pick<Held, "name" | "epoch">, loss: Loss): LeaseLost =>
-  new LeaseLost({ held: name, epoch, reason: reasons[loss] })
+/** `failure`: why the last beat failed, if it did. */
+export const lossOf = ({ epoch, name }: Pick<Held, "name" | "epoch">, loss: Loss, failure?: string): LeaseLost =>
+  new LeaseLost({
+    held: name,
+    epoch,
+    reason: loss === "silent" && failure !== undefined
+      ? `no beat could be recorded before its deadline: ${failure}`
+      : reasons[loss]
+  })
 
 // internal
 

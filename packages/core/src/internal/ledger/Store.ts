@@ -3,7 +3,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CacheError } from "../../CacheError.js"
 import type { LeaseId } from "../../Lease.js"
-import type { LockHolder, PoolEvent } from "../../Slot.js"
+import type { LockRow, Owner, PoolEvent } from "../../Slot.js"
 import type { Change, Ledger } from "../policy/model.js"
 import type { Heartbeat, Held } from "./Heartbeat.js"
 
@@ -19,8 +19,8 @@ export interface Store {
   readonly path: string
   readonly ledgerId: string
   /**
-   * Reads the pool's slots, its live tickets, the ticket with that key even if it has ended, and the next ticket
-   * number; writes the change that `f` returns.
+   * Reads the pool's part of the ledger, with the ticket with that key even if it has ended, and the next ticket number;
+   * writes the change that `f` returns.
    */
   readonly modify: <A>(
     poolId: string,
@@ -37,8 +37,10 @@ export interface Store {
    * statement, so that a thread without this module can send it too.
    */
   readonly beat: (poolId: string, slot: number, epoch: number, ttl: number) => Effect.Effect<boolean, CacheError>
-  /** Reads the pool's slots and live tickets, changes nothing, and needs no write lock. */
+  /** Reads the pool's part of the ledger, changes nothing, and needs no write lock. */
   readonly inspect: (poolId: string) => Effect.Effect<Ledger & { readonly now: number }, CacheError>
+  /** The owners of all tickets that the ledger still has, ended ones included; each once. */
+  readonly owners: (poolId: string) => Effect.Effect<ReadonlyArray<Owner>, CacheError>
   /** Oldest first. */
   readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
   /**
@@ -51,10 +53,4 @@ export interface Store {
     held: Held,
     otherwise: Effect.Effect<Heartbeat, never, Scope.Scope>
   ) => Effect.Effect<Heartbeat, never, Scope.Scope>
-}
-
-/** The row of a lock. Locks belong to no pool: leases of several pools may deploy from one repository. */
-export interface LockRow {
-  readonly epoch: number
-  readonly holder: LockHolder | null
 }

@@ -7,8 +7,8 @@ import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { DeploymentId, DeploymentSpec } from "../../Deployment.js"
 import { LeaseId } from "../../Lease.js"
-import { type Holder, Owner, type Slot, type Ticket } from "../../Slot.js"
-import type { LockRow } from "./Store.js"
+import { type Holder, type LockRow, Owner, type Run, type Slot, type Ticket } from "../../Slot.js"
+import type { LockUse } from "../policy/model.js"
 
 /** A slot's columns. A beat extends `deadline` without reading `row`. */
 export interface SlotColumns {
@@ -34,6 +34,7 @@ export const TicketJson: Schema.Schema<Ticket, string> = Schema.parseJson(Schema
   key: Schema.String,
   leaseId: LeaseId,
   needs: DeploymentSpec,
+  lock: Schema.NullOr(Schema.String),
   owner: Owner,
   label: Schema.String,
   state: Schema.Literal("waiting", "granted", "ended"),
@@ -50,6 +51,27 @@ export const LockJson: Schema.Schema<LockRow, string> = Schema.parseJson(Schema.
   )
 }))
 
+const Names = Schema.optional(Schema.Array(Schema.String))
+
+export const RunJson: Schema.Schema<Run, string> = Schema.parseJson(Schema.Struct({
+  id: Schema.String,
+  owner: Owner,
+  deadline: Schema.Number,
+  hibernateAfter: Schema.Number,
+  recycleUses: Schema.NullOr(Schema.Number),
+  recycleAge: Schema.NullOr(Schema.Number),
+  reset: Schema.Struct({
+    keep: Schema.optional(Schema.Struct({ variables: Names, connections: Names, pools: Names })),
+    defaultPoolSlots: Schema.optional(Schema.Number)
+  })
+}))
+
+export const LockUseJson: Schema.Schema<LockUse, string> = Schema.parseJson(Schema.Struct({
+  name: Schema.String,
+  label: Schema.String,
+  endsAt: Schema.Number
+}))
+
 // internal
 
 type SlotInJson = Omit<Slot, "epoch" | "holder"> & { readonly holder: Omit<Holder, "deadline"> | null }
@@ -63,11 +85,13 @@ const SlotJson: Schema.Schema<SlotInJson, string> = Schema.parseJson(Schema.Stru
   power: Schema.Literal("awake", "asleep", "unknown"),
   clean: Schema.Boolean,
   busyUntil: Schema.NullOr(Schema.Number),
+  isRequesting: Schema.Boolean,
+  tokens: Schema.Struct({ mayExist: Schema.Boolean, version: Schema.Number }),
   revokedAt: Schema.NullOr(Schema.Number),
   uses: Schema.Number,
   filledAt: Schema.NullOr(Schema.Number),
   freedAt: Schema.NullOr(Schema.Number),
-  adopted: Schema.Boolean,
+  adopted: Schema.NullOr(Schema.Struct({ overrideUntil: Schema.NullOr(Schema.Number) })),
   quarantine: Schema.NullOr(
     Schema.Struct({ reason: Schema.String, failures: Schema.Number, until: Schema.Number })
   ),
@@ -80,6 +104,7 @@ const SlotJson: Schema.Schema<SlotInJson, string> = Schema.parseJson(Schema.Stru
     activity: Schema.String,
     since: Schema.Number,
     maxUntil: Schema.Number,
-    fenced: Schema.Boolean
+    fenced: Schema.Boolean,
+    lock: Schema.NullOr(Schema.Struct({ name: Schema.String, isWriting: Schema.Boolean }))
   }))
 }))

@@ -1,8 +1,9 @@
 /** A hold: how upkeep claims a slot, what a holder records about it, and how it ends. */
 import type { EventKind, Quarantine, Slot } from "../../Slot.js"
 import type { AppliedRules, Change, Claimant, Ledger, Outcome, PoolRules, SlotPatch } from "./model.js"
-import { grant, lapse, sweep } from "./queue.js"
-import { event, getSlot, holds, isBusy, mapTicket, occupy, putSlot, unchanged, vacate } from "./slots.js"
+import { expire, grant, isAwaited, lapse } from "./queue.js"
+import { event, getSlot, holdBack, holds, isBusy, markTokens, occupy, putSlot, unchanged, vacate } from "./slots.js"
+import { activeUpkeep, currentRun } from "./upkeep.js"
 
 /** Makes upkeep the holder of a free slot, unless a ticket is waiting for it. `undefined`: the slot is not available. */
 export const claim = (
@@ -12,10 +13,14 @@ export const claim = (
   number: number,
   claimant: Claimant
 ): Change<Slot | undefined> => {
-  const swept = sweep(ledger, rules, now)
+  const swept = expire(ledger, rules, now)
   const slot = getSlot(swept.ledger, number)
-  if (slot === undefined || slot.holder !== null || isBusy(slot, now)) return { ...swept, value: undefined }
-  const held = occupy(slot, rules, now, { ...claimant, kind: "upkeep", ticket: null })
+  if (
+    slot === undefined || slot.holder !== null || isBusy(slot, now) || isAwaited(swept.ledger, rules, now, number)
+  ) {
+    return { ...swept, value: undefined }
+  }
+  const held = occupy(slot, rules, now, { ...claimant, kind: "upkeep", ticket: null, lock: null })
   return {
     value: held,
     ledger: putSlot(swept.ledger, held),
@@ -26,34 +31,54 @@ export const claim = (
 /** Records facts about a slot. `undefined`: it is no longer held under this epoch. */
 export const update = (
   ledger: Ledger,
+  rules: PoolRules,
   now: number,
   number: number,
   epoch: number,
-  { activity, busyFor, fenced, revoked, ...facts }: SlotPatch
+  { activity, fenced, isWriting, mints, noTokens, request, revoked, ...facts }: SlotPatch
 ): Change<Slot | undefined> => {
   const slot = getSlot(ledger, number)
   if (!holds(slot, epoch, now)) return unchanged(ledger, undefined)
   const isRefilled = facts.name !== undefined && facts.name !== slot.name
+  const { holder } = slot
+  const before = mints === true ? markTokens(slot) : slot
   const updated: Slot = {
-    ...slot,
+    ...(request === "unanswered" ? holdBack(before, now + rules.longestRequest) : before),
     ...facts,
-    ...(busyFor === undefined ? {} : { busyUntil: now + busyFor }),
+    ...(request === undefined ? {} : { isRequesting: request === "sent" }),
+    ...(noTokens === slot.tokens.version ? { tokens: { ...slot.tokens, mayExist: false } } : {}),
     ...(revoked === true ? { revokedAt: now } : {}),
     ...(isRefilled
-      ? { uses: slot.holder.kind === "lease" ? 1 : 0, filledAt: facts.name === null ? null : now, adopted: false }
+      ? { uses: holder.kind === "lease" ? 1 : 0, filledAt: facts.name === null ? null : now, adopted: null }
       : {}),
-    holder: { ...slot.holder, activity: activity ?? slot.holder.activity, fenced: fenced ?? slot.holder.fenced }
+    holder: {
+      ...holder,
+      activity: activity ?? holder.activity,
+      fenced: fenced ?? holder.fenced,
+      lock: holder.lock && { ...holder.lock, isWriting: isWriting ?? holder.lock.isWriting }
+    }
   }
   return {
     value: updated,
     ledger: putSlot(ledger, updated),
-    events: activity === undefined ? [] : [event(now, "step", updated, slot.holder.leaseId, activity)]
+    events: activity === undefined ? [] : [event(now, "step", updated, holder.leaseId, activity)]
   }
 }
 
 /**
- * Frees the slot *and* grants it to the first ticket that it suits; or, if no ticket takes it and upkeep is active, frees it awake, for
- * upkeep to hibernate. `false`: neither, so that the holder has to hibernate the deployment itself (counterexample 1).
+ * Records that a holder sent a request after it had lost the slot: the request may have minted a token or changed the deployment, or may
+ * still do so. Needs no epoch (counterexamples 16 and 21).
+ */
+export const recordLate = (ledger: Ledger, rules: PoolRules, now: number, number: number): Change<void> => {
+  const slot = getSlot(ledger, number)
+  if (slot === undefined) return unchanged(ledger, undefined)
+  const late: Slot = { ...holdBack(markTokens(slot), now + rules.longestRequest), power: "unknown", clean: false }
+  return unchanged(putSlot(ledger, late), undefined)
+}
+
+/**
+ * Frees the slot *and* grants it to the first ticket that it suits; or, if no ticket takes it and this machine's upkeep keeps deployments
+ * awake for a run, frees it awake. `false`: neither, so that the holder has to hibernate the deployment itself (counterexample 1).
  */
 export const handOver = (
   ledger: Ledger,
@@ -63,15 +88,17 @@ export const handOver = (
   epoch: number
 ): Change<boolean> => {
   const slot = getSlot(ledger, number)
-  if (!holds(slot, epoch, now) || slot.power !== "awake" || isBusy(slot, now)) return unchanged(ledger, false)
+  if (!holds(slot, epoch, now) || slot.power !== "awake" || isBusy(slot, now) || slot.isRequesting) {
+    return unchanged(ledger, false)
+  }
   const lapsed = lapse(ledger, rules, now)
-  const freed = vacate(lapsed.ledger, slot, now, { quarantine: null })
+  const freed = vacate(lapsed.ledger, rules, slot, now, { quarantine: null })
   const granted = grant(freed, rules, now)
   const next = getSlot(granted.ledger, number)?.holder
   const eventsOf = (kind: EventKind, to: string) => [...lapsed.events, event(now, kind, slot, slot.holder.leaseId, to)]
   if (next) return { ...granted, value: true, events: [...eventsOf("handed over", next.label), ...granted.events] }
-  const { upkeep } = ledger
-  return slot.holder.kind === "lease" && upkeep !== null && upkeep.deadline > now && !rules.isGone(upkeep.owner)
+  const upkeep = activeUpkeep(ledger, rules, now)
+  return slot.holder.kind === "lease" && upkeep !== undefined && currentRun(ledger, rules, now) !== undefined
     ? { value: true, ledger: freed, events: eventsOf("left to upkeep", upkeep.label) }
     : { value: false, ledger: lapsed.ledger, events: lapsed.events }
 }
@@ -79,10 +106,11 @@ export const handOver = (
 /** Frees a slot. Only this function marks a slot as clean (counterexample 7). */
 export const free = (
   ledger: Ledger,
+  rules: PoolRules,
   now: number,
   number: number,
   epoch: number,
-  { clean, usable }: Outcome
+  { clean, unfinished, usable }: Outcome
 ): Change<boolean> => {
   const slot = getSlot(ledger, number)
   if (!holds(slot, epoch, now)) return unchanged(ledger, false)
@@ -93,8 +121,11 @@ export const free = (
     : quarantined(slot.quarantine, now, usable.failure)
   return {
     value: true,
-    ledger: vacate(ledger, slot, now, { clean, quarantine }),
+    ledger: vacate(ledger, rules, slot, now, { clean, quarantine }),
     events: [
+      ...(unfinished === undefined
+        ? []
+        : [event(now, "unfinished", slot, slot.holder.leaseId, `${slot.holder.label}: ${unfinished}`)]),
       event(now, "freed", slot, slot.holder.leaseId, slot.power),
       ...(quarantine === null || quarantine === slot.quarantine
         ? []
@@ -117,7 +148,7 @@ export const giveBack = (
 ): Change<boolean> => {
   const slot = getSlot(ledger, number)
   if (!holds(slot, epoch, now)) return unchanged(ledger, false)
-  const requeued = mapTicket(ledger, slot.holder.ticket, (ticket) => ({
+  const requeued = vacate(ledger, rules, slot, now, {}, (ticket) => ({
     ...ticket,
     state: "waiting",
     deadline: now + rules.ttl,
@@ -126,7 +157,7 @@ export const giveBack = (
   }))
   return {
     value: true,
-    ledger: putSlot(requeued, { ...slot, holder: null, freedAt: now, clean: false, busyUntil: now + pause }),
+    ledger: putSlot(requeued, holdBack(getSlot(requeued, number)!, now + pause)),
     events: [event(now, "returned", slot, slot.holder.leaseId, "another ledger's lease holds the deployment")]
   }
 }

@@ -1,6 +1,7 @@
 /** The queue: tickets come in, overdue holders and tickets expire, free slots are granted first come, first served. */
 import type { DeploymentSpec } from "../../Deployment.js"
 import { describeSpec, sameSpec } from "../../Deployment.js"
+import type { LeaseId } from "../../Lease.js"
 import type { Slot, Ticket } from "../../Slot.js"
 import { statusOf } from "./explain.js"
 import type { AppliedRules, Change, Ledger, NewTicket, PoolRules, TicketStatus } from "./model.js"
@@ -10,6 +11,8 @@ import {
   holds,
   isBusy,
   isFilled,
+  isTakenBack,
+  lockHolder,
   mapTicket,
   nextSlot,
   occupy,
@@ -53,24 +56,31 @@ export const enqueue = (
  */
 export const step = (ledger: Ledger, rules: AppliedRules, now: number, key: string): Change<TicketStatus> => {
   const alive = mapTicket(ledger, key, (ticket) => ({ ...ticket, deadline: now + rules.ttl }))
-  const swept = sweep(alive, rules, now)
-  return { ...swept, value: statusOf(swept.ledger, rules, now, key) }
+  const expired = expire(alive, rules, now)
+  const granted = grant(expired.ledger, rules, now)
+  return {
+    value: statusOf(granted.ledger, rules, now, key),
+    ledger: granted.ledger,
+    events: [...expired.events, ...granted.events]
+  }
 }
 
-/** Expires what is overdue and grants what can be granted, for a process without a ticket. */
-export const sweep = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> => {
-  const expired = expire(ledger, rules, now)
-  const granted = grant(expired.ledger, rules, now)
-  return { ...granted, events: [...expired.events, ...granted.events] }
-}
+/**
+ * Whether a ticket is waiting that could get the slot. Its own process takes it, by its own rules: another process may have other limits.
+ */
+export const isAwaited = (ledger: Ledger, rules: PoolRules, now: number, number: number): boolean =>
+  waiting(ledger).some(({ lock, needs }) =>
+    lockHolder(ledger, rules, now, lock) === undefined &&
+    candidates(ledger, { ...rules, max: Infinity }, now, needs).some((slot) => slot.number === number)
+  )
 
 /** Ends a ticket that is waiting. */
-export const withdraw = (ledger: Ledger, now: number, key: string): Change<boolean> => {
-  const ticket = ledger.tickets.find((ticket) => ticket.key === key && ticket.state === "waiting")
+export const withdraw = (ledger: Ledger, now: number, leaseId: LeaseId): Change<boolean> => {
+  const ticket = ledger.tickets.find((ticket) => ticket.leaseId === leaseId && ticket.state === "waiting")
   if (ticket === undefined) return unchanged(ledger, false)
   return {
     value: true,
-    ledger: mapTicket(ledger, key, end),
+    ledger: mapTicket(ledger, ticket.key, end),
     events: [event(now, "withdrawn", null, ticket.leaseId, "")]
   }
 }
@@ -86,20 +96,23 @@ export const lapse = (ledger: Ledger, { isGone }: AppliedRules, now: number): Ch
     unchanged(ledger, undefined)
   )
 
-/** Grants free slots to waiting tickets, in the order of the queue. */
+/**
+ * Grants free slots to waiting tickets, in the order of the queue, each with the lock that the ticket needs. A ticket whose lock is taken
+ * keeps its place, and later tickets are granted meanwhile (counterexample 25).
+ */
 export const grant = (ledger: Ledger, rules: PoolRules, now: number): Change<void> =>
   waiting(ledger).reduce<Change<void>>((change, ticket) => {
+    if (lockHolder(change.ledger, rules, now, ticket.lock) !== undefined) return change
     const slot = candidates(change.ledger, rules, now, ticket.needs)[0]
     if (slot === undefined || (!sameSpec(slot.spec, ticket.needs) && isServedSoon(change.ledger, ticket))) return change
     const granted = grantSlot(change.ledger, rules, now, ticket, slot)
     return { ...granted, events: [...change.events, ...granted.events] }
   }, unchanged(ledger, undefined))
 
-// internal
-
-const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> =>
+/** Expires the holders and tickets that are overdue, or whose processes have ended. */
+export const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> =>
   ledger.slots.reduce<Change<void>>(({ events, ledger, value }, slot) => {
-    const { busyUntil, holder } = slot
+    const { holder } = slot
     // without a fence, a request of the ended process may still be on its way (counterexample 13)
     const isGone = holder !== null && holder.fenced && rules.isGone(holder.owner)
     if (holder === null || (!isGone && holds(slot, slot.epoch, now))) return { value, ledger, events }
@@ -110,13 +123,15 @@ const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change<void> 
       : "stopped beating"
     return {
       value,
-      ledger: vacate(ledger, { ...slot, holder }, now, {
-        power: "unknown",
-        busyUntil: holder.fenced ? busyUntil : Math.max(busyUntil ?? 0, now + rules.lockDelay)
+      // without a fence, the writes of a test count as requests
+      ledger: vacate(ledger, rules, { ...slot, holder, isRequesting: slot.isRequesting || !holder.fenced }, now, {
+        power: "unknown"
       }),
       events: [...events, event(now, "expired", slot, holder.leaseId, reason)]
     }
   }, lapse(ledger, rules, now))
+
+// internal
 
 /** The slots that may be granted to a ticket, best first. */
 const candidates = (ledger: Ledger, rules: PoolRules, now: number, needs: DeploymentSpec): ReadonlyArray<Slot> => {
@@ -131,10 +146,10 @@ const candidates = (ledger: Ledger, rules: PoolRules, now: number, needs: Deploy
     .sort((a, b) => rank(a, needs) - rank(b, needs) || a.number - b.number)
 }
 
-/** Free, not busy and not in quarantine. An adopted deployment does not belong to the pool, which must not replace it. */
+/** Free, not busy and not in quarantine. An adopted deployment does not belong to the pool: it is not replaced, and its user's at its time. */
 const mayBeGranted = (slot: Slot, now: number, needs: DeploymentSpec) =>
   slot.holder === null && !isBusy(slot, now) && (slot.quarantine?.until ?? 0) <= now &&
-  (!slot.adopted || sameSpec(slot.spec, needs))
+  (slot.adopted === null || (sameSpec(slot.spec, needs) && !isTakenBack(slot, now)))
 
 /** Orders slots by how soon they can serve the ticket; lower is sooner. */
 const rank = (slot: Slot, needs: DeploymentSpec): number => {

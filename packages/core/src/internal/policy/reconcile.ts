@@ -2,14 +2,14 @@
 import type { Deployment, DeploymentId } from "../../Deployment.js"
 import type { Slot } from "../../Slot.js"
 import type { Change, CloudDeployments, Ledger, PoolRules } from "./model.js"
-import { emptySlot, event, isBusy, isFilled, nextSlot, putSlot } from "./slots.js"
+import { emptySlot, event, isBusy, isFilled, isTakenBack, nextSlot, putSlot } from "./slots.js"
 
 /**
  * Adds deployments that this ledger does not know (its predecessor was lost, another machine created them, or they are adopted), and
  * corrects the power of those in free slots.
  */
 export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, cloud: CloudDeployments): Change<void> => {
-  const corrected = ledger.slots.map((slot) => correctPower(slot, cloud, now))
+  const corrected = ledger.slots.map((slot) => takeBack(slot, cloud, now) ?? correct(slot, cloud, now))
   const added: Array<Slot> = []
   const add = (slot: Slot, deployment: Deployment) =>
     void added.push({
@@ -38,7 +38,8 @@ export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, cloud: 
   for (const deployment of cloud.adoptable) {
     const slots = [...added, ...corrected.filter((slot) => !added.some(({ number }) => number === slot.number))]
     if (isKnown(deployment.id) || slots.filter(isFilled).length >= rules.max) continue
-    add({ ...(slots.find((slot) => isVacant(slot, now)) ?? nextSlot(slots)), adopted: true }, deployment)
+    const slot = slots.find((slot) => isVacant(slot, now)) ?? nextSlot(slots)
+    add({ ...slot, adopted: { overrideUntil: deployment.overrideUntil ?? null } }, deployment)
   }
   const changed = [...corrected.filter((slot, index) => slot !== ledger.slots[index]), ...added]
   return {
@@ -50,11 +51,27 @@ export const reconcile = (ledger: Ledger, rules: PoolRules, now: number, cloud: 
 
 // internal
 
-const correctPower = (slot: Slot, { adoptable, own }: CloudDeployments, now: number): Slot => {
-  const deployment = [...own.map(({ deployment }) => deployment), ...adoptable].find(({ id }) =>
-    id === slot.deploymentId
-  )
+const deploymentOf = ({ deploymentId }: Slot, { all }: CloudDeployments) => all.find(({ id }) => id === deploymentId)
+
+/** Clears an adopted deployment from its slot once its schedules apply again and no token of the pool is left. */
+const takeBack = (slot: Slot, cloud: CloudDeployments, now: number): Slot | undefined =>
+  slot.holder === null && !isBusy(slot, now) && slot.power === "asleep" && !slot.tokens.mayExist &&
+    isTakenBack(slot, now) && deploymentOf(slot, cloud)?.hibernationRequested === false
+    ? { ...slot, name: null, deploymentId: null, spec: null, power: "unknown", clean: false, adopted: null }
+    : undefined
+
+/** Corrects the power of a slot; and when its adopted deployment's hibernation ends, because its user may change that. */
+const correct = (slot: Slot, cloud: CloudDeployments, now: number): Slot => {
+  const deployment = deploymentOf(slot, cloud)
   if (slot.holder !== null || isBusy(slot, now) || deployment === undefined) return slot
+  if (slot.adopted !== null && slot.power === "asleep") {
+    const overrideUntil = deployment.overrideUntil ?? null
+    if (deployment.hibernationRequested && overrideUntil !== slot.adopted.overrideUntil) {
+      return { ...slot, adopted: { overrideUntil } }
+    }
+    // it is its user's again, and only its tokens are left to be revoked
+    if (isTakenBack(slot, now)) return slot
+  }
   // only a holder may record "asleep", after it has revoked its tokens; upkeep takes care of slots that are not asleep
   const power = !deployment.hibernationRequested ? "awake" : slot.power === "asleep" ? "asleep" : "unknown"
   return power === slot.power ? slot : { ...slot, power }

@@ -25,6 +25,12 @@ export const event = (
 
 export const getSlot = ({ slots }: Ledger, number: number) => slots.find((slot) => slot.number === number)
 
+/** Records that a token may exist, whether or not the slot has a holder (counterexample 16). */
+export const markTokens = (slot: Slot): Slot => ({
+  ...slot,
+  tokens: { mayExist: true, version: slot.tokens.version + 1 }
+})
+
 export const putSlot = (ledger: Ledger, slot: Slot): Ledger => ({
   ...ledger,
   slots: ledger.slots.some((known) => known.number === slot.number)
@@ -42,11 +48,13 @@ export const emptySlot = (number: number): Slot => ({
   power: "unknown",
   clean: false,
   busyUntil: null,
+  isRequesting: false,
+  tokens: { mayExist: false, version: 0 },
   revokedAt: null,
   uses: 0,
   filledAt: null,
   freedAt: null,
-  adopted: false,
+  adopted: null,
   quarantine: null,
   holder: null
 })
@@ -55,6 +63,10 @@ export const nextSlot = (slots: ReadonlyArray<Slot>) => emptySlot(Math.max(0, ..
 
 export const isFilled = (slot: Slot) => slot.name !== null || slot.holder !== null
 
+/** Whether the hibernation of an adopted deployment has ended, so that it is its user's again. */
+export const isTakenBack = ({ adopted }: Pick<Slot, "adopted">, now: number) =>
+  (adopted?.overrideUntil ?? Infinity) <= now
+
 /** Whether a cloud request may still land on it. */
 export const isBusy = (slot: Slot, now: number) => (slot.busyUntil ?? 0) > now
 
@@ -62,7 +74,9 @@ export const occupy = (
   slot: Slot,
   rules: PoolRules,
   now: number,
-  { kind, label, leaseId, owner, ticket }: Claimant & Pick<Holder, "kind" | "ticket">
+  { kind, label, leaseId, lock, owner, ticket }: Claimant & Pick<Holder, "kind" | "ticket"> & {
+    readonly lock: string | null
+  }
 ): Slot => ({
   ...slot,
   epoch: slot.epoch + 1,
@@ -78,24 +92,56 @@ export const occupy = (
     since: now,
     deadline: now + rules.ttl,
     maxUntil: now + rules.maxHold,
-    fenced: true
+    fenced: true,
+    lock: lock === null ? null : { name: lock, isWriting: false }
   }
 })
 
+/** Ends a hold: whatever its holder has sent last may still land for one longest request (counterexamples 17 and 26). */
 export const vacate = (
   ledger: Ledger,
+  rules: PoolRules,
   slot: Slot & { readonly holder: Holder },
   now: number,
-  facts: Partial<Slot>
-): Ledger =>
-  putSlot(mapTicket(ledger, slot.holder.ticket, end), {
-    ...slot,
+  facts: Partial<Slot>,
+  toTicket: (ticket: Ticket) => Ticket = end
+): Ledger => {
+  const { isRequesting, holder: { kind, label, lock } } = slot
+  const vacant: Slot = {
+    ...(isRequesting ? holdBack(slot, now + rules.longestRequest) : slot),
+    isRequesting: false,
     clean: false,
     ...facts,
     // idle time counts from the last lease, whatever upkeep does in between
-    freedAt: slot.holder.kind === "lease" ? now : slot.freedAt ?? now,
+    freedAt: kind === "lease" ? now : slot.freedAt ?? now,
     holder: null
-  })
+  }
+  const { lockUses, ...rest } = putSlot(mapTicket(ledger, slot.holder.ticket, toTicket), vacant)
+  return {
+    ...rest,
+    lockUses: lock?.isWriting === true
+      ? [...lockUses.filter(({ name }) => name !== lock.name), { name: lock.name, label, endsAt: now }]
+      : lockUses
+  }
+}
+
+/** The slot is not granted before `until`. */
+export const holdBack = (slot: Slot, until: number): Slot => ({
+  ...slot,
+  busyUntil: Math.max(slot.busyUntil ?? 0, until)
+})
+
+/** The holder of a lock that a ticket needs; `undefined`: the lock is free. */
+export const lockHolder = (
+  { lockUses, slots }: Ledger,
+  { longestRequest }: PoolRules,
+  now: number,
+  lock: string | null
+): string | undefined =>
+  lock === null
+    ? undefined
+    : slots.find(({ holder }) => holder?.lock?.name === lock)?.holder?.label ??
+      lockUses.find(({ endsAt, name }) => name === lock && endsAt + longestRequest > now)?.label
 
 export const end = (ticket: Ticket): Ticket => ({ ...ticket, state: "ended" })
 

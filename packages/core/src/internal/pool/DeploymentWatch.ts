@@ -15,8 +15,8 @@ export type Listing = ReadonlyMap<DeploymentId, Deployment>
 
 export interface DeploymentWatch {
   /**
-   * Polls until `f` returns something: at once, then after 250 milliseconds, then at growing intervals of up to five seconds. A wait
-   * that begins while others are going on joins them.
+   * Polls until `f` returns something: at once, then after 250 milliseconds, then at growing intervals. A wait that begins while others
+   * are going on joins them.
    */
   readonly until: <A, E, R>(
     f: (listing: Listing) => Effect.Effect<Option.Option<A>, E, R>
@@ -26,7 +26,8 @@ export interface DeploymentWatch {
 }
 
 export const make = (
-  list: Effect.Effect<ReadonlyArray<Deployment>, ProviderError>
+  list: Effect.Effect<ReadonlyArray<Deployment>, ProviderError>,
+  longestPoll: Duration.DurationInput
 ): Effect.Effect<DeploymentWatch, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Effect.scope
@@ -40,7 +41,7 @@ export const make = (
       Effect.gen(function*() {
         yield* Effect.sleep(delay)
         pending = undefined
-        delay = waits === 0 ? 0 : Math.min(Math.max(2 * delay, shortest), longest)
+        delay = waits === 0 ? 0 : Math.min(Math.max(2 * delay, shortest), Duration.toMillis(longestPoll))
         const at = clock.unsafeCurrentTimeMillis()
         const exit = yield* Effect.exit(Effect.map(list, (all): Listing => new Map(all.map((one) => [one.id, one]))))
         if (exit._tag === "Success") last = { at, listing: exit.value }
@@ -75,4 +76,3 @@ export const make = (
 
 /** Milliseconds. */
 const shortest = 250
-const longest = 5_000

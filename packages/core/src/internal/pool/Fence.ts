@@ -10,9 +10,9 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { CacheError } from "../../CacheError.js"
 import type { Deployment, DeploymentId } from "../../Deployment.js"
-import type { DeploymentToken, ProviderError } from "../../DeploymentProvider.js"
-import { LeaseLost } from "../../Lease.js"
-import type { HeldSlot } from "./HeldSlot.js"
+import { type DeploymentToken, ProviderError } from "../../DeploymentProvider.js"
+import type { LeaseLost } from "../../Lease.js"
+import type { HeldSlot, PoolContext } from "./HeldSlot.js"
 import { retried } from "./HeldSlot.js"
 
 /** A lease of another ledger is using the deployment: this holder steps back. */
@@ -21,17 +21,25 @@ export class SlotContested extends Schema.TaggedError<SlotContested>("@airflow-r
   { name: Schema.String }
 ) {
   override get message(): string {
-    return `The deployment ${this.name} is leased by a process that uses another cache. ` +
-      `Let both use the same one (AIRFLOW_RESOURCE_CACHE).`
+    return `The deployment ${this.name} is leased by a process that uses another cache, or was until its cache was deleted. ` +
+      `Let all processes use the same one (AIRFLOW_RESOURCE_CACHE). A deployment whose cache was deleted is free again ` +
+      `once the last lease in it would have ended (AIRFLOW_RESOURCE_MAX_HOLD).`
   }
   readonly retryable = true
+}
+
+/** A token that only its holder uses. */
+export interface OwnToken {
+  readonly id: string
+  /** The version of the slot's mark that ends with this token; `None`: an older token may exist that no list has shown yet. */
+  readonly lastOf: Option.Option<number>
 }
 
 /** The token that a holder works with. */
 export interface Fence {
   readonly token: Redacted.Redacted
-  /** The id of the holder's own token; `None` for a token that is shared. */
-  readonly tokenId: Option.Option<string>
+  /** The holder's own token; `None` for a token that is shared. */
+  readonly own: Option.Option<OwnToken>
   /** Why the token is shared, if it is. */
   readonly unfenced: Option.Option<string>
   /** When the holder's own token was minted, in milliseconds of the cloud's clock. */
@@ -44,40 +52,31 @@ export const mint = (
   deployment: Deployment
 ): Effect.Effect<Fence, ProviderError | CacheError | LeaseLost | SlotContested> =>
   Effect.gen(function*() {
-    const { options: { accessToken, apiToken, fence }, provider } = slot.pool
-    if (fence === "auto" && Option.isSome(apiToken)) {
-      return yield* unfenced(slot, apiToken.value, "all leases share the token in ASTRO_API_TOKEN")
-    }
-    yield* slot.step("minting a token")
-    const minted = yield* retried(provider.createToken(deployment.id, tokenName(slot)), 4).pipe(
+    const { fence, sharedToken } = slot.pool.options
+    if (fence === "off") return yield* share(slot, deployment, "AIRFLOW_RESOURCE_FENCE is off")
+    const minted = yield* retried(mintOwn(slot, deployment.id), slot.retries).pipe(
       Effect.asSome,
       Effect.catchIf(
-        (error) => fence === "auto" && error.kind === "forbidden" && Option.isSome(accessToken),
+        (error) =>
+          error._tag === "ProviderError" && error.kind === "forbidden" && fence === "auto" &&
+          Option.isSome(sharedToken),
         () => Effect.succeedNone
       )
     )
     if (Option.isNone(minted)) {
-      const shared = Option.getOrThrow(accessToken)
-      return yield* unfenced(slot, shared, "the access token may not mint deployment tokens (a Workspace Owner's may)")
+      return yield* share(slot, deployment, "the token for Astro may not mint others (a Workspace Owner's may)")
     }
     const own = minted.value
-    yield* Effect.onError(
-      revokeOlder(slot, deployment, own),
-      () => Effect.ignore(provider.deleteToken(deployment.id, own.id))
+    const { busyUntil } = yield* Effect.onError(
+      Effect.zipRight(revokeOlder(slot, deployment, own), slot.current),
+      () => slot.discard(deployment.id, own.id)
     )
-    // a holder that was paused before the mint may have lost the slot, and the next holder may have revoked tokens before that
-    // mint (counterexample 6)
-    if (!(yield* slot.beat)) {
-      yield* Effect.ignore(provider.deleteToken(deployment.id, own.id))
-      return yield* new LeaseLost({
-        held: `slot ${slot.number}`,
-        epoch: slot.epoch,
-        reason: "its deadline passed while its token was minted"
-      })
-    }
     return {
       token: own.value,
-      tokenId: Option.some(own.id),
+      own: Option.some({
+        id: own.id,
+        lastOf: Option.liftPredicate(own.version, () => busyUntil === null)
+      }),
       unfenced: Option.none(),
       mintedAt: Option.some(own.createdAt)
     }
@@ -88,54 +87,101 @@ export const mint = (
  * the holder mints its own token before it lists the others (counterexample 9). `false` if the deployment does not exist, or if no token
  * may be minted: then there are no tokens to find.
  */
-export const isInUse = (slot: HeldSlot, id: DeploymentId): Effect.Effect<boolean, ProviderError> =>
+export const isInUse = (
+  slot: HeldSlot,
+  id: DeploymentId
+): Effect.Effect<boolean, ProviderError | CacheError | LeaseLost> =>
   Effect.gen(function*() {
-    const { provider } = slot.pool
-    const own = yield* Effect.either(provider.createToken(id, tokenName(slot)))
-    if (Either.isRight(own)) {
-      const contested = isContested(slot, own.right, yield* listTokens(slot, id))
-      if (contested) yield* provider.deleteToken(id, own.right.id)
-      return contested
+    if (slot.pool.options.fence !== "off") {
+      const own = yield* Effect.either(mintOwn(slot, id))
+      if (Either.isRight(own)) {
+        const contested = isContested(slot, own.right, yield* listTokens(slot, id))
+        if (contested) yield* slot.discard(id, own.right.id)
+        return contested
+      }
+      if (own.left._tag !== "ProviderError") return yield* own.left
+      if (isAbsent(own.left)) return false
     }
-    if (own.left.kind === "forbidden" || own.left.kind === "notFound") return false
     // without a token of its own, the holder cannot tell how old the others are: each of them counts as in use
     return (yield* listTokens(slot, id)).some(Predicate.not(belongsToLedger(slot)))
-  }).pipe(Effect.catchIf(({ kind }) => kind === "forbidden" || kind === "notFound", () => Effect.succeed(false)))
+  }).pipe(
+    Effect.catchIf((error) => error._tag === "ProviderError" && isAbsent(error), () => Effect.succeed(false))
+  )
 
 /**
- * Revokes this ledger's tokens on a deployment that is not going to be used now. With `own`, revokes only that token and lists none.
+ * Revokes this ledger's tokens on a deployment that is not going to be used now, and records that none is left. With `own`, no list is
+ * needed. While a request of the hold may still land, the tokens stay, because holders in other ledgers step back from them
+ * (counterexample 18): the mark says that they exist, and the reaper revokes them later, or, without one, this holder.
  */
 export const revoke = (
   slot: HeldSlot,
   id: DeploymentId,
-  own: Option.Option<string>
+  own: Option.Option<OwnToken>
 ): Effect.Effect<void, ProviderError | CacheError | LeaseLost> =>
-  Effect.flatMap(
-    Option.match(own, {
-      onNone: () =>
-        Effect.map(
-          listTokens(slot, id),
-          (tokens) => tokens.filter(belongsToLedger(slot)).map((token) => token.id)
-        ),
-      onSome: (tokenId) => Effect.succeed([tokenId])
-    }),
-    (ids) => deleteTokens(slot, id, ids)
-  )
+  Effect.gen(function*() {
+    const { busyUntil, tokens: { mayExist, version } } = yield* slot.current
+    if (!mayExist) return
+    const left = (busyUntil ?? 0) - (yield* slot.now)
+    if (left > 0 && slot.pool.hasReaper) return
+    yield* Effect.sleep(Math.max(0, left))
+    const last = Option.flatMap(own, ({ id, lastOf }) => Option.map(lastOf, (version) => ({ ids: [id], version })))
+    // requested when no mint could land any more, so that it shows all there are (counterexample 15)
+    const all = Effect.map(listTokens(slot, id), (tokens) => ({
+      ids: tokens.filter(belongsToLedger(slot)).map((token) => token.id),
+      version
+    }))
+    const found = yield* Option.match(last, { onNone: () => all, onSome: Effect.succeed })
+    yield* deleteTokens(slot, id, found.ids)
+    yield* slot.write({ noTokens: found.version })
+  })
+
+/** Whether a token belongs to the pool's ledger. */
+export const isOfLedger = (pool: PoolContext) => ({ name }: DeploymentToken): boolean =>
+  name.startsWith(ledgerPrefix(pool))
 
 // internal
 
 /** The start of the name of every token that any pool mints: two pools may have adopted the same deployment. */
 const anyPool = "airflow-resource "
 const poolPrefix = ({ pool }: HeldSlot) => `${anyPool}${pool.rules.poolId} `
-const ledgerPrefix = (slot: HeldSlot) => `${poolPrefix(slot)}${slot.pool.cache.ledgerId} `
-const tokenName = (slot: HeldSlot) => `${ledgerPrefix(slot)}s${slot.number} e${slot.epoch}`
-const belongsToLedger = (slot: HeldSlot) => (token: DeploymentToken) => token.name.startsWith(ledgerPrefix(slot))
+const ledgerPrefix = ({ cache, rules }: PoolContext) => `${anyPool}${rules.poolId} ${cache.ledgerId} `
+/** The provider may not mint tokens, or the deployment does not exist: there are none. */
+const isAbsent = ({ kind }: ProviderError) => kind === "forbidden" || kind === "notFound"
 
-const unfenced = (slot: HeldSlot, token: Redacted.Redacted, why: string) =>
-  Effect.as(
-    Effect.zipRight(slot.write({ fenced: false }), slot.wait(`continuing unfenced: ${why}`)),
-    { token, tokenId: Option.none<string>(), unfenced: Option.some(why), mintedAt: Option.none<number>() }
-  )
+const tokenName = (slot: HeldSlot) => `${ledgerPrefix(slot.pool)}s${slot.number} e${slot.epoch}`
+const belongsToLedger = ({ pool }: HeldSlot) => isOfLedger(pool)
+
+/** Continues with a token that others have too, and says so. Tokens of earlier holders are revoked, if it is allowed. */
+const share = (slot: HeldSlot, { id }: Deployment, why: string) =>
+  Effect.gen(function*() {
+    const token = yield* Effect.mapError(slot.pool.options.sharedToken, () =>
+      new ProviderError({
+        kind: "unauthorized",
+        operation: "share a token",
+        detail: "there is no token that leases could share",
+        remedy: "Set ASTRO_API_TOKEN, or AIRFLOW_RESOURCE_FENCE=auto."
+      }))
+    const { tokens } = yield* slot.write({ fenced: false })
+    yield* slot.wait(`continuing unfenced: ${why}`)
+    if (tokens.mayExist) {
+      yield* listTokens(slot, id).pipe(
+        Effect.flatMap((all) => deleteTokens(slot, id, all.filter(belongsToLedger(slot)).map((one) => one.id))),
+        Effect.catchIf((error) => error._tag === "ProviderError" && isAbsent(error), () => Effect.void)
+      )
+    }
+    return { token, own: Option.none(), unfenced: Option.some(why), mintedAt: Option.none() }
+  })
+
+/** Mints a token. If it is refused, the mark is as it was before. */
+const mintOwn = (slot: HeldSlot, id: DeploymentId) =>
+  Effect.flatMap(slot.current, ({ tokens: { mayExist, version } }) =>
+    slot.mint(id, tokenName(slot)).pipe(
+      Effect.tapError((error) =>
+        error._tag === "ProviderError" && !error.ambiguous && !mayExist
+          ? slot.write({ noTokens: version + 1 })
+          : Effect.void
+      )
+    ))
 
 /** Whether a lease of another ledger may be using the deployment, judged by the cloud's clock: `own` was minted just now. */
 const isContested = (slot: HeldSlot, own: DeploymentToken, tokens: ReadonlyArray<DeploymentToken>) =>

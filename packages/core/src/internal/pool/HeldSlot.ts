@@ -4,15 +4,16 @@
 import type { AirflowApi } from "@airflow-resource/airflow/AirflowApi"
 import type * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import * as Polling from "@airflow-resource/airflow/Polling"
+import * as RetryAfter from "@airflow-resource/airflow/RetryAfter"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { CacheError } from "../../CacheError.js"
-import type { DeploymentSpec } from "../../Deployment.js"
+import type { DeploymentId, DeploymentSpec } from "../../Deployment.js"
 import type { DeploymentCache } from "../../DeploymentCache.js"
-import type { DeploymentProvider, ProviderError } from "../../DeploymentProvider.js"
+import type { DeploymentProvider, DeploymentToken, ProviderError } from "../../DeploymentProvider.js"
 import type { LeaseLost } from "../../Lease.js"
 import type { Slot } from "../../Slot.js"
 import type { Heartbeat } from "../ledger/Heartbeat.js"
@@ -27,15 +28,11 @@ export interface PrepareOptions {
   readonly readyPolls: number
   /** How long a revoked token may still be accepted. */
   readonly revocationWait: Duration.Duration
-  /** How long a cloud request may be in flight. */
-  readonly longestRequest: Duration.Duration
   readonly reset: AirflowReset.ResetOptions
-  /** `on`: a lease without its own token fails. `auto`: it continues, unfenced, and says so. */
-  readonly fence: "auto" | "on"
-  /** Used in place of the lease's own token (`ASTRO_API_TOKEN`), unless the fence is on. */
-  readonly apiToken: Option.Option<Redacted.Redacted>
-  /** Used where the lease may not mint a token. */
-  readonly accessToken: Option.Option<Redacted.Redacted>
+  /** `on`: a lease without its own token fails. `auto`: it continues, unfenced, and says so. `off`: none is minted. */
+  readonly fence: "auto" | "on" | "off"
+  /** Used by leases without their own token. */
+  readonly sharedToken: Option.Option<Redacted.Redacted>
 }
 
 /** What all holders of a pool work with. */
@@ -47,17 +44,41 @@ export interface PoolContext {
   readonly provider: typeof DeploymentProvider.Service
   readonly watch: DeploymentWatch
   readonly airflowApi: typeof AirflowApi.Service
+  readonly hasReaper: boolean
+  /** Makes sure that a reaper is active on this machine, if the pool has reapers. */
+  readonly ensureReaper: Effect.Effect<void, CacheError>
   readonly options: PrepareOptions
 }
 
 /** Called with each step of a holder. `waits`: the step may take long enough to tell the user. */
 export type OnStep = (activity: string, step: { readonly waits: boolean }) => Effect.Effect<void>
 
+/** What a holder does about failures that may pass. */
+export interface Retries {
+  /** How often a call is sent again. */
+  readonly times: number
+  /** A server that asks for a longer pause is not asked again. */
+  readonly longestPause: Duration.Duration
+  /** Called with each such failure, and with `undefined` once the call has succeeded. */
+  readonly report: (failure: ProviderError | undefined) => Effect.Effect<void>
+}
+
+/** Upkeep, which comes again, and releases, whose time is short. */
+const few: Retries = { times: 3, longestPause: Duration.minutes(1), report: () => Effect.void }
+
+/** A new token, with its value, and the version of the slot's mark that covers it. */
+export interface MintedToken extends DeploymentToken {
+  readonly value: Redacted.Redacted
+  readonly version: number
+}
+
 /** The slot as it is after a write. Fails once the slot is lost. */
 type Written = Effect.Effect<Slot, CacheError | LeaseLost>
 
 export interface HeldSlot {
+  /** Its provider retries reads and the deletion of tokens. A request that changes a deployment is retried by the code that sends it. */
   readonly pool: PoolContext
+  readonly retries: Retries
   readonly number: number
   readonly epoch: number
   /** What the slot is to be filled with. */
@@ -71,14 +92,26 @@ export interface HeldSlot {
   /** A {@link step} that may take long. */
   readonly wait: (activity: string, patch?: SlotPatch) => Written
   /**
-   * Sends a cloud request that changes something, and records what the response says. Beforehand it records until when the request
-   * may land, even if this process dies (counterexample 2); only a response takes that back.
+   * Sends a cloud request that changes something, and records what the response says. Beforehand it records that the request may land,
+   * even if this process dies (counterexample 2); only a response takes that back.
    */
   readonly request: <A>(
     activity: string,
     call: Effect.Effect<A, ProviderError>,
     facts?: (response: A) => SlotPatch
   ) => Effect.Effect<A, ProviderError | CacheError | LeaseLost>
+  /**
+   * Mints a token for a deployment of the slot, after it has recorded that such a token may exist (counterexample 14). Fails if the slot
+   * is lost by then: the next holder may have revoked tokens before this one was minted (counterexample 6).
+   */
+  readonly mint: (
+    id: DeploymentId,
+    name: string
+  ) => Effect.Effect<MintedToken, ProviderError | CacheError | LeaseLost>
+  /** Deletes a token that is not going to be used. If that fails, the slot's mark says that it may exist. */
+  readonly discard: (id: DeploymentId, tokenId: string) => Effect.Effect<void>
+  /** The ledger's time, in milliseconds. */
+  readonly now: Effect.Effect<number, CacheError>
   /** Extends the deadline once. `false`: the slot is lost. */
   readonly beat: Effect.Effect<boolean, CacheError>
   /** Beats until the scope closes. */
@@ -91,57 +124,104 @@ export interface HeldSlot {
   readonly giveBack: (pause: number) => Effect.Effect<boolean, CacheError>
 }
 
-/** Retries a cloud request after a retryable failure, and logs each failed attempt. */
-export const retried = <A, E extends ProviderError | CacheError | LeaseLost>(
-  request: Effect.Effect<A, E>,
-  times: number
+/** Sends a call again after a failure that may pass, no sooner than the server asks for, and logs each failed attempt. */
+export const retried = <A, E extends Failure>(
+  call: Effect.Effect<A, E>,
+  { longestPause, report, times }: Retries = few,
+  isTransient: (error: ProviderError) => boolean = ({ retryable }) => retryable
 ): Effect.Effect<A, E> =>
   Effect.suspend(() => {
     let attempt = 0
-    return request.pipe(
-      Effect.tapError(({ message }) =>
-        Effect.suspend(() => Effect.annotateLogs(Effect.logDebug(message), "attempt", ++attempt))
+    const mayPass = (error: Failure): error is ProviderError =>
+      isProviderError(error) && isTransient(error) &&
+      Duration.lessThanOrEqualTo(error.retryAfter ?? Duration.zero, longestPause)
+    return call.pipe(
+      Effect.tapError((error) =>
+        Effect.annotateLogs(Effect.logDebug(error.message), "attempt", ++attempt).pipe(
+          Effect.zipRight(mayPass(error) && attempt <= times ? report(error) : Effect.void)
+        )
       ),
-      Effect.retry({ schedule: Polling.backoff, times, while: isRetryable })
+      Effect.retry({ schedule: pauses, times, while: mayPass }),
+      Effect.zipLeft(report(undefined))
     )
   })
 
-export const isRetryable = (error: CacheError | LeaseLost | ProviderError) =>
-  error._tag === "ProviderError" && error.retryable
+type Failure = {
+  readonly _tag: string
+  readonly message: string
+  readonly retryAfter?: Duration.Duration | undefined
+}
+
+const isProviderError = (error: Failure): error is ProviderError => error._tag === "ProviderError"
+
+const pauses = RetryAfter.respected(Polling.backoff)
 
 export const make = (
   pool: PoolContext,
   { epoch, number }: Pick<Slot, "epoch" | "number">,
   spec: DeploymentSpec,
-  onStep: OnStep = () => Effect.void
+  { onStep = () => Effect.void, retries = few }: { readonly onStep?: OnStep; readonly retries?: Retries } = {}
 ): HeldSlot => {
-  const { cache, options, rules } = pool
+  const { cache, provider, rules } = pool
+  const persistent: PoolContext["provider"] = {
+    ...provider,
+    list: retried(provider.list, retries),
+    get: (id) => retried(provider.get(id), retries),
+    listTokens: (id) => retried(provider.listTokens(id), retries),
+    deleteToken: (id, tokenId) => retried(provider.deleteToken(id, tokenId), retries)
+  }
   const write = (patch: SlotPatch) => cache.update(rules, number, epoch, patch)
   const report = (waits: boolean) => (activity: string, patch: SlotPatch = {}) =>
     Effect.zipLeft(write({ ...patch, activity }), onStep(activity, { waits }))
   const current = write({})
   const wait = report(true)
+  const step = report(false)
+  const discard: HeldSlot["discard"] = (id, tokenId) =>
+    Effect.catchAll(
+      provider.deleteToken(id, tokenId),
+      (error) => Effect.logWarning(`The token ${tokenId} could not be deleted yet.`, error)
+    )
+  /** Records how a request ended. If the slot was lost meanwhile, records that it was sent (counterexample 16). */
+  const writeEnd = (patch: SlotPatch) =>
+    Effect.tapErrorTag(write(patch), "LeaseLost", () => cache.recordLate(rules, number))
+  /** Sends a request, once `announce` has recorded that it may land. */
+  const send = <A>(
+    announce: Written,
+    call: Effect.Effect<A, ProviderError>,
+    record: (response: A) => Effect.Effect<unknown, CacheError | LeaseLost>
+  ) =>
+    Effect.uninterruptible(Effect.flatMap(announce, (slot) =>
+      call.pipe(
+        Effect.tapError(({ ambiguous }) =>
+          ambiguous ? writeEnd({ request: "unanswered" }) : write({ request: "responded" })
+        ),
+        Effect.tap(record),
+        Effect.map((response) => [response, slot] as const)
+      )))
   return {
-    pool,
+    pool: { ...pool, provider: persistent },
+    retries,
     number,
     epoch,
     spec,
     current,
     write,
-    step: report(false),
+    step,
     wait,
     request: (activity, call, facts = () => ({})) =>
-      Effect.uninterruptible(Effect.gen(function*() {
-        // an earlier request without a response may still land: the response to this one does not take that back
-        const { busyUntil } = yield* current
-        yield* wait(activity, { busyFor: Duration.toMillis(options.longestRequest), power: "unknown" })
-        return yield* call.pipe(
-          Effect.tap((response) => write({ ...facts(response), busyUntil })),
-          Effect.tapError((error) =>
-            error._tag === "ProviderError" && !error.ambiguous ? write({ busyUntil }) : Effect.void
-          )
-        )
-      })),
+      send(
+        wait(activity, { request: "sent", power: "unknown" }),
+        call,
+        (response) => writeEnd({ ...facts(response), request: "responded" })
+      ).pipe(Effect.map(([response]) => response)),
+    mint: (id, name) =>
+      send(
+        step("minting a token", { request: "sent", mints: true }),
+        provider.createToken(id, name),
+        (token) => Effect.onError(writeEnd({ request: "responded" }), () => discard(id, token.id))
+      ).pipe(Effect.map(([token, { tokens: { version } }]) => ({ ...token, version }))),
+    discard,
+    now: Effect.map(cache.inspect(rules.poolId), ({ now }) => now),
     beat: cache.beat(rules, number, epoch),
     keepAlive: cache.keepAlive(rules, number, epoch),
     handOver: cache.handOver(rules, number, epoch),

@@ -9,23 +9,25 @@ import * as AirflowReset from "@airflow-resource/airflow/AirflowReset"
 import * as Polling from "@airflow-resource/airflow/Polling"
 import * as TimeLimit from "@airflow-resource/airflow/TimeLimit"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { CacheError } from "../../CacheError.js"
-import type { Deployment } from "../../Deployment.js"
+import type { Deployment, DeploymentId } from "../../Deployment.js"
 import { describeSpec, sameSpec } from "../../Deployment.js"
 import type { DeploymentProvider, ProviderError } from "../../DeploymentProvider.js"
 import type { LeaseLost } from "../../Lease.js"
 import { DeploymentNotHealthy, SlotNotClean } from "../../PoolError.js"
 import type { Slot } from "../../Slot.js"
 import type { Outcome, SlotPatch } from "../policy/model.js"
+import { isTakenBack } from "../policy/slots.js"
 import type { Listing } from "./DeploymentWatch.js"
 import * as Fence from "./Fence.js"
 import type { HeldSlot } from "./HeldSlot.js"
-import { isRetryable, retried } from "./HeldSlot.js"
+import { retried } from "./HeldSlot.js"
 import * as Marker from "./Marker.js"
 
 export type PrepareError =
@@ -55,7 +57,8 @@ export const outcomeOf = ({ _tag, message }: PrepareError): Outcome["usable"] =>
     case "AirflowNotReady":
     case "AirflowApiError":
     case "SlotNotClean":
-      return { failure: message }
+      // the rest may be a log
+      return { failure: message.split("\n", 1)[0]! }
     case "ProviderError":
     case "CacheError":
     case "LeaseLost":
@@ -79,7 +82,7 @@ export const prepare = (
       Effect.catchIf(
         // a dirty new deployment would only be followed by another; an adopted one does not belong to the pool
         (error): error is SlotNotClean =>
-          error._tag === "SlotNotClean" && filled.reused !== "created" && !granted.adopted,
+          error._tag === "SlotNotClean" && filled.reused !== "created" && granted.adopted === null,
         ({ leftovers }) =>
           Effect.gen(function*() {
             const reason = `which cannot be emptied of ${leftovers.slice(0, 3).join(", ")}`
@@ -112,7 +115,7 @@ export const release = (
     // a holder that has minted no token has not checked yet whether another ledger's lease uses the deployment (counterexample 9)
     const { deploymentId } = yield* slot.current
     const isForeign = Option.isNone(prepared) && deploymentId !== null && (yield* Fence.isInUse(slot, deploymentId))
-    if (!isForeign) yield* hibernate(slot, Option.flatMap(prepared, ({ tokenId }) => tokenId))
+    if (!isForeign) yield* hibernate(slot, Option.flatMap(prepared, ({ own }) => own))
     yield* slot.free(outcome)
   }).pipe(Effect.withSpan("DeploymentPool.release"))
 
@@ -122,7 +125,7 @@ export const release = (
  */
 export const hibernate = (
   slot: HeldSlot,
-  own: Option.Option<string>
+  own: Option.Option<Fence.OwnToken>
 ): Effect.Effect<void, CacheError | LeaseLost | ProviderError> =>
   Effect.gen(function*() {
     const row = yield* slot.current
@@ -132,13 +135,16 @@ export const hibernate = (
       if (row.name !== null && row.busyUntil === null) yield* slot.write(vacated(row))
       return
     }
-    const hibernated = slot.request(
-      "hibernating",
-      slot.pool.provider.hibernate(id),
-      () => ({ deploymentId: id, power: "asleep" })
-    )
-    yield* retried(hibernated, 3).pipe(
+    const now = yield* slot.now
+    const { activity, call } = putAway(slot.pool.provider, id, row, now)
+    const hibernated = slot.request(activity, call, () => ({ deploymentId: id, power: "asleep" }))
+    yield* retried(hibernated, slot.retries).pipe(
       Effect.zipRight(Fence.revoke(slot, id, own)),
+      Effect.zipRight(slot.current),
+      // its place in the pool is free again
+      Effect.flatMap(({ tokens }) =>
+        isTakenBack(row, now) && !tokens.mayExist ? slot.write(vacated(row)) : Effect.void
+      ),
       Effect.catchIf(
         (error) => error._tag === "ProviderError" && error.kind === "notFound",
         () => Effect.asVoid(slot.step("its deployment was deleted", vacated(row)))
@@ -152,49 +158,69 @@ export const hibernate = (
  */
 export const abandon =
   (provider: typeof DeploymentProvider.Service) =>
-  ({ deployment, tokenId }: PreparedSlot): Effect.Effect<void, ProviderError> =>
-    Option.match(tokenId, {
-      onNone: () => Effect.void,
-      onSome: (tokenId) =>
-        Effect.zipRight(provider.hibernate(deployment.id), provider.deleteToken(deployment.id, tokenId))
+  ({ adopted, deployment, own }: PreparedSlot & Pick<Slot, "adopted">): Effect.Effect<void, ProviderError> =>
+    Option.match(own, {
+      // a shared token does not tell whether the next holder uses it by now
+      onNone: () => Effect.logWarning(`${deployment.name} may be awake: run \`airflow-resource reap\`.`),
+      onSome: ({ id }) =>
+        Clock.currentTimeMillis.pipe(
+          Effect.flatMap((now) => retried(putAway(provider, deployment.id, { adopted }, now).call)),
+          Effect.zipRight(retried(provider.deleteToken(deployment.id, id)))
+        )
     })
 
 /**
  * Deletes deployments of the slot that are older than the one that fills it: an earlier holder cleared them from the ledger, and died
- * before it deleted them (counterexample 10).
+ * before it deleted them (counterexample 10). `false`: one of them is left.
  */
 export const deleteOlder = (
   slot: HeldSlot,
   generation: number,
   all: ReadonlyArray<Deployment>
-): Effect.Effect<void, CacheError | LeaseLost> =>
+): Effect.Effect<boolean, CacheError | LeaseLost> =>
   Effect.forEach(
     Marker.olderGenerations(poolName(slot), { number: slot.number, generation }, all),
     ({ id, name }) =>
       Effect.gen(function*() {
         yield* slot.step(`checking ${name}, which was left behind`)
-        if (yield* Fence.isInUse(slot, id)) return
+        if (yield* Fence.isInUse(slot, id)) return false
         yield* slot.request(`deleting ${name}, which was left behind`, slot.pool.provider.delete(id))
+        return true
       }).pipe(
         // it may be disappearing already; if not, the next creation tries again
-        Effect.catchTag("ProviderError", (error) => Effect.logWarning(`${name} was not deleted: ${error.message}`))
-      ),
-    { discard: true }
-  )
+        Effect.catchTag(
+          "ProviderError",
+          (error) => Effect.as(Effect.logWarning(`${name} was not deleted: ${error.message}`), false)
+        )
+      )
+  ).pipe(Effect.map((deleted) => deleted.every((isDeleted) => isDeleted)))
 
-/** Deletes the slot's deployment, because the pool has become smaller. An adopted deployment is only cleared from the ledger. */
+/** Deletes the slot's deployment, because the pool has become smaller. An adopted deployment is hibernated and cleared from the ledger. */
 export const empty = (
   slot: HeldSlot,
   granted: Slot
 ): Effect.Effect<void, CacheError | LeaseLost | ProviderError | Fence.SlotContested> =>
   Effect.gen(function*() {
-    const known = granted.adopted ? Option.none() : yield* find(slot, granted)
+    const known = yield* find(slot, granted)
     if (Option.isSome(known) && (yield* Fence.isInUse(slot, known.value.id))) {
       return yield* new Fence.SlotContested({ name: known.value.name })
     }
-    yield* slot.step(`leaving the pool, which has more than ${slot.pool.rules.max} deployments`, vacated(granted))
-    if (Option.isNone(known)) return
-    yield* slot.request(`deleting ${known.value.name}`, slot.pool.provider.delete(known.value.id))
+    if (granted.adopted !== null) {
+      yield* hibernate(slot, Option.none())
+      // once it is cleared from the ledger, nothing deletes its tokens
+      if ((yield* slot.current).tokens.mayExist) return
+    }
+    const { tokens: { version } } = yield* slot.step(
+      `leaving the pool, which has more than ${slot.pool.rules.max} deployments`,
+      vacated(granted)
+    )
+    if (Option.isNone(known) || granted.adopted !== null) return
+    // its tokens end with it
+    yield* slot.request(
+      `deleting ${known.value.name}`,
+      slot.pool.provider.delete(known.value.id),
+      () => ({ noTokens: version })
+    )
   })
 
 /** The slot's deployment: by its id, or by its name if its creation got no response. */
@@ -209,6 +235,17 @@ export const find = (slot: HeldSlot, granted: Slot): Effect.Effect<Option.Option
 // internal
 
 const poolName = ({ pool: { prefix, rules: { poolId } } }: HeldSlot): Marker.PoolName => ({ prefix, poolId })
+
+/** The schedules of an adopted deployment apply again at the time that its user has set. */
+export const putAway = (
+  provider: typeof DeploymentProvider.Service,
+  id: DeploymentId,
+  slot: Pick<Slot, "adopted">,
+  now: number
+) =>
+  isTakenBack(slot, now)
+    ? { activity: "giving it back to its schedules", call: provider.resumeSchedules(id) }
+    : { activity: "hibernating", call: provider.hibernate(id, slot.adopted?.overrideUntil ?? undefined) }
 
 /** Returns a deployment for the slot, awake or about to be: the one that fills it, or a new one. */
 const fill = (slot: HeldSlot, granted: Slot, replaceBecause: Option.Option<string>) =>
@@ -225,7 +262,7 @@ const fill = (slot: HeldSlot, granted: Slot, replaceBecause: Option.Option<strin
     const unfit = sameSpec(deployment.spec, slot.spec)
       ? replaceBecause
       : Option.some(`which is ${describeSpec(deployment.spec)}`)
-    if (Option.isSome(unfit) && !granted.adopted) {
+    if (Option.isSome(unfit) && granted.adopted === null) {
       if (yield* Fence.isInUse(slot, deployment.id)) return yield* new Fence.SlotContested({ name: deployment.name })
       return yield* replace(slot, granted, deployment, unfit.value)
     }
@@ -259,7 +296,7 @@ const vacated = (slot: Slot): SlotPatch => ({
 const replace = (slot: HeldSlot, filled: Slot, old: Deployment, reason: string) =>
   Effect.gen(function*() {
     const emptied = yield* slot.wait(`replacing ${old.name}, ${reason}`, vacated(filled))
-    yield* slot.request(`deleting ${old.name}`, slot.pool.provider.delete(old.id))
+    yield* retried(slot.request(`deleting ${old.name}`, slot.pool.provider.delete(old.id)), slot.retries)
     return yield* create(slot, emptied)
   })
 
@@ -274,7 +311,7 @@ const equip = (slot: HeldSlot, { deployment: found, reused }: Filled): Effect.Ef
     yield* slot.wait("waiting for Airflow", { power: "awake" })
     const credentials = { _tag: "Bearer", token: fence.token } as const
     const endpoint = { baseUrl: deployment.airflowUrl, credentials }
-    const airflow = yield* AirflowReadiness.awaitConnected(endpoint.baseUrl, airflowApi.connect(endpoint), {
+    const connected = AirflowReadiness.awaitConnected(endpoint.baseUrl, airflowApi.connect(endpoint), {
       timeout: options.readyTimeout,
       stablePolls: options.readyPolls,
       // by the cloud's clock, because this machine's may be wrong
@@ -282,14 +319,17 @@ const equip = (slot: HeldSlot, { deployment: found, reused }: Filled): Effect.Ef
         ? {}
         : { since: DateTime.unsafeMake(fence.mintedAt.value) })
     })
-    yield* verifyEmpty(slot, deployment, airflow)
+    const airflow = yield* Effect.tap(connected, (airflow) => verifyEmpty(slot, deployment, airflow)).pipe(
+      // an Airflow that stops responding halfway may be ready again a little later
+      Effect.retry({ times: 2, while: (error) => error._tag === "AirflowApiError" && error.retryable })
+    )
     return { ...fence, deployment, reused, airflow }
   })
 
 const wake = (slot: HeldSlot, deployment: Deployment) =>
   Effect.zipRight(
     awaitHibernated(slot, deployment),
-    retried(slot.request("waking", slot.pool.provider.wake(deployment.id)), 3)
+    retried(slot.request("waking", slot.pool.provider.wake(deployment.id)), slot.retries)
   )
 
 /**
@@ -330,62 +370,87 @@ const create = (
     const { provider, rules } = slot.pool
     const name = Marker.deploymentName(poolName(slot), granted)
     if (granted.generation > 1) yield* deleteOlder(slot, granted.generation, yield* provider.list)
-    const { busyUntil } = yield* slot.write({ name, spec: slot.spec })
+    if (provider.provision !== undefined) {
+      yield* provider.provision(slot.spec, slot.wait)
+    }
+    yield* slot.write({ name, spec: slot.spec })
     const accepted = slot.request(
       "creating",
       provider.create({ name, description: `Created for tests. ${Marker.marker(rules.poolId)}`, spec: slot.spec }),
       (deployment) => ({ deploymentId: deployment.id })
     )
-    const deployment = yield* Effect.catchTag(accepted, "ProviderError", (error) =>
+    const found = Effect.catchTag(accepted, "ProviderError", (error) =>
       Effect.gen(function*() {
-        const mayHaveArrived = error.ambiguous || error.kind === "nameTaken"
-        const arrived = mayHaveArrived ? yield* findLate(slot, { ...granted, name }) : Option.none()
-        if (Option.isSome(arrived)) return arrived.value
-        // unless the request may still arrive, no deployment of the pool has the name
-        if (!error.ambiguous) yield* slot.write(vacated(granted))
-        return yield* error
+        const limit = error.ambiguous ? rules.longestRequest : error.kind === "nameTaken" ? longestUnlisted : undefined
+        // the search takes a while
+        if (limit !== undefined) yield* slot.retries.report(error)
+        const arrived = limit === undefined ? Option.none() : yield* findLate(slot, { ...granted, name }, limit)
+        return yield* Option.getOrElse(Option.map(arrived, Effect.succeed), () => error)
       }))
-    yield* slot.write({ deploymentId: deployment.id, spec: deployment.spec, busyUntil })
+    const deployment = yield* retried(found, slot.retries).pipe(
+      // unless the request may still arrive, no deployment of the pool has the name
+      Effect.tapErrorTag(
+        "ProviderError",
+        ({ ambiguous }) => ambiguous ? Effect.void : slot.write(vacated(granted))
+      )
+    )
+    yield* slot.write({ deploymentId: deployment.id, spec: deployment.spec })
     if (deployment.hibernationRequested) yield* wake(slot, deployment)
     return { deployment, reused: deployment.hibernationRequested ? "woken" : "created" }
   })
 
-/** A creation without a response may appear in the list a little later. */
-const findLate = (slot: HeldSlot, granted: Slot) =>
-  Effect.timeoutOption(
-    Polling.untilSome(Effect.map(findByName(slot, granted), Option.fromNullable), Polling.backoff),
-    "15 seconds"
+/** Milliseconds until the list shows a deployment that exists. */
+const longestUnlisted = 15_000
+
+/** Polls for a deployment, and once more at the limit: if a creation that can land no more is not found then, it may be sent again. */
+const findLate = (slot: HeldSlot, granted: Slot, limit: number) => {
+  const found = Effect.map(findByName(slot, granted), Option.fromNullable)
+  return Effect.flatMap(
+    Effect.timeoutOption(Polling.untilSome(found, Polling.backoff), limit),
+    Option.match({ onNone: () => found, onSome: Effect.succeedSome })
   )
+}
 
 /** Keeps polling when a single listing fails; the caller limits the time. */
-const pollUntil = <A, E extends ProviderError | CacheError | LeaseLost>(
-  { pool }: HeldSlot,
-  f: (listing: Listing) => Effect.Effect<Option.Option<A>, E>
-) => Effect.retry(pool.watch.until(f), { schedule: Polling.poll, while: isRetryable })
+const pollUntil = <A, E extends ProviderError | CacheError | LeaseLost | DeploymentNotHealthy>(
+  { pool, retries }: HeldSlot,
+  f: (listing: Listing) => Effect.Effect<Option.Option<A>, E>,
+  onFailure: (failure: ProviderError | undefined) => void = () => {}
+) => {
+  const report = (failure: ProviderError | undefined) =>
+    Effect.zipRight(Effect.sync(() => onFailure(failure)), retries.report(failure))
+  const until = pool.watch.until((listing) => Effect.zipRight(report(undefined), f(listing)))
+  return retried(until, { ...retries, times: Infinity, report })
+}
 
 const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
   Effect.gen(function*() {
     const { options: { healthyTimeout }, provider } = slot.pool
     yield* slot.wait("waiting for HEALTHY")
     let last = found
+    let failure: ProviderError | undefined
+    const notHealthy = ({ name, problem, status, uiUrl }: Deployment) =>
+      new DeploymentNotHealthy({
+        name,
+        status,
+        waited: healthyTimeout,
+        uiUrl,
+        ...(problem === undefined ? {} : { problem })
+      })
     const healthy = (listing: Listing) =>
       Effect.gen(function*() {
         // a deployment that was created a moment ago may be missing from the list
         last = listing.get(found.id) ?? (yield* provider.get(found.id))
+        if (last.status === "UNHEALTHY" && last.problem !== undefined) return yield* notHealthy(last)
         // an earlier request to hibernate landed after our request to wake
         if (last.hibernationRequested) yield* wake(slot, last)
         return Option.liftPredicate(last, ({ isAwake }) => isAwake)
       })
-    return yield* pollUntil(slot, healthy).pipe(
+    return yield* pollUntil(slot, healthy, (now) => void (failure = now)).pipe(
       Effect.timeoutFail({
         duration: healthyTimeout,
-        onTimeout: () =>
-          new DeploymentNotHealthy({
-            name: found.name,
-            status: last.status,
-            waited: healthyTimeout,
-            uiUrl: found.uiUrl
-          })
+        // without a response it is unknown whether the deployment is healthy
+        onTimeout: () => failure ?? notHealthy(last)
       })
     )
   })
@@ -393,11 +458,17 @@ const awaitHealthy = (slot: HeldSlot, found: Deployment) =>
 /** Verifies once no revoked token can be accepted any more (counterexample 8), and resets if something is left. */
 const verifyEmpty = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =>
   Effect.gen(function*() {
-    const { cache, options, rules } = slot.pool
+    const { cache, options, provider, rules } = slot.pool
     const { revokedAt } = yield* slot.step("verifying that it is empty")
     const { now } = yield* cache.inspect(rules.poolId)
     const settled = revokedAt === null ? now : revokedAt + Duration.toMillis(options.revocationWait)
     yield* Effect.sleep(Math.max(0, settled - now))
+    if (provider.reset !== undefined) {
+      yield* Effect.catchAll(
+        provider.reset(deployment.id),
+        (error) => Effect.logWarning("The deployment is emptied through Airflow's API.", error)
+      )
+    }
     const leftovers = yield* AirflowReset.verify(airflow, options.reset)
     if (leftovers.length === 0) return
     yield* slot.wait("resetting")

@@ -16,7 +16,7 @@ import type { CacheError } from "../../CacheError.js"
 import type { Deployment, DeploymentSpec } from "../../Deployment.js"
 import type { ProviderError } from "../../DeploymentProvider.js"
 import { LeaseId, LeaseLost } from "../../Lease.js"
-import type { LeasedSlot, LeaseRequest } from "../../LeasedSlot.js"
+import type { LeasedSlot, LeaseRequest, RequestedLock } from "../../LeasedSlot.js"
 import type { PoolError } from "../../PoolError.js"
 import { AcquireTimeout, TicketEnded } from "../../PoolError.js"
 import type { Slot } from "../../Slot.js"
@@ -29,28 +29,49 @@ import * as HeldSlot from "./HeldSlot.js"
 import * as PrepareSlot from "./PrepareSlot.js"
 
 /** Leases a slot until the scope closes. Everything but the waits is uninterruptible. */
-export const acquire = (pool: PoolContext, request: LeaseRequest, options: {
+export const acquire = (request: LeaseRequest, options: {
   readonly spec: DeploymentSpec
   readonly acquireTimeout: Duration.Duration
+  readonly context: Effect.Effect<PoolContext, ProviderError>
+  /** What has to be known of the cloud before a ticket may be granted. */
+  readonly discover: (pool: PoolContext) => Effect.Effect<void, ProviderError | CacheError>
 }): Effect.Effect<LeasedSlot, PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const lease = yield* make(request, request.spec ?? options.spec)
+      const inTime = <A, E>(wait: Effect.Effect<A, E>) =>
+        Effect.gen(function*() {
+          const passed = (yield* Clock.currentTimeMillis) - lease.requestedAt
+          const left = Duration.subtract(options.acquireTimeout, Duration.millis(passed))
+          return yield* restore(Effect.timeoutOption(wait, left)).pipe(
+            Effect.flatMap(Option.match({
+              onNone: () =>
+                Effect.flatMap(
+                  Effect.all([Ref.get(lease.activity), Ref.get(lease.failure)]),
+                  ([during, cause]) =>
+                    new AcquireTimeout({ label: request.label, waited: options.acquireTimeout, during, cause })
+                ),
+              onSome: Effect.succeed
+            }))
+          )
+        })
+      // a wrong address should not take minutes to be told
+      const mayPass = ({ kind, retryable }: ProviderError) => retryable && kind !== "unreachable"
+      const pool = yield* inTime(HeldSlot.retried(options.context, lease.retries, mayPass))
       const annotations = { "lease.id": lease.id, "process.id": pool.cache.owner.pid }
       // registered before the ticket is recorded, and based on the ledger, because an interruption may come at any step
       yield* Effect.annotateLogs(Effect.addFinalizer((exit) => end(pool, lease, exit)), annotations)
       return yield* Effect.gen(function*() {
+        yield* inTime(HeldSlot.retried(options.discover(pool), lease.retries))
         yield* pool.cache.enqueue(pool.rules, {
           key: lease.key,
           leaseId: lease.id,
           needs: lease.spec,
+          lock: request.lock?.name ?? null,
           label: request.label
         })
-        const attempts = Polling.untilSome(attempt(pool, lease), Polling.queue)
-        const leased = yield* restore(Effect.timeoutOption(attempts, options.acquireTimeout))
-        if (Option.isSome(leased)) return leased.value
-        const during = yield* Ref.get(lease.activity)
-        return yield* new AcquireTimeout({ label: request.label, waited: options.acquireTimeout, during })
+        if (pool.hasReaper) yield* Effect.forkIn(keepReaper(pool), lease.heartbeat)
+        return yield* inTime(Polling.untilSome(attempt(pool, lease), Polling.queue))
       }).pipe(
         Effect.annotateLogs(annotations),
         Effect.withSpan("DeploymentPool.acquire", {
@@ -67,35 +88,60 @@ interface Lease {
   readonly id: LeaseId
   readonly key: string
   readonly spec: DeploymentSpec
+  readonly lock: RequestedLock | undefined
+  /** Milliseconds. */
+  readonly requestedAt: number
   readonly onStep: (activity: string, step: { readonly waits: boolean }, wait?: Wait) => Effect.Effect<void>
   readonly activity: Ref.Ref<string>
-  readonly prepared: Ref.Ref<Option.Option<PrepareSlot.PreparedSlot>>
+  /** What it retries, until its time is up. */
+  readonly retries: HeldSlot.Retries
+  /** The failure that it is retrying after. */
+  readonly failure: Ref.Ref<ProviderError | undefined>
+  readonly prepared: Ref.Ref<Option.Option<Prepared>>
   readonly usable: Ref.Ref<Outcome["usable"]>
+  /** How many writes under its lock have no response yet. */
+  readonly openWrites: Ref.Ref<number>
   readonly heartbeat: Scope.CloseableScope
   readonly watch: Scope.CloseableScope
 }
 
-const make = ({ key, onProgress }: LeaseRequest, spec: DeploymentSpec): Effect.Effect<Lease> =>
+type Prepared = PrepareSlot.PreparedSlot & Pick<Slot, "adopted">
+
+const make = ({ key, lock, onProgress }: LeaseRequest, spec: DeploymentSpec): Effect.Effect<Lease> =>
   Effect.gen(function*() {
     const id = LeaseId.make(yield* randomHex(8))
     const activity = yield* Ref.make("starting")
+    const failure = yield* Ref.make<ProviderError | undefined>(undefined)
     const requestedAt = yield* Clock.currentTimeMillis
+    const tell = (step: string, isInfo: boolean, wait?: Wait) =>
+      Effect.gen(function*() {
+        const at = yield* Clock.currentTimeMillis
+        yield* (isInfo ? Effect.logInfo : Effect.logDebug)(oneLine(step)).pipe(
+          Effect.annotateLogs("elapsed", Duration.format(Duration.millis(at - requestedAt)))
+        )
+        yield* onProgress?.({ at, activity: step, ...(wait === undefined ? {} : { wait }) }) ?? Effect.void
+      })
     return {
       id,
       key: key ?? id,
       spec,
+      lock,
+      requestedAt,
       activity,
-      onStep: (step, { waits }, wait) =>
-        Effect.gen(function*() {
-          yield* Ref.set(activity, step)
-          const at = yield* Clock.currentTimeMillis
-          yield* (waits ? Effect.logInfo : Effect.logDebug)(oneLine(step)).pipe(
-            Effect.annotateLogs("elapsed", Duration.format(Duration.millis(at - requestedAt)))
-          )
-          yield* onProgress?.({ at, activity: step, ...(wait === undefined ? {} : { wait }) }) ?? Effect.void
-        }),
-      prepared: yield* Ref.make(Option.none<PrepareSlot.PreparedSlot>()),
+      onStep: (step, { waits }, wait) => Effect.zipRight(Ref.set(activity, step), tell(step, waits, wait)),
+      failure,
+      retries: {
+        times: Infinity,
+        longestPause: Duration.minutes(5),
+        report: (now) =>
+          Effect.flatMap(Ref.getAndSet(failure, now), (before) =>
+            now === undefined || now.message === before?.message
+              ? Effect.void
+              : tell(`trying again after a failure: ${now.message}`, true))
+      },
+      prepared: yield* Ref.make<Option.Option<Prepared>>(Option.none()),
       usable: yield* Ref.make<Outcome["usable"]>("unknown"),
+      openWrites: yield* Ref.make(0),
       heartbeat: yield* Scope.make(),
       watch: yield* Scope.make()
     }
@@ -105,23 +151,42 @@ const make = ({ key, onProgress }: LeaseRequest, spec: DeploymentSpec): Effect.E
 const attempt = (pool: PoolContext, lease: Lease): Effect.Effect<Option.Option<LeasedSlot>, PoolError> =>
   Effect.gen(function*() {
     const granted = yield* awaitGrant(pool, lease)
+    // before the first request: from now on there is something to clean up if this process ends (counterexample 20)
+    yield* pool.ensureReaper
     return yield* use(pool, lease, granted).pipe(
       Effect.annotateLogs({ slot: granted.number, epoch: granted.epoch })
     )
   })
 
-const awaitGrant = ({ cache, rules }: PoolContext, { activity, key, onStep }: Lease) =>
-  Polling.untilSome(
-    Effect.gen(function*() {
-      const status = yield* Effect.withTracerEnabled(cache.step(rules, key), false)
-      if (status._tag === "Granted") return Option.some(status.slot)
-      if (status._tag === "Ended") return yield* new TicketEnded({ key })
-      const waiting = `place ${status.place} in the queue: ${status.reason}`
-      if ((yield* Ref.get(activity)) !== waiting) yield* onStep(waiting, { waits: true }, status)
-      return Option.none()
-    }),
-    Polling.queue
-  ).pipe(Effect.withSpan("DeploymentPool.awaitGrant"))
+/** A reaper may be killed while a lease lasts. */
+const keepReaper = ({ ensureReaper }: PoolContext) =>
+  ensureReaper.pipe(
+    Effect.catchAll((error) => Effect.logDebug(error.message)),
+    Effect.delay("30 seconds"),
+    Effect.forever,
+    Effect.interruptible
+  )
+
+const awaitGrant = ({ cache, rules }: PoolContext, { activity, id, key, lock, onStep }: Lease) =>
+  Effect.suspend(() => {
+    let hasWaitedForLock = false
+    return Polling.untilSome(
+      Effect.gen(function*() {
+        const status = yield* Effect.withTracerEnabled(cache.step(rules, key), false)
+        if (status._tag === "Granted" && status.slot.holder?.leaseId === id) return Option.some(status.slot)
+        // or another request with the key has the slot
+        if (status._tag !== "Waiting") return yield* new TicketEnded({ key })
+        if (lock !== undefined && status.lock !== null && !hasWaitedForLock) {
+          hasWaitedForLock = true
+          yield* onStep(lock.advice, { waits: true }, status)
+        }
+        const waiting = `place ${status.place} in the queue: ${status.reason}`
+        if ((yield* Ref.get(activity)) !== waiting) yield* onStep(waiting, { waits: true }, status)
+        return Option.none()
+      }),
+      Polling.queue
+    )
+  }).pipe(Effect.withSpan("DeploymentPool.awaitGrant"))
 
 const use = (
   pool: PoolContext,
@@ -129,7 +194,7 @@ const use = (
   granted: Slot
 ): Effect.Effect<Option.Option<LeasedSlot>, Exclude<PoolError, AcquireTimeout | TicketEnded>> =>
   Effect.gen(function*() {
-    const slot = HeldSlot.make(pool, granted, lease.spec, lease.onStep)
+    const slot = HeldSlot.make(pool, granted, lease.spec, lease)
     yield* Effect.annotateCurrentSpan({ slot: slot.number, epoch: slot.epoch })
     const lost = yield* Deferred.make<never, LeaseLost>()
     const beating = yield* Scope.extend(slot.keepAlive, lease.heartbeat)
@@ -146,7 +211,7 @@ const use = (
         }))
     )
     if (Option.isNone(ready)) return Option.none()
-    yield* Ref.set(lease.prepared, ready)
+    yield* Ref.set(lease.prepared, Option.some({ ...ready.value, adopted: granted.adopted }))
     yield* Ref.set(lease.usable, true)
     yield* slot.write({ activity: "in use" })
     const { deployment } = ready.value
@@ -158,9 +223,21 @@ const use = (
       poolId: pool.rules.poolId,
       epoch: slot.epoch,
       lost: Deferred.await(lost),
-      confirm: confirm(slot)
+      confirm: confirm(slot),
+      writeUnderLock: writeUnderLock(slot, lease.openWrites)
     })
   })
+
+/** A write that fails stays open: it has no response, and may still land (counterexample 26). */
+const writeUnderLock = (slot: HeldSlot.HeldSlot, open: Ref.Ref<number>) => <A, E, R>(write: Effect.Effect<A, E, R>) =>
+  Ref.update(open, (count) => count + 1).pipe(
+    Effect.zipRight(slot.write({ isWriting: true })),
+    Effect.zipRight(write),
+    Effect.zipLeft(Effect.flatMap(
+      Ref.updateAndGet(open, (count) => count - 1),
+      (count) => count === 0 ? slot.write({ isWriting: false }) : Effect.void
+    ))
+  )
 
 /** Why a slot gets a new deployment: the old one could not be used at least twice in a row. */
 const reasonToReplace = ({ quarantine }: Slot) =>
@@ -171,19 +248,27 @@ const reasonToReplace = ({ quarantine }: Slot) =>
 /**
  * Notices what cannot be prevented: a click in Astro's pages, or a request of a process that was paused (counterexample 3).
  */
-const watchOver = ({ epoch, number, pool: { watch } }: HeldSlot.HeldSlot, { id, name }: Deployment) =>
+const watchOver = ({ epoch, number, pool: { provider, watch } }: HeldSlot.HeldSlot, { id, name }: Deployment) =>
   Effect.gen(function*() {
-    let missed = 0
     const reason = Polling.untilSome(
-      Effect.map(watch.within("15 seconds"), (listing) => {
-        const deployment = listing.get(id)
-        missed = deployment === undefined ? missed + 1 : 0
-        if (missed > 1) return Option.some(`${name} was deleted from outside the pool`)
-        if (deployment?.hibernationRequested === true) {
-          return Option.some(`${name} was hibernated from outside the pool`)
-        }
-        return deployment?.status === "HIBERNATING" ? Option.some(`${name} is hibernating`) : Option.none()
-      }).pipe(Effect.orElseSucceed(() => Option.none<string>()), Effect.delay("30 seconds")),
+      watch.within("15 seconds").pipe(
+        // a list may leave out a deployment that exists
+        Effect.flatMap((listing) => Effect.fromNullable(listing.get(id))),
+        Effect.catchTag("NoSuchElementException", () => provider.get(id)),
+        Effect.map(({ hibernationRequested, status }) =>
+          hibernationRequested
+            ? Option.some(`${name} was hibernated from outside the pool`)
+            : status === "HIBERNATING"
+            ? Option.some(`${name} is hibernating`)
+            : Option.none()
+        ),
+        Effect.catchAll(({ kind }) =>
+          Effect.succeed(
+            kind === "notFound" ? Option.some(`${name} was deleted from outside the pool`) : Option.none<string>()
+          )
+        ),
+        Effect.delay("30 seconds")
+      ),
       Schedule.forever
     )
     return yield* new LeaseLost({ held: `slot ${number}`, epoch, reason: yield* reason })
@@ -203,19 +288,38 @@ const confirm = ({ beat, epoch, number }: HeldSlot.HeldSlot) =>
 const end = (pool: PoolContext, lease: Lease, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Scope.close(lease.watch, exit)
-    if (yield* pool.cache.withdraw(pool.rules, lease.key)) return
+    if (yield* pool.cache.withdraw(pool.rules, lease.id)) return
     const row = (yield* pool.cache.inspect(pool.rules.poolId)).slots.find(({ holder }) => holder?.leaseId === lease.id)
-    if (row !== undefined) yield* release(HeldSlot.make(pool, row, lease.spec, lease.onStep), row, lease)
+    if (row !== undefined) yield* release(HeldSlot.make(pool, row, lease.spec, { onStep: lease.onStep }), row, lease)
   }).pipe(
     Effect.catchIf(
-      (error) => error._tag === "CacheError" && error.kind === "replaced",
-      () => Effect.flatMap(Ref.get(lease.prepared), Effect.transposeMapOption(PrepareSlot.abandon(pool.provider)))
+      // a ledger that is only busy has the hold, and the next holder cleans up after it
+      (error): error is CacheError => error._tag === "CacheError" && !error.retryable,
+      (error) =>
+        Effect.zipRight(
+          Effect.logWarning(`The release cannot be recorded. ${error.message}`),
+          Effect.flatMap(
+            Ref.get(lease.prepared),
+            Effect.transposeMapOption((prepared) =>
+              Effect.whenEffect(PrepareSlot.abandon(pool.provider)(prepared), hasToken(pool, prepared))
+            )
+          )
+        )
     ),
     (released) => TimeLimit.fail(released, { limit: "2 minutes", onTimeout: () => new Cause.TimeoutException() }),
     Effect.catchAllCause((cause) =>
-      Effect.logWarning("The release failed; the next holder of the slot will clean up.", cause)
+      Effect.logWarning("The release failed; the reaper or the next holder of the slot will clean up.", cause)
     ),
+    // if it frees a slot with work left, a reaper has to do it (counterexample 20)
+    Effect.zipRight(Effect.catchAll(pool.ensureReaper, (error) => Effect.logWarning(error.message))),
     Effect.zipRight(Scope.close(lease.heartbeat, exit))
+  )
+
+/** The next holder revokes the token before it uses the deployment. */
+const hasToken = ({ provider }: PoolContext, { deployment, own }: PrepareSlot.PreparedSlot) =>
+  Effect.map(
+    provider.listTokens(deployment.id),
+    (tokens) => tokens.some(({ id }) => Option.exists(own, (token) => token.id === id))
   )
 
 const release = (
@@ -227,6 +331,17 @@ const release = (
     const outcome = { usable: yield* Ref.get(lease.usable), clean: false }
     yield* PrepareSlot.release(slot, yield* Ref.get(lease.prepared), outcome).pipe(
       // so that the next holder need not wait for the deadline; not without a fence, because a request may still be on its way
-      Effect.onError(() => row.holder?.fenced === true ? Effect.ignore(slot.free(outcome)) : Effect.void)
+      Effect.onError((cause) =>
+        row.holder?.fenced === true
+          ? Effect.ignore(slot.free({ ...outcome, unfinished: unfinished(cause) }))
+          : Effect.void
+      )
     )
   }).pipe(Effect.annotateLogs({ slot: slot.number, epoch: slot.epoch }))
+
+const unfinished = (cause: Cause.Cause<ProviderError | CacheError | LeaseLost>): string =>
+  oneLine(Option.match(Cause.failureOption(cause), {
+    onNone: () =>
+      Cause.isInterruptedOnly(cause) ? "the release took longer than 2 minutes" : "the release failed unexpectedly",
+    onSome: ({ message }) => message
+  }))

@@ -1,94 +1,88 @@
-/** Upkeep, and `reap` and `drain`, which do the same chores on request. Each chore is done by a holder, under its own epoch. */
+/** Upkeep, and `reap` and `drain`, which do the same chores on request. */
 import * as Polling from "@airflow-resource/airflow/Polling"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { CacheError } from "../../CacheError.js"
-import type { Deployment, DeploymentSpec } from "../../Deployment.js"
+import type { Deployment } from "../../Deployment.js"
 import type { ProviderError } from "../../DeploymentProvider.js"
-import { LeaseId } from "../../Lease.js"
-import type { Slot } from "../../Slot.js"
+import * as Host from "../../Host.js"
+import type { LeaseId } from "../../Lease.js"
+import type { Run } from "../../Slot.js"
 import type { Action, DrainOptions, Report, UpkeepOptions } from "../../Upkeep.js"
-import type { Outcome } from "../policy/model.js"
 import { upkeepLock } from "../policy/model.js"
-import type { Chore, UpkeepRules } from "../policy/upkeep.js"
-import { chore } from "../policy/upkeep.js"
-import { randomHex } from "../randomHex.js"
-import * as Fence from "./Fence.js"
+import type { Outlook } from "../policy/upkeep.js"
+import * as Policy from "../policy/upkeep.js"
+import * as Chores from "./chores.js"
 import type { PoolContext } from "./HeldSlot.js"
-import * as HeldSlot from "./HeldSlot.js"
-import * as Marker from "./Marker.js"
-import * as PrepareSlot from "./PrepareSlot.js"
-
-/** The pool that upkeep takes care of. */
-export interface Pool {
-  readonly context: Effect.Effect<PoolContext, ProviderError>
-  /** The spec of a slot that has none. */
-  readonly spec: DeploymentSpec
-  /** Lists the workspace's deployments and corrects the ledger. */
-  readonly reconcile: (context: PoolContext) => Effect.Effect<ReadonlyArray<Deployment>, ProviderError | CacheError>
-}
-
-/** One round over the whole pool: expires what is overdue, hibernates idle deployments, deletes older generations and stale tokens. */
-export const reap = (pool: Pool): Effect.Effect<Report, ProviderError | CacheError> =>
-  Effect.flatMap(pool.context, (context) => round(pool, context, once))
+import type * as PrepareSlot from "./PrepareSlot.js"
 
 /**
- * Hibernates the whole pool: waits for holders, up to `timeout`, deletes what exceeds the pool's maximum, and starts another round one
- * longest request after its last action, because a request of a process that has died may still land (counterexample 4).
+ * One round over the whole pool: expires what is overdue, hibernates idle deployments, revokes tokens of ended leases, deletes older
+ * generations.
  */
-export const drain = (pool: Pool, options: DrainOptions): Effect.Effect<Report, ProviderError | CacheError> =>
+export const reap = (pool: Chores.Pool): Effect.Effect<Report, ProviderError | CacheError> =>
+  Effect.flatMap(pool.context, (context) => Chores.round(pool, context, Policy.once))
+
+/**
+ * Hibernates the whole pool: waits for holders, up to `timeout`, and deletes what exceeds the pool's maximum. Then, whether or not the
+ * holders have ended, it starts another round one longest request after its last action, because a request of a process that has died
+ * may still land (counterexample 4).
+ */
+export const drain = (pool: Chores.Pool, options: DrainOptions): Effect.Effect<Report, ProviderError | CacheError> =>
   Effect.gen(function*() {
     const context = yield* pool.context
     const actions: Array<Action> = []
-    const quiet = Effect.gen(function*() {
-      const { actions: done, ...rest } = yield* round(pool, context, { ...once, shrink: true })
+    const tidy = Effect.gen(function*() {
+      const report = yield* Chores.round(pool, context, { ...Policy.once, shrink: true })
       const isNew = (one: Action) => one.detail === "" || actions.every(({ detail }) => detail !== one.detail)
-      const fresh = done.filter(isNew)
+      const fresh = report.actions.filter(isNew)
       actions.push(...fresh)
-      yield* options.onReport?.({ actions: fresh, ...rest }) ?? Effect.void
-      return done.length === 0 && rest.held.length === 0 && rest.awake.length === 0
+      yield* options.onReport?.({ ...report, actions: fresh }) ?? Effect.void
+      return report
     })
-    yield* Effect.repeat(quiet, { until: (isQuiet) => isQuiet, schedule: Polling.poll }).pipe(
-      Effect.zipRight(Effect.sleep(context.rules.lockDelay)),
-      Effect.zipRight(quiet),
-      Effect.repeat({ until: (isQuiet) => isQuiet }),
-      Effect.timeoutOption(options.timeout)
+    const wait = Duration.millis(context.rules.longestRequest)
+    const again = Effect.zipRight(options.onPause?.(wait) ?? Effect.void, Effect.delay(tidy, wait))
+    yield* Effect.timeoutOption(
+      Effect.repeat(tidy, { until: (report) => isDone(report) && report.held.length === 0, schedule: Polling.poll }),
+      options.timeout
     )
-    return { actions, ...(yield* remaining(context, yield* pool.reconcile(context))) }
+    // a deployment that cannot be hibernated ends the drain, and one that may still be changing does not
+    const isOver = (report: Report) =>
+      report.actions.every(({ did }) => did === "left alone") && (isDone(report) || report.actions.length > 0)
+    yield* Effect.repeat(again, { until: isOver, times: 9 })
+    return { actions, ...(yield* Chores.remaining(context, yield* pool.reconcile(context))) }
   })
 
 /**
- * Runs rounds until the scope closes, and then a last one that hibernates all free deployments. Of all processes, one at a time is active.
+ * Registers a run until the scope closes, and hibernates all free deployments then. Meanwhile this machine's upkeep keeps deployments
+ * awake for it: the reaper, or this process in a pool without reapers. Of all processes of a machine, one at a time is active.
  */
-export const run = (pool: Pool, options: UpkeepOptions): Effect.Effect<void, never, Scope.Scope> =>
+export const run = (pool: Chores.Pool, options: UpkeepOptions): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const every = Duration.decode(options.every ?? "10 seconds")
-    const upkeepRules: UpkeepRules = {
+    const every = Duration.decode(options.every ?? defaultEvery)
+    const id = yield* Chores.randomId
+    const registered: Omit<Run, "owner" | "deadline" | "reset"> = {
+      id,
       hibernateAfter: Duration.toMillis(options.hibernateAfter ?? 0),
-      resetAhead: true,
-      shrink: false,
-      recycle: {
-        uses: options.recycleUses,
-        age: options.recycleAge === undefined ? undefined : Duration.toMillis(options.recycleAge)
-      }
+      recycleUses: options.recycleUses ?? null,
+      recycleAge: options.recycleAge === undefined ? null : Duration.toMillis(options.recycleAge)
     }
     const active = Effect.gen(function*() {
       const context = yield* pool.context
-      // runs after the lock is given back: a release that saw this upkeep active has freed its slot by then
+      // runs last: a release that left its deployment to this run has freed its slot by then
       yield* Effect.addFinalizer(() => lastRound(pool, context))
-      const { lost } = yield* context.cache.lock(upkeepLock(context.rules.poolId), {
-        label: `upkeep of process ${context.cache.owner.pid}`,
-        holderId: yield* randomId,
-        onWait: () => Effect.void
-      })
-      return yield* Effect.raceFirst(
-        Effect.repeat(round(pool, context, upkeepRules), Schedule.spaced(every)),
-        lost
-      )
+      const { defaultPoolSlots, keep } = context.options.reset
+      yield* context.cache.run(context.rules, { ...registered, reset: { defaultPoolSlots, keep } })
+      yield* context.ensureReaper
+      // it may have been killed
+      if (context.hasReaper) return yield* Effect.repeat(context.ensureReaper, Schedule.spaced("30 seconds"))
+      const { lost } = yield* lock(context, id, Effect.void)
+      const memory = yield* newMemory
+      return yield* Effect.raceFirst(Effect.repeat(look(pool, context, memory), Schedule.spaced(every)), lost)
     })
     // inactive between retries: a lease must not leave its deployment to an upkeep that cannot hibernate it
     yield* Effect.scoped(active).pipe(
@@ -100,173 +94,106 @@ export const run = (pool: Pool, options: UpkeepOptions): Effect.Effect<void, nev
     )
   })
 
-// internal
+/** What upkeep remembers from one look to the next. */
+export interface Memory {
+  /** When it last listed the deployments, in the ledger's time, and what it found. */
+  listed: { readonly at: number; readonly all: ReadonlyArray<Deployment> } | undefined
+  /** The chores that are under way, by slot: each in a fiber of its own, so that a slow one delays no other. */
+  readonly chores: FiberMap.FiberMap<number>
+  /** Those of them that are done ahead for a run. */
+  readonly ahead: FiberMap.FiberMap<number>
+  /** What was done since the last report. */
+  done: ReadonlyArray<Action>
+  /** Why the provider does not let this process do a chore. */
+  refusal: string | undefined
+}
 
-const once: UpkeepRules = { hibernateAfter: 0, resetAhead: false, shrink: false, recycle: {} }
+export const newMemory: Effect.Effect<Memory, never, Scope.Scope> = Effect.map(
+  Effect.all([FiberMap.make<number>(), FiberMap.make<number>()]),
+  ([chores, ahead]) => ({ listed: undefined, chores, ahead, done: [], refusal: undefined })
+)
 
-const randomId = Effect.map(randomHex(6), (hex) => LeaseId.make(`upkeep-${hex}`))
-
-/** Does every chore of the pool, a few slots at a time. */
-const round = (
-  pool: Pool,
+/**
+ * Reads the ledger, and starts what is to be done, without waiting for it. While the pool is in use it also lists the deployments every
+ * {@link longestUnseen}, because a click in Astro's pages may have woken one. Returns a report if there is something new.
+ */
+export const look = (
+  pool: Chores.Pool,
   context: PoolContext,
-  upkeepRules: UpkeepRules
-): Effect.Effect<Report, ProviderError | CacheError> =>
+  memory: Memory
+): Effect.Effect<Outlook & { readonly report: Option.Option<Report> }, ProviderError | CacheError> =>
   Effect.gen(function*() {
-    const { cache, prefix, rules } = context
-    // without spans: it is a poll
-    const { all, now, slots } = yield* Effect.withTracerEnabled(
-      Effect.gen(function*() {
-        const all = yield* pool.reconcile(context)
-        yield* cache.sweep(rules)
-        return { all, ...(yield* cache.inspect(rules.poolId)) }
-      }),
+    const { cache, rules } = context
+    const outlook = yield* Effect.withTracerEnabled(
+      Effect.zipRight(cache.sweep(rules), cache.outlook(rules)),
       false
     )
-    const chores = slots.flatMap((slot) => {
-      const own = chore(slot, slots, rules, now, upkeepRules)
-      const hasOlder = slot.holder === null && Marker.olderGenerations({ prefix, ...rules }, slot, all).length > 0
-      return own !== undefined ? [{ slot, chore: own }] : hasOlder ? [{ slot, chore: "delete older" as const }] : []
-    })
-    const actions = yield* Effect.forEach(
-      chores,
-      ({ chore, slot }) => tend(pool, context, slot, chore, upkeepRules, all),
-      { concurrency: 4 }
-    )
-    const rest = yield* Effect.withTracerEnabled(remaining(context, all), false)
-    return { actions: actions.flatMap(Option.toArray), ...rest }
-  })
-
-/** Which slots are held, and which deployments may be awake without a holder. */
-const remaining = (
-  { cache, rules: { poolId } }: PoolContext,
-  all: ReadonlyArray<Deployment>
-): Effect.Effect<Omit<Report, "actions">, CacheError> =>
-  Effect.map(cache.inspect(poolId), ({ slots }) => {
-    const unknown = all.filter((deployment) =>
-      Marker.hasMarker(poolId, deployment) && !deployment.hibernationRequested &&
-      !slots.some(({ name }) => name === deployment.name)
-    )
+    const { isIdle, now, run, slots } = outlook
+    if (run === undefined) yield* FiberMap.clear(memory.ahead)
+    const upkeepRules = run === undefined ? Policy.once : Policy.rulesOf(run)
+    const isDue = memory.listed === undefined || (!isIdle && now >= memory.listed.at + longestUnseen) ||
+      slots.some((slot) => Policy.chore(slot, slots, rules, now, upkeepRules) !== undefined)
+    if (isDue) {
+      const { all, chores } = yield* Chores.survey(pool, context, upkeepRules)
+      memory.listed = { at: now, all }
+      const onError = (error: PrepareSlot.PrepareError) => {
+        if (error._tag === "ProviderError" && isRefusal(error)) memory.refusal = error.message
+      }
+      for (const { chore, slot } of chores) {
+        const tended = Chores.tend(pool, withReset(context, run), slot, chore, upkeepRules, all, onError).pipe(
+          Effect.tap((action) => Effect.sync(() => memory.done = [...memory.done, ...Option.toArray(action)])),
+          Effect.catchAll((error) => Effect.logWarning(error.message))
+        )
+        const fibers = chore === "reset" || chore === "recycle" ? memory.ahead : memory.chores
+        yield* FiberMap.run(fibers, slot.number, tended, { onlyIfMissing: true })
+      }
+    }
+    if (!isDue && memory.done.length === 0) return { ...outlook, report: Option.none() }
+    const actions = memory.done
+    memory.done = []
     return {
-      held: slots.flatMap(({ holder, number }) =>
-        holder === null ? [] : [{ slot: number, label: holder.label, activity: holder.activity }]
-      ),
-      awake: [
-        ...slots.filter(({ holder, power }) => holder === null && power !== "asleep"),
-        ...unknown
-      ].flatMap(({ name }) => name ?? [])
+      ...outlook,
+      report: Option.some({ actions, ...(yield* Chores.remaining(context, memory.listed?.all ?? [])) })
     }
   })
 
-/** A last {@link reap}, unless another process's upkeep is active by now. */
-const lastRound = (pool: Pool, { cache, rules }: PoolContext) =>
+/** The lock that makes upkeep active on this machine, until the scope closes. `onWait`: another process holds it. */
+export const lock = ({ cache, rules }: PoolContext, holderId: LeaseId, onWait: Effect.Effect<void>) =>
+  cache.lock(upkeepLock(rules.poolId, Host.machineOf(cache.owner)), {
+    label: `upkeep of process ${cache.owner.pid}`,
+    holderId,
+    onWait: () => onWait
+  })
+
+export const defaultEvery = "10 seconds"
+
+// internal
+
+const longestUnseen = 60_000
+
+/** The pool, with what the run wants to keep: this process may have been started by another run. */
+const withReset = (context: PoolContext, run: Run | undefined): PoolContext =>
+  run === undefined
+    ? context
+    : { ...context, options: { ...context.options, reset: { ...context.options.reset, ...run.reset } } }
+
+const isRefusal = ({ kind }: ProviderError) => kind === "forbidden" || kind === "unauthorized"
+
+const isDone = ({ awake, tokens }: Report) => awake.length === 0 && tokens.length === 0
+
+/** Hibernates all free deployments, also those that the reaper is dealing with, unless they are kept awake for another run. */
+const lastRound = (pool: Chores.Pool, { cache, rules }: PoolContext) =>
   Effect.gen(function*() {
-    const { now, upkeep } = yield* cache.inspect(rules.poolId)
-    if (upkeep === null || upkeep.deadline <= now) yield* reap(pool)
+    const { run, upkeep } = yield* cache.outlook(rules)
+    if (run !== undefined && upkeep !== undefined) return
+    yield* Effect.repeat(reap(pool), {
+      until: (report) => isDone(report) && report.held.every(({ kind }) => kind !== "upkeep"),
+      schedule: Polling.poll
+    })
   }).pipe(
     Effect.interruptible,
     Effect.timeout("1 minute"),
     Effect.catchAll(({ message }) =>
-      Effect.logWarning(`Upkeep could not finish; the next holders will do the rest: ${message}`)
+      Effect.logWarning(`Upkeep could not finish; the reaper or the next lease will do the rest: ${message}`)
     )
   )
-
-/** Does one chore as the slot's holder. `None`: the slot is no longer free. */
-const tend = (
-  pool: Pool,
-  context: PoolContext,
-  { name, number }: Slot,
-  chore: Chore,
-  upkeepRules: UpkeepRules,
-  all: ReadonlyArray<Deployment>
-): Effect.Effect<Option.Option<Action>, CacheError> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const claimant = { leaseId: yield* randomId, label: `upkeep: ${chore}` }
-      const claimed = yield* context.cache.claim(context.rules, number, claimant)
-      if (Option.isNone(claimed)) return Option.none()
-      const granted = claimed.value
-      const slot = HeldSlot.make(context, granted, granted.spec ?? pool.spec)
-      const leftAlone = (detail: string): Action => ({
-        slot: number,
-        deployment: name ?? "",
-        did: "left alone",
-        detail
-      })
-      const free = (usable: Outcome["usable"]) => Effect.ignore(slot.free({ clean: false, usable }))
-      const tended = Effect.gen(function*() {
-        const { lost } = yield* slot.keepAlive
-        yield* Effect.raceFirst(work(slot, granted, chore, upkeepRules, all), lost)
-        return { ...leftAlone(""), did: chore }
-      }).pipe(
-        Effect.catchTag("SlotContested", ({ message }) =>
-          Effect.gen(function*() {
-            yield* slot.giveBack(yield* Random.nextIntBetween(10_000, 30_000))
-            return leftAlone(message)
-          })),
-        Effect.catchAll((error) =>
-          Effect.gen(function*() {
-            const usable = PrepareSlot.outcomeOf(error)
-            // a deployment that cannot be emptied need not stay awake
-            if (usable !== "unknown") {
-              yield* Effect.ignore(PrepareSlot.release(slot, Option.none(), { clean: false, usable }))
-            }
-            yield* free(usable)
-            return leftAlone(error.message)
-          })
-        ),
-        Effect.scoped
-      )
-      return yield* restore(tended).pipe(
-        // it stopped between two requests: the next holder has to check power and tokens again
-        Effect.onInterrupt(() => Effect.zipRight(Effect.ignore(slot.write({ power: "unknown" })), free("unknown"))),
-        Effect.asSome,
-        Effect.annotateLogs({ "lease.id": claimant.leaseId, slot: number, epoch: granted.epoch })
-      )
-    })
-  ).pipe(Effect.withSpan("Upkeep.tend", { attributes: { slot: number, chore, "deployment.name": name ?? "" } }))
-
-const work = (
-  slot: HeldSlot.HeldSlot,
-  granted: Slot,
-  chore: Chore,
-  upkeepRules: UpkeepRules,
-  all: ReadonlyArray<Deployment>
-): Effect.Effect<void, PrepareSlot.PrepareError> =>
-  Effect.gen(function*() {
-    switch (chore) {
-      case "delete older":
-        yield* PrepareSlot.deleteOlder(slot, granted.generation, all)
-        return yield* slot.free({ clean: false, usable: "unknown" })
-      case "delete":
-        yield* PrepareSlot.empty(slot, granted)
-        return yield* slot.free({ clean: false, usable: "unknown" })
-      case "recycle": {
-        const prepared = yield* PrepareSlot.prepare(slot, granted, Option.some("which is due to be replaced"))
-        return yield* PrepareSlot.release(slot, Option.some(prepared), asGood)
-      }
-      case "reset": {
-        const { deployment, tokenId } = yield* PrepareSlot.prepare(slot, granted)
-        // now, because the next holder would have to wait until the revocation takes effect
-        yield* Fence.revoke(slot, deployment.id, tokenId)
-        return yield* slot.free(asGood)
-      }
-      case "hibernate": {
-        const known = Option.getOrUndefined(yield* PrepareSlot.find(slot, granted))
-        if (upkeepRules.resetAhead && granted.quarantine === null && known?.isAwake === true) {
-          return yield* PrepareSlot.release(slot, Option.some(yield* PrepareSlot.prepare(slot, granted)), asGood)
-        }
-        if (known?.hibernationRequested === true) {
-          yield* slot.write({ deploymentId: known.id, power: "asleep" })
-          yield* Fence.revoke(slot, known.id, Option.none())
-        } else {
-          // another ledger may be using an awake deployment: a holder has to mint its token before it checks for that (counterexample 9)
-          if (known !== undefined) yield* Fence.mint(slot, known)
-          yield* PrepareSlot.hibernate(slot, Option.none())
-        }
-        return yield* slot.free({ clean: false, usable: "unknown" })
-      }
-    }
-  }).pipe(Effect.asVoid)
-
-const asGood: Outcome = { clean: true, usable: true }

@@ -46,10 +46,12 @@ export type Command =
 export interface Report {
   readonly id: number
   readonly loss: Heartbeat.Loss
+  /** Why the last beat failed, if it did. */
+  readonly failure: string | undefined
 }
 
 /** Why the thread no longer beats for a lease. */
-type Stopped = { readonly loss: Heartbeat.Loss } | { readonly threadEnded: unknown }
+type Stopped = Report | { readonly threadEnded: unknown }
 
 /** Whether the thread, which reads this process's clocks itself, gets the same time as `host`. */
 export const readsClocksOf = (host: Host.Host): Effect.Effect<boolean> =>
@@ -87,7 +89,7 @@ export const make = ({ file, host, watched }: {
       }
       const launched = new Worker(new URL("./heartbeatThread.mjs", import.meta.url), { workerData, execArgv: [] })
       launched.unref()
-      launched.on("message", ({ id, loss }: Report) => onStop.get(id)?.({ loss }))
+      launched.on("message", (report: Report) => onStop.get(report.id)?.(report))
       launched.once("error", onEnd)
       launched.once("exit", onEnd)
       return launched
@@ -118,7 +120,7 @@ export const make = ({ file, host, watched }: {
         yield* Deferred.await(stopped).pipe(
           Effect.flatMap((why): Effect.Effect<never, LeaseLost> =>
             "loss" in why
-              ? Effect.fail(Heartbeat.lossOf(held, why.loss))
+              ? Effect.fail(Heartbeat.lossOf(held, why.loss, why.failure))
               : Effect.zipRight(
                 Effect.logWarning(
                   "The heartbeat thread has ended: from now on a lease is lost if its test blocks the event loop for too long.",

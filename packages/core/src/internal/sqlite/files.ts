@@ -6,28 +6,30 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as nodeFs from "node:fs"
 import { CacheError } from "../../CacheError.js"
 import { networkFileSystem } from "./networkFileSystems.js"
 
 /**
  * Creates the folder and the file if they are missing, for this user alone, and returns the file's real path, so that
- * all links to a file open the same ledger.
+ * all links to a file open the same ledger. Git ignores a folder that is created here.
  */
 export const locate = (path: string): Effect.Effect<string, CacheError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const folder = (yield* Path.Path).dirname(path)
+    const { dirname, join } = yield* Path.Path
+    const folder = dirname(path)
+    const isNew = !(yield* fs.exists(folder))
     yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
     yield* refuseNetwork(path, folder)
     yield* fs.access(folder, { writable: true })
+    if (isNew) yield* unlessExists(fs.writeFileString(join(folder, ".gitignore"), "*\n", { flag: "wx" }))
     // to root everything seems writable, even on a read-only file system
     const probe = yield* fs.makeTempDirectory({ directory: folder, prefix: ".writable-" })
     yield* fs.remove(probe, { recursive: true })
     // exclusive: opening and closing a file that SQLite has open in this process would drop SQLite's locks on it
-    yield* Effect.scoped(fs.open(path, { flag: "wx", mode: 0o600 })).pipe(
-      Effect.catchIf((error) => error._tag === "SystemError" && error.reason === "AlreadyExists", () => Effect.void)
-    )
+    yield* unlessExists(Effect.scoped(fs.open(path, { flag: "wx", mode: 0o600 })))
     yield* fs.access(path, { writable: true })
     return yield* fs.realPath(path)
   }).pipe(notWritable(path))
@@ -48,7 +50,7 @@ export const find = (
     const folder = yield* nearestExisting(dirname(path))
     yield* refuseNetwork(path, folder)
     yield* fs.access(folder, { writable: true })
-    if (!nodeFs.statSync(folder).isDirectory()) {
+    if ((yield* fs.stat(folder)).type !== "Directory") {
       return yield* new CacheError({ kind: "notWritable", path, detail: `${folder} is not a folder` })
     }
     if (!(yield* fs.exists(path))) {
@@ -77,7 +79,11 @@ export const readStart = (path: string, file: string, length: number): Effect.Ef
 /** A path, and the file that was found there (device and inode). */
 export type Watched = readonly [path: string, identity: string | undefined]
 
-export const watch = (path: string): Watched => [path, identify(path)]
+export const watch = (path: string, file: string): Effect.Effect<Watched, CacheError> =>
+  Effect.try({ try: (): Watched => [file, identify(file)], catch: ioError(path) })
+
+export const stat = (path: string, file: string): Effect.Effect<nodeFs.Stats, CacheError> =>
+  Effect.try({ try: () => nodeFs.statSync(file), catch: ioError(path) })
 
 /** Fails if another process that opens the ledger now would get another file. */
 export const refuseReplaced = (path: string, watched: ReadonlyArray<Watched>): Effect.Effect<void, CacheError> =>
@@ -92,7 +98,22 @@ export const refuseReplaced = (path: string, watched: ReadonlyArray<Watched>): E
     )
   )
 
+/** A failure of the file system is one of the ledger: its folder or file cannot be written, or the disk is full. */
+export const notWritable =
+  (path: string) => <A, R>(self: Effect.Effect<A, CacheError | PlatformError, R>): Effect.Effect<A, CacheError, R> =>
+    Effect.mapError(self, (error) =>
+      error._tag === "CacheError"
+        ? error
+        : new CacheError({ kind: isFull(error.cause) ? "full" : "notWritable", path, detail: error.message }))
+
 // internal
+
+const unlessExists = <A, R>(create: Effect.Effect<A, PlatformError, R>): Effect.Effect<void, PlatformError, R> =>
+  Effect.catchIf(
+    Effect.asVoid(create),
+    (error) => error._tag === "SystemError" && error.reason === "AlreadyExists",
+    () => Effect.void
+  )
 
 /** `heartbeatThread.mjs` has the same function. */
 const identify = (path: string): string | undefined => {
@@ -100,15 +121,12 @@ const identify = (path: string): string | undefined => {
   return stat && `${stat.dev}:${stat.ino}`
 }
 
-const ioError = (path: string) => (cause: unknown) => new CacheError({ kind: "io", path, detail: String(cause) })
+const ioError = (path: string) => (cause: unknown) =>
+  new CacheError({ kind: isFull(cause) ? "full" : "io", path, detail: String(cause) })
 
-const notWritable =
-  (path: string) => <A, R>(self: Effect.Effect<A, CacheError | PlatformError, R>): Effect.Effect<A, CacheError, R> =>
-    Effect.mapError(
-      self,
-      (error) =>
-        error._tag === "CacheError" ? error : new CacheError({ kind: "notWritable", path, detail: error.message })
-    )
+/** Whether the disk has no room left, or none for this user. */
+const isFull = (cause: unknown) =>
+  Predicate.hasProperty(cause, "code") && (cause.code === "ENOSPC" || cause.code === "EDQUOT")
 
 const refuseNetwork = (path: string, folder: string) =>
   Effect.gen(function*() {

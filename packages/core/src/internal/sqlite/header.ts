@@ -26,7 +26,7 @@ export const check = (
   read: (path: string, file: string) => Effect.Effect<Header, CacheError>
 ): Effect.Effect<Option.Option<number>, CacheError> =>
   Effect.gen(function*() {
-    const info = nodeFs.statSync(file)
+    const info = yield* files.stat(path, file)
     if (!info.isFile()) return yield* new CacheError({ kind: "foreign", path, detail: "it is not a file" })
     if (info.size === 0) return Option.none()
     const header = yield* read(path, file)

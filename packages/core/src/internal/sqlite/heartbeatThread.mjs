@@ -19,13 +19,17 @@ const db = new Database(file, { fileMustExist: true, timeout: 100 })
 db.pragma("synchronous = NORMAL")
 const statement = db.prepare(beat)
 
-/** @type {Map<number, { deadline: number, timer: NodeJS.Timeout | undefined }>} */
+/** @type {Map<number, { deadline: number, timer: NodeJS.Timeout | undefined, failure: string | undefined }>} */
 const kept = new Map()
 
 /** @param {import("./HeartbeatThread.js").Command} command */
 const onCommand = (command) => {
   if (command.command === "keep") {
-    kept.set(command.lease.id, { deadline: performance.now() + command.lease.ttl, timer: undefined })
+    kept.set(command.lease.id, {
+      deadline: performance.now() + command.lease.ttl,
+      timer: undefined,
+      failure: undefined
+    })
     keep(command.lease)
   } else if (command.command === "drop") {
     clearTimeout(kept.get(command.id)?.timer)
@@ -42,27 +46,34 @@ const keep = (lease) => {
   if (state === undefined) return
   const sentAt = performance.now()
   const result = sentAt < state.deadline ? send(lease) : "silent"
-  if (result === "held") state.deadline = sentAt + lease.ttl
+  if (result === "held") {
+    state.deadline = sentAt + lease.ttl
+    state.failure = undefined
+  }
+  if (typeof result === "object") state.failure = result.failure
   if (result === "silent" || result === "replaced") {
     kept.delete(lease.id)
     /** @type {import("./HeartbeatThread.js").Report} */
-    const report = { id: lease.id, loss: result }
+    const report = { id: lease.id, loss: result, failure: state.failure }
     parentPort?.postMessage(report)
     return
   }
-  // a ledger that cannot be reached does not end the lease before its deadline: retry soon
+  // a ledger that cannot be used does not end the lease before its deadline: retry soon
   const pause = result === "held" ? lease.ttl / 4 : Math.min(lease.ttl / 16, state.deadline - performance.now())
   state.timer = setTimeout(keep, pause, lease)
 }
 
-/** @param {import("./HeartbeatThread.js").Lease} lease */
+/**
+ * @param {import("./HeartbeatThread.js").Lease} lease
+ * @returns {"held" | "silent" | "replaced" | { failure: string }}
+ */
 const send = ({ epoch, pool, slot, ttl }) => {
   try {
     const rows = statement.all(ttl, hasUptime ? uptime() * 1000 : null, bootId, Date.now(), pool, slot, epoch)
     if (watched.some(([path, identity]) => identify(path) !== identity)) return "replaced"
     return rows.length === 1 ? "held" : "silent"
-  } catch {
-    return "unreachable"
+  } catch (error) {
+    return { failure: error instanceof Database.SqliteError ? `${error.code} ${error.message}` : String(error) }
   }
 }
 

@@ -40,7 +40,7 @@ export const open = (
   Effect.gen(function*() {
     const file = yield* files.locate(path)
     yield* header.check(path, file, header.read)
-    const opened = files.watch(path)
+    const opened = yield* files.watch(path, path)
     const sql = yield* connect(path, file)
     const immediate = transaction(sql, "BEGIN IMMEDIATE")
     const deferred = transaction(sql, "BEGIN")
@@ -54,7 +54,7 @@ export const open = (
     yield* run(immediate(migrate(sql)))
     // -wal and -shm too: processes with different ones would not see each other's writes. SQLite deletes them only when
     // the last process closes the file
-    const watched = [opened, files.watch(`${file}-wal`), files.watch(`${file}-shm`)]
+    const watched = [opened, yield* files.watch(path, `${file}-wal`), yield* files.watch(path, `${file}-shm`)]
     const refuseReplaced = files.refuseReplaced(path, watched)
     return {
       sql,

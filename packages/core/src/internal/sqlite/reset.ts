@@ -1,5 +1,4 @@
 /** Deletes a ledger that no process uses. */
-import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
@@ -12,6 +11,7 @@ import * as Host from "../../Host.js"
 import { Owner } from "../../Slot.js"
 import { oneLine } from "../oneLine.js"
 import { connect } from "./connection.js"
+import { notWritable } from "./files.js"
 import * as header from "./header.js"
 import { detached, toCacheError } from "./transactions.js"
 
@@ -19,11 +19,11 @@ import { detached, toCacheError } from "./transactions.js"
 export const reset = (path: string): Effect.Effect<boolean, CacheError | CacheInUse, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const orIo = Effect.mapError(({ message }: PlatformError) => new CacheError({ kind: "io", path, detail: message }))
-    const info = yield* Effect.option(fs.stat(path))
-    if (info._tag === "None") return false
-    if (info.value.type !== "File") return yield* new CacheError({ kind: "foreign", path, detail: "it is not a file" })
-    const file = yield* orIo(fs.realPath(path))
+    const orFail = notWritable(path)
+    if (!(yield* orFail(fs.exists(path)))) return false
+    const info = yield* orFail(fs.stat(path))
+    if (info.type !== "File") return yield* new CacheError({ kind: "foreign", path, detail: "it is not a file" })
+    const file = yield* orFail(fs.realPath(path))
     yield* deleteFile(path, file).pipe(
       Effect.retry({
         while: isBusy,
@@ -31,11 +31,17 @@ export const reset = (path: string): Effect.Effect<boolean, CacheError | CacheIn
       }),
       Effect.catchIf(
         isBusy,
-        () => new CacheInUse({ path, by: ["another process has it open: a lease, a waiter or upkeep"] })
+        () =>
+          new CacheInUse({
+            path,
+            by: [
+              "another process has it open: a lease, a waiter, upkeep, or a reaper, which ends within a minute if nothing is left to do"
+            ]
+          })
       )
     )
     // behind a link, leave an empty file: no ledger can be created at a link without a target
-    if (file !== path) yield* orIo(fs.writeFileString(file, "", { flag: "wx" }))
+    if (file !== path) yield* orFail(fs.writeFileString(file, "", { flag: "wx" }))
     return true
   })
 
@@ -72,7 +78,10 @@ const deleteFile = (path: string, file: string) =>
 /** What the slots of all schemas so far have in common. */
 const SlotOfAnySchema = Schema.parseJson(Schema.Struct({
   number: Schema.Number,
-  holder: Schema.NullOr(Schema.Struct({ owner: Owner, label: Schema.String }))
+  holder: Schema.NullOr(Schema.Struct({ owner: Owner, label: Schema.String })),
+  name: Schema.optional(Schema.NullOr(Schema.String)),
+  power: Schema.optional(Schema.String),
+  adopted: Schema.optional(Schema.Unknown)
 }))
 
 const refuseHolders = (path: string, sql: SqlClient) =>
@@ -81,9 +90,12 @@ const refuseHolders = (path: string, sql: SqlClient) =>
     const now = yield* Clock.currentTimeMillis
     const rows = yield* sql<{ deadline: number | null; row: string }>`SELECT deadline, row FROM slots`
     const held = yield* Effect.forEach(rows, ({ deadline, row }) =>
-      Effect.map(Schema.decode(SlotOfAnySchema)(row), ({ holder, number }) =>
+      Effect.map(Schema.decode(SlotOfAnySchema)(row), ({ adopted, holder, name, number, power }) =>
         holder === null || !mayBeAlive(host, holder.owner, deadline ?? 0, now)
-          ? []
+          // a new ledger could not find it again: it has no marker
+          ? Boolean(adopted) && power !== "asleep"
+            ? [`slot ${number}: ${name} is adopted and may be awake: run \`airflow-resource reap\` first`]
+            : []
           : [oneLine(`slot ${number}: ${holder.label} (process ${holder.owner.pid} on ${holder.owner.host})`)])).pipe(
         Effect.catchTag(
           "ParseError",

@@ -6,7 +6,7 @@ import { randomHex } from "../randomHex.js"
 /** "ARL1" in the file's header: the file is one of our ledgers. */
 export const applicationId = 0x41524c31
 /** The header's `user_version`: which of our schemas the file has. */
-export const schemaVersion = 4
+export const schemaVersion = 5
 
 const day = 86_400_000
 /** How long an ended ticket is kept, in milliseconds; until then its key is not granted again. */
@@ -52,6 +52,8 @@ const schema: ReadonlyArray<string> = [
   `CREATE INDEX tickets_live ON tickets (pool, seq) WHERE state <> 'ended'`,
   `CREATE INDEX tickets_ended ON tickets (seen) WHERE state = 'ended'`,
   `CREATE TABLE locks (name TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT`,
+  `CREATE TABLE lock_uses (name TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT`,
+  `CREATE TABLE runs (pool TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (pool, id)) STRICT`,
   `CREATE TABLE events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL,
     slot INTEGER, epoch INTEGER, lease_id TEXT, detail TEXT NOT NULL) STRICT`,

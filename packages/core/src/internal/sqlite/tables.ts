@@ -6,15 +6,15 @@ import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { CacheError } from "../../CacheError.js"
 import { LeaseId } from "../../Lease.js"
-import type { PoolEvent, Slot, Ticket } from "../../Slot.js"
+import { type LockRow, Owner, type PoolEvent, type Run, type Slot, type Ticket } from "../../Slot.js"
+import { lockUseOf } from "../ledger/memory.js"
 import * as rows from "../ledger/rows.js"
-import type { LockRow } from "../ledger/Store.js"
-import type { Change, Ledger } from "../policy/model.js"
+import type { Change, Ledger, LockUse } from "../policy/model.js"
 import { upkeepLock } from "../policy/model.js"
 import { eventRetention, ticketRetention } from "./schema.js"
 
-/** `path` is for error messages. */
-export const make = (sql: SqlClient, path: string) => {
+/** As the processes of one machine see them. `path` is for error messages. */
+export const make = (sql: SqlClient, path: string, machine: string) => {
   const decoded = <A>(row: Effect.Effect<A, ParseError>) =>
     Effect.mapError(row, ({ message }) => new CacheError({ kind: "corrupt", path, detail: message }))
 
@@ -22,6 +22,23 @@ export const make = (sql: SqlClient, path: string) => {
     Effect.flatMap(
       sql<rows.SlotColumns>`SELECT epoch, deadline, row FROM slots WHERE pool = ${pool} ORDER BY number`,
       Effect.forEach((columns) => decoded(rows.decodeSlot(columns)))
+    )
+
+  const loadLockUses = (pool: string): Effect.Effect<ReadonlyArray<LockUse>, SqlError | CacheError> =>
+    Effect.gen(function*() {
+      const ended = yield* sql<{ row: string }>`SELECT row FROM lock_uses`
+      const others = yield* sql<rows.SlotColumns>`
+        SELECT epoch, deadline, row FROM slots WHERE pool <> ${pool} AND row ->> '$.holder.lock' IS NOT NULL`
+      return [
+        ...(yield* Effect.forEach(ended, ({ row }) => decoded(Schema.decode(rows.LockUseJson)(row)))),
+        ...(yield* Effect.forEach(others, (columns) => decoded(rows.decodeSlot(columns)))).flatMap(lockUseOf)
+      ]
+    })
+
+  const loadRuns = (pool: string) =>
+    Effect.flatMap(
+      sql<{ row: string }>`SELECT row FROM runs WHERE pool = ${pool} ORDER BY rowid`,
+      Effect.forEach(({ row }) => decoded(Schema.decode(rows.RunJson)(row)))
     )
 
   const loadTickets = (pool: string, key: string | null) =>
@@ -41,11 +58,16 @@ export const make = (sql: SqlClient, path: string) => {
           : decoded(Schema.decode(rows.LockJson)(lock.row))
     )
 
-  /** The pool's slots, its live tickets, the ticket with that key, and the holder of its upkeep lock. */
+  /** The pool's part of the ledger, with the ticket with that key even if it has ended. */
   const loadLedger = (pool: string, key: string | null): Effect.Effect<Ledger, SqlError | CacheError> =>
     Effect.gen(function*() {
-      const { holder } = yield* loadLock(upkeepLock(pool))
-      return { slots: yield* loadSlots(pool), tickets: yield* loadTickets(pool, key), upkeep: holder }
+      return {
+        slots: yield* loadSlots(pool),
+        tickets: yield* loadTickets(pool, key),
+        upkeep: yield* loadLock(upkeepLock(pool, machine)),
+        runs: yield* loadRuns(pool),
+        lockUses: yield* loadLockUses(pool)
+      }
     })
 
   const nextSeq = (pool: string) =>
@@ -70,18 +92,40 @@ export const make = (sql: SqlClient, path: string) => {
     sql`INSERT INTO events (pool, at, kind, slot, epoch, lease_id, detail)
       VALUES (${pool}, ${at}, ${kind}, ${slot}, ${epoch}, ${leaseId}, ${detail})`
 
-  /** Saves the slots and tickets that differ from those that were loaded, and the new events. */
-  const saveChange = (pool: string, now: number, before: Ledger, change: Change<unknown>) =>
-    Effect.gen(function*() {
-      const slots = change.ledger.slots.filter((slot) => !before.slots.includes(slot))
-      const tickets = change.ledger.tickets.filter((ticket) => !before.tickets.includes(ticket))
-      yield* Effect.forEach(slots, (slot) => saveSlot(pool, now, slot), { discard: true })
-      yield* Effect.forEach(tickets, (ticket) => saveTicket(pool, now, ticket), { discard: true })
-      yield* Effect.forEach(change.events, (event) => saveEvent(pool, event), { discard: true })
-    })
+  const saveRun = (pool: string, run: Run) =>
+    sql`INSERT INTO runs (pool, id, row) VALUES (${pool}, ${run.id}, ${Schema.encodeSync(rows.RunJson)(run)})
+      ON CONFLICT (pool, id) DO UPDATE SET row = excluded.row`
+
+  const deleteRun = (pool: string, { id }: Run) => sql`DELETE FROM runs WHERE pool = ${pool} AND id = ${id}`
+
+  const saveLockUse = (use: LockUse) =>
+    sql`INSERT OR REPLACE INTO lock_uses (name, row) VALUES (${use.name}, ${Schema.encodeSync(rows.LockUseJson)(use)})`
 
   const saveLock = (name: string, lock: LockRow) =>
     sql`INSERT OR REPLACE INTO locks (name, row) VALUES (${name}, ${Schema.encodeSync(rows.LockJson)(lock)})`
+
+  /** Saves what differs from what was loaded, and the new events. */
+  const saveChange = (pool: string, now: number, before: Ledger, change: Change<unknown>) =>
+    Effect.gen(function*() {
+      const after = change.ledger
+      yield* Effect.forEach(without(after.slots, before.slots), (slot) => saveSlot(pool, now, slot), { discard: true })
+      yield* Effect.forEach(
+        without(after.tickets, before.tickets),
+        (ticket) => saveTicket(pool, now, ticket),
+        { discard: true }
+      )
+      yield* Effect.forEach(without(before.runs, after.runs), (run) => deleteRun(pool, run), { discard: true })
+      yield* Effect.forEach(without(after.runs, before.runs), (run) => saveRun(pool, run), { discard: true })
+      yield* Effect.forEach(without(after.lockUses, before.lockUses), saveLockUse, { discard: true })
+      if (after.upkeep !== before.upkeep) yield* saveLock(upkeepLock(pool, machine), after.upkeep)
+      yield* Effect.forEach(change.events, (event) => saveEvent(pool, event), { discard: true })
+    })
+
+  const loadOwners = (pool: string): Effect.Effect<ReadonlyArray<Owner>, SqlError | CacheError> =>
+    Effect.flatMap(
+      sql<{ owner: string }>`SELECT DISTINCT row ->> '$.owner' AS owner FROM tickets WHERE pool = ${pool}`,
+      Effect.forEach(({ owner }) => decoded(Schema.decode(Schema.parseJson(Owner))(owner)))
+    )
 
   const loadEvents = (pool: string, leaseId: LeaseId | undefined) =>
     Effect.map(
@@ -107,5 +151,9 @@ export const make = (sql: SqlClient, path: string) => {
     ([meta]) => meta?.value ?? ""
   )
 
-  return { ledgerId, loadEvents, loadLedger, loadLock, nextSeq, prune, saveChange, saveLock }
+  return { ledgerId, loadEvents, loadLedger, loadLock, loadOwners, nextSeq, prune, saveChange, saveLock }
 }
+
+// internal
+
+const without = <A>(all: ReadonlyArray<A>, known: ReadonlyArray<A>) => all.filter((one) => !known.includes(one))

@@ -3,29 +3,29 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
 import { CacheError } from "../../CacheError.js"
 
-/** Replaces the client's `withTransaction`, which begins deferred: what it reads may be stale by the time it writes. */
-export const transaction = (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IMMEDIATE") =>
-  SqlClient.makeWithTransaction({
-    transactionTag: SqlClient.TransactionConnection,
-    spanAttributes: [["db.system.name", "sqlite"]],
-    // begins here and not in `begin`, where a busy database would be a defect instead of a typed failure
-    acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
-      Scope.extend(sql.reserve, scope).pipe(
-        Effect.tap((connection) => connection.executeUnprepared(begin, [], undefined)),
-        Effect.map((connection) => [scope, connection] as const),
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-      )),
-    begin: () => Effect.void,
-    savepoint: (connection, id) => connection.executeUnprepared(`SAVEPOINT s${id}`, [], undefined),
-    commit: (connection) => connection.executeUnprepared("COMMIT", [], undefined),
-    rollback: (connection) => connection.executeUnprepared("ROLLBACK", [], undefined),
-    rollbackSavepoint: (connection, id) => connection.executeUnprepared(`ROLLBACK TO SAVEPOINT s${id}`, [], undefined)
-  })
+/**
+ * Runs statements in one transaction. Replaces the client's `withTransaction`, which begins deferred, so that what it reads may be
+ * stale by the time it writes, and which dies if COMMIT or ROLLBACK fails, as they do on a full disk.
+ */
+export const transaction =
+  (sql: SqlClient.SqlClient, begin: "BEGIN" | "BEGIN IMMEDIATE") =>
+  <A, E>(statements: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> =>
+    Effect.scoped(Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const connection = yield* sql.reserve
+        yield* connection.executeRaw(begin, [])
+        return yield* restore(statements).pipe(
+          Effect.provideService(SqlClient.TransactionConnection, [connection, 0]),
+          Effect.zipLeft(connection.executeRaw("COMMIT", [])),
+          // fails if SQLite has rolled back already, as it does on a full disk; in any case no transaction is open afterwards
+          Effect.onError(() => Effect.ignore(connection.executeRaw("ROLLBACK", [])))
+        )
+      })
+    ))
 
 /** Runs outside the caller's own transaction, whatever database that is on: it must not decide whether ours commits. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -52,6 +52,10 @@ export const classify =
     )
 
 export const toCacheError = (path: string, cause: unknown): CacheError => {
+  if (Predicate.hasProperty(cause, "code") && cause.code === "ERR_DLOPEN_FAILED" || isWithoutBinary(cause)) {
+    const detail = `SQLite's driver better-sqlite3 is not built for this Node.js (${globalThis.process?.version})`
+    return new CacheError({ kind: "driver", path, detail })
+  }
   const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
   const kind = kinds.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "io"
   return new CacheError({ kind, path, detail: `${code} ${cause instanceof Error ? cause.message : ""}`.trim() })
@@ -59,12 +63,21 @@ export const toCacheError = (path: string, cause: unknown): CacheError => {
 
 // internal
 
+/** The driver's binary is loaded when the first database is opened. */
+const isWithoutBinary = (cause: unknown) =>
+  cause instanceof Error && cause.message.startsWith("Could not locate the bindings file")
+
 const kinds: ReadonlyArray<readonly [prefix: string, kind: CacheError["kind"]]> = [
   // a deferred transaction read before it wrote; a retry would hide that mistake
   ["SQLITE_BUSY_SNAPSHOT", "io"],
   ["SQLITE_BUSY", "busy"],
   ["SQLITE_LOCKED", "busy"],
+  ["SQLITE_FULL", "full"],
+  // all that can fail here is making the -shm larger
+  ["SQLITE_IOERR_SHMSIZE", "full"],
   ["SQLITE_NOTADB", "corrupt"],
+  // a file has become shorter: an emptied -wal
+  ["SQLITE_IOERR_SHORT_READ", "corrupt"],
   ["SQLITE_CORRUPT", "corrupt"],
   ["SQLITE_READONLY_DBMOVED", "replaced"],
   ["SQLITE_READONLY", "notWritable"],
