@@ -10,7 +10,7 @@ import type { Result, Task } from "./fleet.js"
 
 const [path = "", size = "1"] = process.argv.slice(2)
 
-const rules = { poolId: "bench", max: Number(size), ttl: 60_000, maxHold: 3_600_000, lockDelay: 35_000 }
+const rules = { poolId: "bench", max: Number(size), ttl: 60_000, maxHold: 3_600_000, longestRequest: 35_000 }
 const needs = { runtimeVersion: "13.1.0", cloudProvider: "aws", region: "us-east-1" } as const
 
 const runtime = ManagedRuntime.make(SqliteDeploymentCache.layer({ path }).pipe(Layer.provide(NodeContext.layer)))
@@ -19,7 +19,7 @@ const bare = Bare.open(`${path}.bare`, Number(size))
 
 const claimAndFree = (key: string) =>
   Effect.gen(function*() {
-    yield* cache.enqueue(rules, { key, leaseId: Lease.LeaseId.make(key), needs, label: key })
+    yield* cache.enqueue(rules, { key, leaseId: Lease.LeaseId.make(key), needs, lock: null, label: key })
     const status = yield* cache.step(rules, key)
     if (status._tag !== "Granted") {
       return yield* Effect.dieMessage(`bench:pool: no free slot, although there is one per process: ${status._tag}`)

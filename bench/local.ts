@@ -1,0 +1,166 @@
+/**
+ * How soon a test has a real Airflow on this machine, next to `airflow standalone`, which tests would start without a pool: until the first
+ * response of 200 to an authenticated request that shows the DAG. And what a supervisor costs. Needs Linux, a Python and the built packages.
+ * `npm run bench:local [version…]`, some minutes for each version.
+ */
+import { AirflowVersion } from "@airflow-resource/local"
+import { NodeRuntime } from "@effect/platform-node"
+import { AirflowResource, AirflowResources } from "airflow-resource"
+import { Console, Deferred, Duration, Effect, Logger, LogLevel, Schedule } from "effect"
+import { execFileSync, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+
+const rounds = 3
+const dagId = "hello_world_dag"
+const dags = path.join(import.meta.dirname, "../examples/dags")
+const home = path.join(process.env["XDG_CACHE_HOME"] ?? path.join(os.homedir(), ".cache"), "airflow-resource", "local")
+
+const temporaryFolder = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "bench-local-"))),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+)
+
+const freePort = Effect.async<number>((resume) => {
+  const server = net.createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as net.AddressInfo
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+/** Seconds. */
+const timed = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.timed(self), ([took]) => Duration.toSeconds(took))
+
+const standalone = (version: string, environment: string) =>
+  Effect.gen(function*() {
+    const folder = yield* temporaryFolder
+    const port = yield* freePort
+    const is2 = version.startsWith("2.")
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn(path.join(environment, "bin/airflow"), ["standalone"], {
+          detached: true,
+          stdio: "ignore",
+          env: {
+            HOME: folder,
+            PATH: `${environment}/bin:/usr/bin:/bin`,
+            AIRFLOW_HOME: folder,
+            AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+            AIRFLOW__CORE__DAGS_FOLDER: dags,
+            AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS: "True",
+            AIRFLOW__API__PORT: String(port),
+            AIRFLOW__WEBSERVER__WEB_SERVER_PORT: String(port),
+            AIRFLOW__API__AUTH_BACKENDS: "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth"
+          }
+        })
+      ),
+      ({ pid = 0 }) =>
+        Effect.sync(() => {
+          const members = execFileSync("ps", ["-eo", "pid=,sess="], { encoding: "utf8" }).trim().split("\n")
+          for (const [member, session] of members.map((line) => line.trim().split(/\s+/).map(Number))) {
+            if (session !== pid || member === undefined) continue
+            try {
+              process.kill(member, "SIGKILL")
+            } catch {
+              // it has ended
+            }
+          }
+        })
+    )
+    yield* Effect.tryPromise(async () => {
+      const url = `http://127.0.0.1:${port}`
+      const token = async () => {
+        const { access_token } = await (await fetch(`${url}/auth/token`)).json() as { access_token: string }
+        return `Bearer ${access_token}`
+      }
+      const password = () => fs.readFileSync(path.join(folder, "standalone_admin_password.txt"), "utf8").trim()
+      const authorization = is2 ? `Basic ${Buffer.from(`admin:${password()}`).toString("base64")}` : await token()
+      const response = await fetch(`${url}/api/v${is2 ? 1 : 2}/dags/${dagId}`, { headers: { authorization } })
+      if (!response.ok) throw new Error(String(response.status))
+    }).pipe(Effect.retry(Schedule.upTo(Schedule.spaced("50 millis"), "5 minutes")))
+  }).pipe(Effect.scoped)
+
+const lease = <E>(body: (resource: AirflowResource.AirflowResource) => Effect.Effect<void, E>) =>
+  AirflowResource.use({ testName: "bench" }, body)
+
+/** Seconds until a lease is ready. */
+const untilReady = Effect.gen(function*() {
+  const ready = yield* Deferred.make<void>()
+  const fiber = yield* Effect.fork(lease(() => Effect.asVoid(Deferred.succeed(ready, undefined))))
+  const took = yield* timed(Deferred.await(ready))
+  yield* fiber
+  return took
+})
+
+/** Seconds from the end of a test that has left data until the next lease of the same deployment is ready. */
+const handedOver = Effect.gen(function*() {
+  const isOver = yield* Deferred.make<void>()
+  const ready = yield* Deferred.make<void>()
+  const first = yield* Effect.fork(lease(({ airflow }) =>
+    Effect.gen(function*() {
+      yield* airflow.variables.put({ key: "left", value: "behind" })
+      yield* airflow.runDag(dagId, { timeout: "2 minutes" })
+      yield* Deferred.succeed(isOver, undefined)
+      // the next lease waits by then
+      yield* Effect.sleep("2 seconds")
+    })
+  ))
+  yield* Deferred.await(isOver)
+  const second = yield* Effect.fork(lease(() => Effect.asVoid(Deferred.succeed(ready, undefined))))
+  yield* first
+  const took = yield* timed(Deferred.await(ready))
+  yield* second
+  return took
+})
+
+const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
+
+const bench = (version: string) =>
+  Effect.gen(function*() {
+    const project = yield* temporaryFolder
+    fs.writeFileSync(path.join(project, "package.json"), "{}")
+    process.chdir(project)
+    Object.assign(process.env, {
+      AIRFLOW_RESOURCE_PROVIDER: "local",
+      AIRFLOW_RESOURCE_AIRFLOW_VERSION: version,
+      AIRFLOW_DAG_PATH: dags,
+      AIRFLOW_RESOURCE_MAX: "1"
+    })
+    yield* Effect.gen(function*() {
+      // installs Airflow, and starts it for the first time
+      yield* lease(() => Effect.void)
+      const [environment] = fs.readdirSync(path.join(home, "environments")).filter((name) =>
+        name.startsWith(`${version}-`) && fs.existsSync(path.join(home, "environments", name, "seed.db"))
+      )
+      const bare: Array<number> = []
+      const woken: Array<number> = []
+      const over: Array<number> = []
+      for (let round = 0; round < rounds; round++) {
+        bare.push(yield* timed(standalone(version, path.join(home, "environments", environment!))))
+        woken.push(yield* untilReady)
+        over.push(yield* handedOver)
+      }
+      const line = (what: string, values: ReadonlyArray<number>) =>
+        Console.log(
+          `Airflow ${version}, ${what}: ${median(values).toFixed(2)} s (${
+            values.map((one) => one.toFixed(2)).join(", ")
+          }), ${(median(values) / median(bare)).toFixed(2)} × standalone`
+        )
+      yield* line("standalone", bare)
+      yield* line("woken", woken)
+      yield* line("handed over, with a reset", over)
+    }).pipe(Effect.provide(AirflowResources.layerFromEnv))
+  }).pipe(Effect.scoped)
+
+const asked = process.argv.slice(2)
+const versions = asked.length > 0
+  ? asked
+  : ["2.", "3."].flatMap((major) => AirflowVersion.tested.filter((version) => version.startsWith(major)).slice(-1))
+
+Effect.forEach(versions, bench, { discard: true }).pipe(
+  Logger.withMinimumLogLevel(LogLevel.Error),
+  NodeRuntime.runMain
+)

@@ -1,0 +1,173 @@
+/**
+ * The connections, variables and pools that a project wants in its local Airflows: the file `airflow_settings.yaml` of Astro projects.
+ *
+ * @since 0.1.0
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { parse } from "yaml"
+
+const Text = Schema.Union(Schema.String, Schema.Number, Schema.Boolean).pipe(
+  Schema.transform(Schema.String, { strict: true, decode: String, encode: (text) => text })
+)
+
+/** Its templates have entries without a name or a value. */
+const text = (key: string) => Schema.optionalWith(Text, { nullable: true, default: () => "" }).pipe(Schema.fromKey(key))
+
+/** An object stands for its JSON. */
+const json = (key: string) =>
+  Schema.optionalWith(Schema.Unknown, { nullable: true, default: () => "" }).pipe(Schema.fromKey(key))
+
+const list = <A, I>(item: Schema.Schema<A, I>) =>
+  Schema.optionalWith(Schema.Array(item), { nullable: true, default: () => [] })
+
+const File = Schema.Struct({
+  airflow: Schema.optionalWith(
+    Schema.Struct({
+      connections: list(Schema.Struct({
+        id: text("conn_id"),
+        type: text("conn_type"),
+        host: text("conn_host"),
+        schema: text("conn_schema"),
+        login: text("conn_login"),
+        password: text("conn_password"),
+        port: text("conn_port"),
+        extra: json("conn_extra")
+      })),
+      variables: list(Schema.Struct({ key: text("variable_name"), value: json("variable_value") })),
+      pools: list(
+        Schema.Struct({ name: text("pool_name"), slots: text("pool_slot"), description: text("pool_description") })
+      )
+    }),
+    { nullable: true, default: () => ({ connections: [], variables: [], pools: [] }) }
+  )
+})
+
+/**
+ * What the file says. Values may be secrets.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const AirflowSettings = Schema.Struct({
+  connections: Schema.Array(Schema.Struct({
+    id: Schema.String,
+    type: Schema.String,
+    host: Schema.String,
+    schema: Schema.String,
+    login: Schema.String,
+    password: Schema.String,
+    port: Schema.NullOr(Schema.Number),
+    extra: Schema.String
+  })),
+  variables: Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.String })),
+  pools: Schema.Array(Schema.Struct({ name: Schema.String, slots: Schema.Number, description: Schema.String }))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type AirflowSettings = typeof AirflowSettings.Type
+
+/**
+ * The file cannot be used. Contains none of its values.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>("@airflow-resource/local/SettingsInvalid")(
+  "SettingsInvalid",
+  { file: Schema.String, detail: Schema.String }
+) {
+  override get message(): string {
+    return `The file ${this.file} cannot be used: ${this.detail}. Correct it, or remove it.`
+  }
+  readonly retryable = false
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const none: AirflowSettings = { connections: [], variables: [], pools: [] }
+
+/**
+ * Reads `airflow_settings.yaml` in a project's root; {@link none} if there is no such file.
+ *
+ * @example
+ * ```ts
+ * import * as AirflowSettings from "@airflow-resource/local/AirflowSettings"
+ * import * as Effect from "effect/Effect"
+ *
+ * export const pools = Effect.map(AirflowSettings.read("/home/me/project"), ({ pools }) => pools.map(({ name }) => name))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const read = (
+  root: string
+): Effect.Effect<AirflowSettings, SettingsInvalid, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const file = path.join(root, "airflow_settings.yaml")
+    const invalid = (detail: string) => new SettingsInvalid({ file, detail })
+    const content = yield* fs.readFileString(file).pipe(
+      Effect.catchTag("SystemError", ({ message, reason }) =>
+        reason === "NotFound" ? Effect.succeed("") : invalid(message)),
+      Effect.catchTag("BadArgument", ({ message }) =>
+        invalid(message))
+    )
+    const document = yield* Effect.try({
+      try: () => (parse(content) as unknown) ?? {},
+      // the rest of the message shows the line, which may hold a secret
+      catch: (error) => invalid(`it is not YAML: ${String((error as Error).message).split("\n")[0]?.replace(/:$/, "")}`)
+    })
+    const { airflow } = yield* Schema.decodeUnknown(File)(document).pipe(
+      Effect.mapError((error) => invalid(placesOf(error)))
+    )
+    const number = (what: string, value: string, least: number) => {
+      const number = Number(value)
+      return value !== "" && Number.isInteger(number) && number >= least
+        ? Effect.succeed(number)
+        : invalid(`${what} must be a whole number`)
+    }
+    return {
+      connections: yield* Effect.forEach(
+        airflow.connections.filter(({ id }) => id !== ""),
+        (connection) =>
+          Effect.gen(function*() {
+            if (connection.type === "") return yield* invalid(`the connection ${connection.id} has no conn_type`)
+            return {
+              ...connection,
+              extra: textOf(connection.extra),
+              port: connection.port === "" ? null : yield* number(`the port of ${connection.id}`, connection.port, 0)
+            }
+          })
+      ),
+      variables: airflow.variables.filter(({ key }) => key !== "").map(({ key, value }) => ({
+        key,
+        value: textOf(value)
+      })),
+      pools: yield* Effect.forEach(
+        airflow.pools.filter(({ name }) => name !== ""),
+        (pool) => Effect.map(number(`the slots of ${pool.name}`, pool.slots, -1), (slots) => ({ ...pool, slots }))
+      )
+    }
+  })
+
+// internal
+
+const textOf = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
+
+/** Where it is wrong, without the values there. */
+const placesOf = (error: ParseResult.ParseError): string =>
+  ParseResult.ArrayFormatter.formatErrorSync(error).slice(0, 3).map(({ path }) => path.join(".") || "the document")
+    .join(
+      ", "
+    ) + " has the wrong form"

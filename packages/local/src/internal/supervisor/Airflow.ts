@@ -1,0 +1,210 @@
+/** The Airflow of a deployment while it is awake: its run, its resets and its deliveries. */
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Option from "effect/Option"
+import * as Record from "effect/Record"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as path from "node:path"
+import * as AirflowSettings from "../../AirflowSettings.js"
+import * as DeploymentFolder from "../DeploymentFolder.js"
+import * as Processes from "../Processes.js"
+import { databaseOf } from "../recipe.js"
+import * as Database from "./Database.js"
+import * as Delivery from "./Delivery.js"
+import type { Orders, Target } from "./Ingress.js"
+import * as Parts from "./Parts.js"
+import * as QuietRestore from "./QuietRestore.js"
+import * as Settings from "./settings.js"
+import * as Snapshot from "./Snapshot.js"
+
+export interface Airflow {
+  /** `undefined` while it is not up. */
+  readonly target: () => Target | undefined
+  readonly orders: Orders
+  /** Starts it, and keeps it running until it is interrupted or a part has ended too often. */
+  readonly run: Effect.Effect<never, { readonly message: string }>
+}
+
+export interface Options {
+  readonly folder: string
+  readonly facts: DeploymentFolder.Facts
+  /** Called with the processes that must not outlive the supervisor, whenever they change. */
+  readonly onStarted: (processes: DeploymentFolder.State["processes"]) => Effect.Effect<void>
+  /** Called with the address of its pages when it is ready. */
+  readonly onHealthy: (url: string) => Effect.Effect<void>
+}
+
+export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.Effect<Airflow> =>
+  Effect.gen(function*() {
+    const database = databaseOf(folder)
+    const [base, snapshot] = [Database.baseOf(folder), Database.snapshotOf(folder)]
+    const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
+    let current: Running | undefined
+    let usesZygote = true
+    /** Whether this run has been healthy. */
+    let isStarted = false
+
+    const takeSnapshot = Snapshot.take(database, snapshot, { usersOf: base })
+
+    const once = Effect.gen(function*() {
+      isStarted = false
+      yield* Database.prepare(folder, facts)
+      let processes: DeploymentFolder.State["processes"] = []
+      const parts = yield* Parts.start({
+        ...facts,
+        zygote: usesZygote,
+        home: folder,
+        dagsFolder: path.join(folder, "dags"),
+        user: { username: facts.username, password: facts.password, role: "Admin" },
+        variables: {
+          ...Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing).variables,
+          ...Record.map(
+            Option.getOrElse(DeploymentFolder.variables.read(folder), () => ({})),
+            ({ value }) => value
+          )
+        },
+        onStarted: (pids) =>
+          Effect.gen(function*() {
+            processes = yield* Effect.forEach(Object.entries(pids), ([name, pid]) =>
+              Effect.map(Processes.startedAt(pid), (startedAt = "") => ({ name, pid, startedAt })))
+            yield* onStarted(processes)
+          })
+      })
+      // with what Airflow writes whenever it starts
+      yield* takeSnapshot
+      const restart = yield* Deferred.make<void>()
+      isStarted = true
+      current = { parts, restart, processes: () => processes }
+      yield* Effect.logInfo(`Airflow ${facts.version} is healthy: ${parts.url}`)
+      yield* onHealthy(parts.url)
+      yield* Effect.raceFirst(parts.failed, Deferred.await(restart))
+    }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => void (current = undefined))))
+
+    const running = Effect.suspend(() => current === undefined ? Effect.fail(notUp) : Effect.succeed(current))
+
+    /** Kills it, restores its database, and starts it again. */
+    const restart = Effect.flatMap(running, (before) =>
+      Effect.zipRight(
+        Deferred.succeed(before.restart, undefined),
+        Effect.repeat(Effect.sync(() => current), {
+          until: (now) => now !== undefined && now !== before,
+          schedule: Schedule.spaced("50 millis")
+        })
+      ))
+
+    const quietRestore = ({ parts, processes }: Running) =>
+      QuietRestore.restore({
+        api: QuietRestore.makeApi({
+          url: parts.url,
+          major: parts.recipe.major,
+          authorization: Effect.sync(() => Redacted.make(parts.authorization))
+        }),
+        database,
+        snapshot,
+        home: folder,
+        sessions: processes(),
+        isAlive: Effect.map(
+          Effect.filter(processes(), Processes.isSame),
+          (alive) => alive.length === processes().length
+        )
+      })
+
+    const reset = Effect.gen(function*() {
+      const now = yield* running
+      if ((yield* Snapshot.differences(database, snapshot)).length === 0) return
+      const result = yield* Effect.either(quietRestore(now))
+      if (result._tag === "Right" && result.right === "restored") return
+      yield* Effect.logWarning(
+        `The deployment is restarted, because a reset left ${
+          result._tag === "Left"
+            ? result.left.message
+            : result.right === "restored"
+            ? "nothing"
+            : result.right.dirty.join(", ")
+        }.`
+      )
+      yield* restart
+    })
+
+    const deliver = (body: unknown) =>
+      Effect.gen(function*() {
+        const { allowBroken, settings, variables, ...project } = yield* Schema.decodeUnknown(Order)(body)
+        yield* running
+        const before = Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing)
+        const isChanged = !Equal.equals(Data.struct(before.variables), Data.struct(variables))
+        const hasNewPlugins = yield* Delivery.copy(folder, project)
+        if (isChanged) DeploymentFolder.delivered.write(folder, { ...before, variables })
+        if (isChanged || hasNewPlugins) yield* restart
+        const copiedAt = yield* Clock.currentTimeMillis
+        const { parts } = yield* running
+        yield* Delivery.awaitLive({
+          allowBroken,
+          copiedAt,
+          recipe: parts.recipe,
+          home: folder,
+          deleteDag: deleteDag(parts)
+        })
+        if (JSON.stringify(before.settings) !== JSON.stringify(settings)) {
+          yield* Settings.apply(parts, before.settings, settings)
+        }
+        yield* takeSnapshot
+        DeploymentFolder.delivered.write(folder, { variables, settings })
+      })
+
+    return {
+      target: () => current?.parts,
+      orders: { reset: () => oneAtATime(reset), deliver: (body) => oneAtATime(deliver(body)) },
+      run: Effect.forever(
+        Effect.retry(once, {
+          times: 2,
+          while: ({ message }) => {
+            // everything works without one
+            const tryWithout = usesZygote && !isStarted
+            if (tryWithout) usesZygote = false
+            // a port may have been taken between its choice and its use
+            return tryWithout || /address already in use/i.test(message)
+          }
+        })
+      )
+    }
+  })
+
+// internal
+
+interface Running {
+  readonly parts: Parts.Running
+  /** Ends this run, so that the next one begins. */
+  readonly restart: Deferred.Deferred<void>
+  readonly processes: () => DeploymentFolder.State["processes"]
+}
+
+/** What a client sends to deliver a project. */
+export const Order = Schema.Struct({
+  dags: Schema.String,
+  root: Schema.String,
+  allowBroken: Schema.Boolean,
+  ...DeploymentFolder.Delivered.fields
+})
+
+const nothing: typeof DeploymentFolder.Delivered.Type = { variables: {}, settings: AirflowSettings.none }
+
+const notUp = new Parts.AirflowFailed({ message: "Airflow is not up." })
+
+const deleteDag = ({ authorization, recipe, url }: Parts.Running) => (dagId: string) =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const response = await fetch(`${url}${recipe.api}/dags/${encodeURIComponent(dagId)}`, {
+        method: "DELETE",
+        headers: { authorization },
+        signal
+      })
+      if (!response.ok && response.status !== 404) throw new Error(`${response.status} ${await response.text()}`)
+    },
+    catch: (cause) =>
+      new Delivery.NotLive({ message: `The DAG ${dagId}, whose file is gone, cannot be deleted: ${String(cause)}` })
+  })

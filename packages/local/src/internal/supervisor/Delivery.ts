@@ -1,0 +1,182 @@
+/** Copies the project's folders to a running Airflow, and proves that their DAGs are live. */
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { databaseOf, type Recipe } from "../recipe.js"
+import * as Sqlite from "../Sqlite.js"
+import * as Folders from "./Folders.js"
+import * as parses from "./parses.js"
+
+/** What is delivered. */
+export interface Project {
+  /** Absolute. */
+  readonly dags: string
+  /** Where `include` and `plugins` may be. */
+  readonly root: string
+}
+
+/** The DAGs are not live. */
+export class NotLive extends Data.TaggedError("NotLive")<{ readonly message: string }> {}
+
+export interface Options {
+  readonly recipe: Recipe
+  /** The Airflow's home. */
+  readonly home: string
+  /** When the files were copied. */
+  readonly copiedAt: number
+  /** DAG files that cannot be imported are accepted. */
+  readonly allowBroken: boolean
+  /** Deletes a DAG whose file is gone. */
+  readonly deleteDag: (dagId: string) => Effect.Effect<void, NotLive>
+}
+
+/** Copies the files. Returns whether Airflow has to be started again to notice all of them: it loads plugins only then. */
+export const copy = (home: string, { dags, root }: Project): Effect.Effect<boolean, NotLive> =>
+  Effect.try({
+    try: () => {
+      Folders.mirror(path.join(root, "include"), path.join(home, "include"))
+      Folders.mirror(dags, path.join(home, "dags"))
+      return Folders.mirror(path.join(root, "plugins"), path.join(home, "plugins")).length > 0
+    },
+    catch: (cause) => new NotLive({ message: `The project's files cannot be copied: ${String(cause)}` })
+  })
+
+/** Waits until Airflow has the copied files, and nothing else. */
+export const awaitLive = (options: Options) =>
+  Effect.gen(function*() {
+    const dags = path.join(options.home, "dags")
+    const files = Array.from(Folders.filesOf(dags), (file) => path.join(dags, file)).filter(mayHaveDags)
+    yield* live(options, files)
+    yield* forget(options, files)
+    // Airflow may take a DAG for deleted for a moment, if it listed the files before the copy
+    yield* live(options, files)
+  })
+
+// internal
+
+interface Row {
+  readonly dag_id: string
+  readonly fileloc: string
+  readonly is_live: number
+  readonly parsed_at: number
+  readonly source_code: string | null
+}
+
+interface Broken {
+  readonly filename: string
+  readonly stacktrace: string
+  readonly at: number
+}
+
+/** Waits until each file was parsed after the copy: it has a DAG with its text, or an import error, or provably no DAG. */
+const live = ({ allowBroken, copiedAt, home, recipe }: Options, files: ReadonlyArray<string>) => {
+  const dags = path.join(home, "dags")
+  const check = Effect.gen(function*() {
+    // before the rows: what a parse has found is stored when the next one begins
+    const parsed = new Map(files.map((file) => [file, parses.begunAfter(home, path.relative(dags, file), copiedAt)]))
+    const { broken, rows } = yield* read(recipe, home)
+    const now = yield* Clock.currentTimeMillis
+    const missing = files.filter((file) => {
+      const [begun, next] = parsed.get(file) ?? []
+      if (begun === undefined) return now < copiedAt + longestUnknown
+      if (broken.some(({ at, filename }) => isFile(filename, file, dags) && at >= begun)) return false
+      const own = rows.filter(({ fileloc, parsed_at }) => isOf(fileloc, file) && parsed_at >= begun)
+      // without a DAG
+      if (own.length === 0) return next === undefined
+      const text = file.endsWith(".py") ? fs.readFileSync(file, "utf8") : undefined
+      return !own.some((row) => row.is_live === 1 && (text === undefined || row.source_code === text))
+    })
+    if (missing.length > 0) {
+      return yield* Effect.fail(`${missing.map((file) => path.relative(dags, file)).join(", ")} not parsed yet`)
+    }
+    return broken.filter(({ filename }) => files.some((file) => isFile(filename, file, dags)))
+  })
+  return check.pipe(
+    Effect.retry(Schedule.upTo(Schedule.spaced("100 millis"), "2 minutes")),
+    Effect.mapError((reason) =>
+      new NotLive({
+        message: `Not all DAGs were live after 2 minutes: ${String(reason)}. See ${path.join(home, "logs")}.`
+      })
+    ),
+    Effect.filterOrFail(
+      (broken) => allowBroken || broken.length === 0,
+      (broken) =>
+        new NotLive({
+          message: `Airflow cannot import ${broken.length} of the DAG files. ` +
+            broken.map(({ filename, stacktrace }) =>
+              `\n${path.relative(dags, path.resolve(dags, filename))}:\n${stacktrace.trimEnd()}`
+            ).join("\n")
+        })
+    )
+  )
+}
+
+/** Deletes the rows of DAGs that are gone; of those whose files are gone, once Airflow has noticed that they are. */
+const forget = ({ copiedAt, deleteDag, home, recipe }: Options, files: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const { rows } = yield* read(recipe, home)
+    const dags = path.join(home, "dags")
+    const isGone = ({ fileloc, is_live, parsed_at }: Row) => {
+      const file = files.find((file) => isOf(fileloc, file))
+      if (file === undefined) return true
+      const [begun] = parses.begunAfter(home, path.relative(dags, file), copiedAt)
+      // it may have another name in its file
+      return begun === undefined ? is_live === 0 && parsed_at < copiedAt : parsed_at < begun
+    }
+    const gone = rows.filter(isGone)
+    // it could come back
+    const isListed = ({ fileloc, is_live }: Row) => is_live === 1 && files.every((file) => !isOf(fileloc, file))
+    if (gone.some(isListed)) return yield* Effect.fail("DAGs of files that are gone are still active")
+    yield* Effect.forEach(new Set(gone.map(({ dag_id }) => dag_id)), deleteDag, { discard: true })
+  }).pipe(
+    Effect.retry({
+      schedule: Schedule.upTo(Schedule.spaced("100 millis"), "1 minute"),
+      while: (error) => typeof error === "string"
+    }),
+    Effect.mapError((error) => typeof error === "string" ? new NotLive({ message: error }) : error)
+  )
+
+/** Airflow only reads files that contain both words. */
+const mayHaveDags = (file: string) => {
+  if (file.endsWith(".zip")) return true
+  if (!file.endsWith(".py")) return false
+  const text = fs.readFileSync(file, "latin1").toLowerCase()
+  return text.includes("dag") && text.includes("airflow")
+}
+
+/** A DAG of an archive has a path within it. */
+const isOf = (fileloc: string, file: string) => fileloc === file || fileloc.startsWith(`${file}/`)
+
+/** Airflow 3.1 and later name a file relative to its folder. */
+const isFile = (filename: string, file: string, dags: string) => path.resolve(dags, filename) === file
+
+/** `.airflowignore` may leave out a file, so that no log tells of it. */
+const longestUnknown = 20_000
+
+const millis = (column: string) => `CAST((julianday(${column}) - 2440587.5) * 86400000 AS INTEGER)`
+
+const read = (recipe: Recipe, home: string) =>
+  Sqlite.use(databaseOf(home), (sql) =>
+    Effect.gen(function*() {
+      const rows = yield* sql.unsafe<Row>(
+        recipe.major === 2
+          ? `SELECT dag.dag_id, dag.fileloc, dag.is_active AS is_live, ${
+            millis("dag.last_parsed_time")
+          } AS parsed_at, source_code
+             FROM dag LEFT JOIN dag_code ON dag_code.fileloc = dag.fileloc`
+          : `SELECT dag.dag_id, dag.fileloc, 1 - dag.is_stale AS is_live, ${
+            millis("dag.last_parsed_time")
+          } AS parsed_at, source_code
+             FROM dag
+             LEFT JOIN dag_version ON dag_version.dag_id = dag.dag_id AND dag_version.version_number =
+               (SELECT max(version_number) FROM dag_version AS newest WHERE newest.dag_id = dag.dag_id)
+             LEFT JOIN dag_code ON dag_code.dag_version_id = dag_version.id`
+      )
+      const broken = yield* sql.unsafe<Broken>(
+        `SELECT filename, stacktrace, ${millis("timestamp")} AS at FROM import_error`
+      )
+      return { rows, broken }
+    }))

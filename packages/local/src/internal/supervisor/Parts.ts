@@ -1,0 +1,185 @@
+/** The parts of a running Airflow: they are started together, and one that ends is started again, a bounded number of times. */
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as path from "node:path"
+import * as Recipe from "../recipe.js"
+import type { Target } from "./Ingress.js"
+import * as Launcher from "./Launcher.js"
+import * as Zygote from "./Zygote.js"
+
+/** Airflow does not run, and is not going to. Shows the end of a log. */
+export class AirflowFailed extends Data.TaggedError("AirflowFailed")<{ readonly message: string }> {}
+
+/** An Airflow that is described but does not run yet. */
+export interface Options extends Pick<Recipe.Site, "home" | "dagsFolder" | "environment" | "secret" | "fernetKey"> {
+  readonly version: string
+  readonly user: Recipe.User
+  /** More users, for Airflow 3. */
+  readonly otherUsers?: ReadonlyArray<Recipe.User>
+  /** Additional environment variables of its processes. */
+  readonly variables?: Readonly<Record<string, string>>
+  /** Forks its processes from one that has imported Airflow, where that is possible [false]. */
+  readonly zygote?: boolean
+  /** How often a part that ends within ten minutes is started again [3]. */
+  readonly restarts?: number
+  /** Called when processes were started, with those that run. */
+  readonly onStarted?: (processes: Readonly<Record<string, number>>) => Effect.Effect<void>
+}
+
+/** An Airflow that is healthy and accepts its user. */
+export interface Running extends Target {
+  readonly recipe: Recipe.Recipe
+  readonly pids: Readonly<Record<string, number>>
+  /** Fails when a part has ended too often. */
+  readonly failed: Effect.Effect<never, AirflowFailed>
+}
+
+/** Starts an Airflow that runs until the scope closes. */
+export const start = (options: Options): Effect.Effect<Running, AirflowFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    const recipe = Recipe.recipeOf(options.version)
+    const [port, ...logPorts] = yield* Effect.all([freePort, freePort, freePort], { concurrency: "unbounded" })
+    const hasZygote = recipe.hasZygote && options.zygote === true
+    const url = `http://127.0.0.1:${port}`
+    const users = [options.user, ...options.otherUsers ?? []]
+    const site: Recipe.Site = { ...options, port, logPorts, url, users }
+    if (recipe.major === 3) {
+      const passwords = Object.fromEntries(users.map(({ password, username }) => [username, password]))
+      fs.writeFileSync(Recipe.passwordsOf(options.home), JSON.stringify(passwords), { mode: 0o600 })
+    }
+    const bin = (name: string) => path.join(options.environment, "bin", name)
+    const logs = path.join(options.home, "logs")
+    fs.mkdirSync(logs, { recursive: true })
+    const logOf = (part: string) => path.join(logs, `${part}.log`)
+    const launcher = yield* Launcher.make(options.environment, { hasZygote })
+    const pids: Record<string, number> = {}
+    const startPart = (part: string) =>
+      launcher.start({
+        name: part,
+        argv: [bin("python"), bin("airflow"), part, ...recipe.parts[part]?.args(site) ?? []],
+        env: { ...options.variables, ...Recipe.environmentOf(recipe, site, recipe.parts[part]?.lockSeconds ?? 30) },
+        cwd: options.home,
+        log: logOf(part)
+      }).pipe(
+        Effect.tap((pid) => Effect.sync(() => void (pids[part] = pid))),
+        Effect.zipRight(Effect.suspend(() => options.onStarted?.({ launcher: launcher.pid, ...pids }) ?? Effect.void))
+      )
+    const described = ({ name, status }: Launcher.Ended) =>
+      `Airflow's ${name} ended (${status < 0 ? `signal ${-status}` : `exit code ${status}`}). The end of its log, ${
+        logOf(name)
+      }:\n${tail(logOf(name))}`
+    yield* Effect.forEach(Object.keys(recipe.parts), startPart, { discard: true })
+    const target = yield* ready(recipe, url, options.user).pipe(
+      Effect.mapError((missing) =>
+        new AirflowFailed({
+          message: `Airflow ${options.version} was not ready in time: ${missing}. ` +
+            Object.keys(recipe.parts).map((part) => `\n== ${logOf(part)}\n${tail(logOf(part))}`).join("")
+        })
+      ),
+      Effect.raceFirst(Effect.flatMap(launcher.ended, (ended) => new AirflowFailed({ message: described(ended) })))
+    )
+
+    // the next start is faster with one, and this one need not wait for it
+    if (hasZygote) yield* Zygote.ensure(options.environment, commandEnvironment(options))
+    let current = target
+    yield* Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => Effect.sleep(Math.min((current.until - now) / 2, longestTimer))
+    ).pipe(
+      Effect.zipRight(login(recipe, url, options.user)),
+      Effect.map((renewed) => void (current = renewed)),
+      Effect.catchAll(() => Effect.sleep("10 seconds")),
+      Effect.forever,
+      Effect.forkScoped
+    )
+    const failures: Array<number> = []
+    const failed = Effect.gen(function*() {
+      const ended = yield* launcher.ended
+      yield* Effect.logWarning(described(ended))
+      const now = yield* Clock.currentTimeMillis
+      failures.push(now)
+      if (ended.name === "launcher" || failures.filter((at) => at > now - window).length > (options.restarts ?? 3)) {
+        return yield* new AirflowFailed({ message: described(ended) })
+      }
+      yield* startPart(ended.name)
+    }).pipe(Effect.forever)
+    return {
+      recipe,
+      url,
+      get authorization() {
+        return current.authorization
+      },
+      pids,
+      failed
+    }
+  })
+
+/** The environment of a command that ends by itself, while no part runs. */
+export const commandEnvironment = (options: Options): Record<string, string> =>
+  Recipe.environmentOf(
+    Recipe.recipeOf(options.version),
+    { ...options, port: 1, logPorts: [1, 1], url: "http://127.0.0.1:1", users: [options.user] },
+    60
+  )
+
+// internal
+
+/** Ten minutes. */
+const window = 600_000
+
+/** Node's timers are not longer. */
+const longestTimer = 86_400_000
+
+/** Lets the system choose; it does not choose the same one again at once. */
+const freePort = Effect.async<number>((resume) => {
+  const server = net.createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as net.AddressInfo
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const login = (recipe: Recipe.Recipe, url: string, user: Recipe.User) =>
+  Effect.tryPromise({ try: (signal) => recipe.login(url, user, signal), catch: String })
+
+/** Waits until Airflow is healthy and accepts the user. */
+const ready = (recipe: Recipe.Recipe, url: string, user: Recipe.User) =>
+  Effect.gen(function*() {
+    const session = yield* login(recipe, url, user)
+    const get = (route: string) =>
+      Effect.tryPromise({
+        try: async (signal) => {
+          const response = await fetch(`${url}${route}`, {
+            headers: { authorization: session.authorization },
+            signal
+          })
+          if (!response.ok) throw new Error(`GET ${route}: ${response.status}`)
+          return await response.json()
+        },
+        catch: String
+      })
+    const health = yield* get(recipe.health)
+    const components = health as Record<string, { readonly status: string | null } | undefined>
+    const unhealthy = recipe.components.filter((component) => components[component]?.status !== "healthy")
+    if (unhealthy.length > 0) return yield* Effect.fail(`not healthy: ${unhealthy.join(", ")}`)
+    yield* get(`${recipe.api}/dags?limit=1`)
+    // the first task would wait for this: Airflow 3 prepares its API for tasks with the first request to it
+    if (recipe.major === 3) yield* Effect.forkScoped(Effect.ignore(get("/execution/health")))
+    return session
+  }).pipe(
+    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => "no response within 10 s" }),
+    Effect.retry(Schedule.upTo(Schedule.spaced("100 millis"), "3 minutes"))
+  )
+
+const tail = (file: string): string => {
+  try {
+    const text = fs.readFileSync(file, "utf8")
+    return text.slice(-2000)
+  } catch {
+    return "(it is empty)"
+  }
+}

@@ -1,0 +1,89 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { AirflowSettings } from "../src/index.js"
+
+const read = (text: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const root = yield* fs.makeTempDirectoryScoped()
+    yield* fs.writeFileString(`${root}/airflow_settings.yaml`, text)
+    return yield* AirflowSettings.read(root)
+  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+
+describe("airflow_settings.yaml", () => {
+  it.effect("is read as Astro reads it: numbers are text, an object is JSON, and entries without a name are left out", () =>
+    Effect.gen(function*() {
+      const settings = yield* read(`
+airflow:
+  connections:
+    - conn_id: warehouse
+      conn_type: postgres
+      conn_host: localhost
+      conn_port: "5432"
+      conn_extra: { sslmode: require }
+    - conn_id:
+      conn_type:
+  pools:
+    - pool_name: etl
+      pool_slot: 3
+      pool_description:
+    - pool_name:
+  variables:
+    - variable_name: limit
+      variable_value: 10
+    - variable_name: places
+      variable_value: [eu, us]
+    - variable_name:
+      variable_value:
+`)
+      assert.deepStrictEqual(settings, {
+        connections: [{
+          id: "warehouse",
+          type: "postgres",
+          host: "localhost",
+          schema: "",
+          login: "",
+          password: "",
+          port: 5432,
+          extra: `{"sslmode":"require"}`
+        }],
+        pools: [{ name: "etl", slots: 3, description: "" }],
+        variables: [{ key: "limit", value: "10" }, { key: "places", value: `["eu","us"]` }]
+      })
+    }))
+
+  for (const text of ["", "airflow:", "airflow:\n  connections:\n  pools:\n  variables:", "# nothing"]) {
+    it.effect(`has nothing: ${JSON.stringify(text)}`, () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* read(text), AirflowSettings.none)
+      }))
+  }
+
+  const wrong: ReadonlyArray<readonly [text: string, detail: RegExp]> = [
+    ["airflow: [", /not YAML/],
+    ["airflow: 1", /airflow has the wrong form/],
+    ["airflow: { variables: { variable_name: secret } }", /airflow\.variables has the wrong form/],
+    [
+      "airflow: { connections: [{ conn_id: a, conn_port: secret, conn_type: http }] }",
+      /port of a must be a whole number/
+    ],
+    ["airflow: { connections: [{ conn_id: a }] }", /the connection a has no conn_type/],
+    ["airflow: { pools: [{ pool_name: a }] }", /slots of a must be a whole number/]
+  ]
+  for (const [text, detail] of wrong) {
+    it.effect(`is refused, without its values: ${text}`, () =>
+      Effect.gen(function*() {
+        const { message } = yield* Effect.flip(read(text))
+        assert.match(message, detail)
+        assert.match(message, /airflow_settings\.yaml .*Correct it, or remove it\.$/)
+        assert.notInclude(message, "secret")
+      }))
+  }
+
+  it.effect("need not exist", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* AirflowSettings.read("/nowhere"), AirflowSettings.none)
+    }).pipe(Effect.provide(NodeContext.layer)))
+})
