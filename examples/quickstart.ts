@@ -1,11 +1,13 @@
 /**
  * Leases an Airflow, runs a DAG on it, prints the task's log and releases the Airflow. Then does the same again, to show how much time
- * the kept deployment saves. `npm start` runs this against the emulator, `npm start -- --provider api` against your account.
+ * the kept deployment saves. `npm start` runs this against a real Airflow on this machine if it can, else against the emulator;
+ * `npm start -- --provider api` runs it against your account.
  */
 import { Emulator } from "@airflow-resource/emulator"
-import { NodeRuntime } from "@effect/platform-node"
-import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
-import { Clock, Console, Duration, Effect, Logger, LogLevel, Option, Ref } from "effect"
+import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import { AirflowResource, AirflowResources, DeploymentPool, Settings } from "airflow-resource"
+import { Clock, Console, Duration, Effect, Layer, Logger, LogLevel, Option, Ref } from "effect"
+import path from "node:path"
 
 const dagId = "hello_world_dag"
 const speed = 60
@@ -16,8 +18,30 @@ const dags = [{
   tasks: [{ taskId: "hello", duration: "3 seconds" as const, log: "Hello World from Airflow" }]
 }]
 
-const provider = process.argv.includes("--provider") ? process.argv[process.argv.indexOf("--provider") + 1] : "emulator"
+// the DAG of a local Airflow is a file in `examples/dags`
+process.env["AIRFLOW_DAG_PATH"] ??= path.join(import.meta.dirname, "dags")
+
+/** Why this machine cannot run an Airflow, if so. */
+const noLocalAirflow = Effect.gen(function*() {
+  const settings = yield* Settings.load(process.cwd())
+  yield* Effect.scoped(Layer.build(AirflowResources.layerPool(settings)))
+}).pipe(
+  Effect.provide(NodeContext.layer),
+  Effect.match({ onFailure: ({ message }) => message, onSuccess: () => undefined })
+)
+
+const asked = process.argv.includes("--provider") ? process.argv[process.argv.indexOf("--provider") + 1] : undefined
+process.env["AIRFLOW_RESOURCE_PROVIDER"] = asked ?? "local"
+const reason = asked === undefined ? await Effect.runPromise(noLocalAirflow) : undefined
+if (reason !== undefined) {
+  process.stdout.write(`No Airflow can run on this machine, so this is the emulator. ${reason}\n`)
+}
+const provider = reason === undefined ? asked ?? "local" : "emulator"
+process.env["AIRFLOW_RESOURCE_PROVIDER"] = provider
 const emulated = provider === "emulator"
+if (asked === undefined && provider === "local") {
+  process.stdout.write("This is a real Airflow on this machine (--provider emulator needs no Python).\n")
+}
 
 type Step = { readonly activity: string; readonly at: number }
 
@@ -129,8 +153,7 @@ const layer = emulated
   ? AirflowResources.layerEmulator({ emulator: { speed, dags } })
   : AirflowResources.layerFromEnv
 
-if (provider === "emulator" || provider === "cli" || provider === "api") {
-  process.env["AIRFLOW_RESOURCE_PROVIDER"] = provider
+if (["emulator", "local", "cli", "api"].includes(provider)) {
   program.pipe(
     Effect.provide(layer),
     // onProgress prints the steps already
@@ -141,7 +164,7 @@ if (provider === "emulator" || provider === "cli" || provider === "api") {
   )
 } else {
   process.stderr.write(
-    `There is no provider "${provider}". Use --provider emulator (no account needed), --provider cli or --provider api.\n`
+    `There is no provider "${provider}". Use --provider local or emulator (no account needed), cli or api.\n`
   )
   process.exitCode = 1
 }

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as AirflowApi from "@airflow-resource/airflow/AirflowApi"
 import * as PinnedClock from "@airflow-resource/airflow/PinnedClock"
 import * as AstroProject from "@airflow-resource/astro/AstroProject"
 import type { Requirements } from "@airflow-resource/core/AirflowResource"
@@ -11,22 +10,20 @@ import type { CacheError } from "@airflow-resource/core/CacheError"
 import type { DeploymentCache } from "@airflow-resource/core/DeploymentCache"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import { DeploymentProvider, type ProviderError } from "@airflow-resource/core/DeploymentProvider"
-import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
-import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentCache"
 import * as Emulator from "@airflow-resource/emulator/Emulator"
 import type { RepositoryInvalid } from "@airflow-resource/github/GithubRepository"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as process from "node:process"
+import process from "node:process"
 import type { ConfigurationError } from "./ConfigurationError.js"
-import * as Http from "./Http.js"
 import * as Deliveries from "./internal/delivery/table.js"
+import * as PoolLayer from "./internal/poolLayer.js"
 import type { OpenError } from "./internal/provider/definition.js"
 import * as EmulatorProvider from "./internal/provider/emulator.js"
 import type { Parts } from "./internal/provider/parts.js"
 import * as Providers from "./internal/provider/table.js"
+import * as Reaper from "./internal/reaper/start.js"
 import * as Settings from "./Settings.js"
 
 /**
@@ -54,7 +51,10 @@ export type Services = Requirements | DeploymentCache
 export const layer = (
   settings: Settings.Settings,
   options?: Partial<DeploymentPool.PoolOptions>
-): Layer.Layer<Services, LayerError> => opened(settings, (provider) => servicesOf(provider, settings, options))
+): Layer.Layer<Services, LayerError> =>
+  PoolLayer.opened(settings, (provider) => servicesOf(provider, settings, withReaper(settings, options))).pipe(
+    Layer.merge(endWithVitest)
+  )
 
 /**
  * The layers that the environment describes. `AIRFLOW_RESOURCE_PROVIDER=emulator` needs no account and no other variable.
@@ -88,11 +88,7 @@ export const layerPool = (
   settings: Settings.Settings,
   options?: Partial<DeploymentPool.PoolOptions>
 ): Layer.Layer<DeploymentPool.DeploymentPool | DeploymentCache, CacheError | OpenError> =>
-  opened(settings, (provider) =>
-    poolOf(provider, settings, options).pipe(
-      Layer.provideMerge(ledgerOf(settings.cache)),
-      Layer.provide(provider.provider)
-    ))
+  PoolLayer.layer(settings, withReaper(settings, options))
 
 /**
  * Runs upkeep of the pool in the context until the layer ends. Upkeep empties deployments ahead of the next lease, and hibernates each
@@ -110,7 +106,10 @@ export const layerPool = (
  * @category layers
  */
 export const layerUpkeep: Layer.Layer<never, ConfigurationError, DeploymentPool.DeploymentPool> = Layer.unwrapEffect(
-  Effect.map(Effect.suspend(() => Settings.upkeep(process.cwd())), DeploymentPool.layerUpkeep)
+  Effect.map(
+    Effect.suspend(() => Settings.upkeep(process.cwd())),
+    ({ hibernateAfter }) => DeploymentPool.layerUpkeep({ hibernateAfter })
+  )
 ).pipe(Layer.provide(NodeContext.layer))
 
 /**
@@ -136,11 +135,11 @@ export const check = (
   Effect.gen(function*() {
     const { provider: layer } = yield* Providers.open(settings.provider)
     const account = yield* Effect.flatMap(DeploymentProvider, ({ ready }) => ready).pipe(
-      Effect.provide(layer.pipe(Layer.provide(platform)))
+      Effect.provide(layer.pipe(Layer.provide(PoolLayer.platform)))
     )
     const { environment, provider } = yield* Providers.remember(settings.provider, account)
     return { settings: { ...settings, provider }, environment }
-  }).pipe(Effect.scoped, PinnedClock.live)
+  }).pipe(Effect.scoped, Effect.provide(PoolLayer.platform), PinnedClock.live)
 
 /**
  * Options of {@link layerEmulator}.
@@ -170,7 +169,7 @@ export const layerEmulator = (
 ): Layer.Layer<Services | Emulator.Emulator, LayerError> =>
   Layer.unwrapEffect(
     Effect.map(Effect.flatMap(Emulator.Emulator, EmulatorProvider.partsOf), (provider) =>
-      onRealTime(servicesOf(provider, {
+      PoolLayer.onRealTime(servicesOf(provider, {
         delivery: { _tag: delivery === "none" ? "None" : "EmulatedSecrets" },
         cache: cache === undefined ? { _tag: "Temporary" } : { _tag: "File", path: cache },
         pool: {},
@@ -221,16 +220,18 @@ export const settingsOf = (
 
 // internal
 
-const platform = Layer.mergeAll(Http.layer, NodeContext.layer, ProcessRunner.layer)
+/**
+ * A worker of vitest outlives a main process that was killed: it would go on with its tests, and then try to report to it for ever. It ends
+ * instead, also after the layer has ended, and the reaper cleans up after it.
+ */
+const endWithVitest = Layer.effectDiscard(Effect.sync(() => {
+  if (process.env["VITEST"] === undefined || endsWithVitest) return
+  endsWithVitest = true
+  // in a worker, vitest replaces `process.exit`
+  process.once("disconnect", () => process.kill(process.pid, "SIGKILL"))
+}))
 
-const onRealTime = <A, E>(layer: Layer.Layer<A, E, Layer.Layer.Success<typeof platform>>): Layer.Layer<A, E> =>
-  PinnedClock.liveLayer(Layer.provide(layer, platform))
-
-/** Opens the provider, and keeps it open as long as the layers over it. */
-const opened = <A, E>(
-  { provider }: Settings.Settings,
-  layer: (provider: Parts) => Layer.Layer<A, E, Layer.Layer.Success<typeof platform>>
-): Layer.Layer<A, E | OpenError> => onRealTime(Layer.unwrapScoped(Effect.map(Providers.open(provider), layer)))
+let endsWithVitest = false
 
 /** What is left of settings once the provider is open. */
 type Rest = Pick<Settings.Settings, "delivery" | "cache" | "dags"> & {
@@ -238,28 +239,19 @@ type Rest = Pick<Settings.Settings, "delivery" | "cache" | "dags"> & {
 }
 
 const servicesOf = (provider: Parts, settings: Rest, options?: Partial<DeploymentPool.PoolOptions>) =>
-  Layer.merge(poolOf(provider, settings, options), Deliveries.layer(settings.delivery, provider)).pipe(
-    Layer.provideMerge(ledgerOf(settings.cache)),
+  Layer.merge(
+    PoolLayer.poolOf(provider, settings.pool, options),
+    Deliveries.layer(settings.delivery, provider)
+  ).pipe(
+    Layer.provideMerge(PoolLayer.ledgerOf(settings.cache)),
     Layer.provideMerge(Layer.merge(provider.provider, AstroProject.withDags(provider.projects, settings.dags)))
   )
 
-const poolOf = (
-  provider: Parts,
-  { pool }: Pick<Rest, "pool">,
+/** The options of a pool whose ledger other processes can use: if its process is killed, a reaper cleans up. */
+const withReaper = (
+  { cache, pool, provider, upkeep }: Settings.Settings,
   options: Partial<DeploymentPool.PoolOptions> = {}
-) =>
-  DeploymentPool.layer({
-    ...pool,
-    ...provider.pool,
-    ...options,
-    reset: { ...pool.reset, ...provider.pool.reset, ...options.reset }
-  }).pipe(Layer.provide(AirflowApi.layer))
-
-const ledgerOf = (cache: Settings.Cache) =>
-  cache._tag === "File" ? SqliteDeploymentCache.layer({ path: cache.path }) : temporaryLedger
-
-const temporaryLedger = Layer.unwrapScoped(Effect.gen(function*() {
-  const fs = yield* FileSystem.FileSystem
-  const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "airflow-resource-" }))
-  return SqliteDeploymentCache.layer({ path: `${folder}/cluster_cache.db` })
-}))
+): Partial<DeploymentPool.PoolOptions> =>
+  cache._tag === "File" && upkeep.reaper === "on"
+    ? { startReaper: Reaper.start({ settings: { provider, cache, pool }, options }, cache.path), ...options }
+    : options

@@ -26,8 +26,13 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>("
 ) {
   override get message(): string {
     const lines = this.problems.map(({ meaning, problem, variable }) => `  ${variable} ${problem}. It is ${meaning}.`)
-    return `The configuration is incomplete or invalid:\n${lines.join("\n")}\n` +
-      `Set these variables in the environment, or in a .env file in the project's root.`
+    const states = new Set(this.problems.map(({ problem }) => problem === missing ? "incomplete" : "invalid"))
+    return [
+      `The configuration is ${[...states].sort().join(" and ")}:`,
+      ...lines,
+      "Set or correct this in the environment, or in the .env file in the project's root.",
+      ...(isAccountMissing(this.problems) ? [withoutAccount] : [])
+    ].join("\n")
   }
   readonly retryable = false
 }
@@ -49,7 +54,30 @@ export const fromConfigError = (
     }))
   })
 
+/**
+ * What works without an account, for a user whose variables of Astro are missing.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const withoutAccount = [
+  "Without an account on Astro, set one of these instead:",
+  "  AIRFLOW_RESOURCE_PROVIDER=local      a real Airflow on this machine; needs a Python",
+  "  AIRFLOW_RESOURCE_PROVIDER=emulator   an emulated Astro with DAGs that are data; needs nothing"
+].join("\n")
+
+/**
+ * Whether variables of Astro are missing.
+ *
+ * @since 0.1.0
+ * @category refinements
+ */
+export const isAccountMissing = (problems: ConfigurationError["problems"]): boolean =>
+  problems.some(({ problem, variable }) => problem === missing && variable.startsWith("ASTRO_"))
+
 // internal
+
+const missing = "is missing"
 
 const problemsOf = (
   error: ConfigError.ConfigError
@@ -59,7 +87,7 @@ const problemsOf = (
     case "Or":
       return [...problemsOf(error.left), ...problemsOf(error.right)]
     case "MissingData":
-      return [{ variable: error.path.join("_"), problem: "is missing" }]
+      return [{ variable: error.path.join("_"), problem: missing }]
     default:
       return [{ variable: error.path.join("_"), problem: `is invalid: ${error.message}` }]
   }

@@ -1,5 +1,6 @@
 /**
- * Node's HTTP. Unlike Node's own `fetch`, it honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+ * Node's HTTP. Unlike Node's own `fetch`, it honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`. Requests to this machine's loopback
+ * never go through a proxy.
  *
  * @since 0.1.0
  */
@@ -10,9 +11,18 @@ import * as Layer from "effect/Layer"
 import * as Undici from "undici"
 
 const dispatcher = Effect.acquireRelease(
-  Effect.sync(() => new Undici.EnvHttpProxyAgent()),
-  (agent) => Effect.promise(() => agent.destroy())
-)
+  Effect.sync(() => {
+    const agents = [new Undici.EnvHttpProxyAgent(), new Undici.Agent()] as const
+    const [proxied, direct] = agents
+    return {
+      agents,
+      dispatcher: proxied.compose((dispatch) => (request, handler) =>
+        isLoopback(request.origin) ? direct.dispatch(request, handler) : dispatch(request, handler)
+      )
+    }
+  }),
+  ({ agents }) => Effect.promise(() => Promise.all(agents.map((agent) => agent.destroy())))
+).pipe(Effect.map(({ dispatcher }) => dispatcher))
 
 /**
  * An HTTP client. Its sockets close with the layer.
@@ -35,3 +45,9 @@ export const fetch = Effect.map(
   (agent): typeof globalThis.fetch =>
     ((input: string, init?: Undici.RequestInit) => Undici.fetch(input, { ...init, dispatcher: agent })) as never
 )
+
+// internal
+
+/** A proxy's loopback is another machine's. */
+const isLoopback = (origin: string | URL | undefined): boolean =>
+  origin !== undefined && /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(new URL(origin).hostname)

@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-import type * as FileSystem from "@effect/platform/FileSystem"
+import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
-import type * as ConfigError from "effect/ConfigError"
+import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConfigurationError } from "./ConfigurationError.js"
@@ -14,6 +14,7 @@ import { fromConfigError } from "./ConfigurationError.js"
 import type * as Deliveries from "./internal/delivery/table.js"
 import * as Environment from "./internal/environment.js"
 import * as Paths from "./internal/paths.js"
+import * as Project from "./internal/project.js"
 import * as Providers from "./internal/provider/table.js"
 import type * as InternalVariable from "./internal/variable.js"
 import * as Variables from "./internal/variables.js"
@@ -32,6 +33,7 @@ export type Provider = Providers.Provider
  * - `Secrets`: a GitHub repository's secrets point at the leased deployment, and its workflow deploys there
  * - `EmulatedSecrets`: the same for the repository of the provider `Emulator`
  * - `Astro`: a deploy of a folder
+ * - `Local`: a copy of a folder on this machine
  * - `None`: a deployment keeps the DAGs that it has
  *
  * @since 0.1.0
@@ -53,7 +55,7 @@ export type Cache = Paths.Cache
  * @since 0.1.0
  * @category models
  */
-export type PoolSettings = Config.Config.Success<typeof Variables.pool>
+export type PoolSettings = Config.Config.Success<ReturnType<typeof Variables.poolOf>>
 
 /**
  * The whole configuration of the layers of a lease.
@@ -96,16 +98,16 @@ export const variables: Readonly<Record<string, Variable>> = Variables.all
 export const internalVariables: Readonly<Record<string, Variable>> = Variables.internal
 
 /**
- * Settings of the pool, and of the Airflow user that every lease creates.
+ * Settings of the pool, and of the Airflow user that every lease creates, with the defaults for Astro.
  *
  * @since 0.1.0
  * @category config
  */
-export const pool: Config.Config<PoolSettings> = Variables.pool
+export const pool: Config.Config<PoolSettings> = Variables.poolOf({})
 
 /**
- * Reads the environment, and the `.env` in the project's root if there is one. The process environment wins. Paths are relative to the
- * project's root.
+ * Reads the environment, and the `.env` in the project's root if there is one. The process environment wins, and a blank variable counts
+ * as not set. Paths are relative to the project's root.
  *
  * With `delivers: false` the variables of the delivery may be missing, and the delivery is `None`.
  *
@@ -129,7 +131,9 @@ export const load = (
   from: string,
   options: { readonly delivers?: boolean } = {}
 ): Effect.Effect<Settings, ConfigurationError, FileSystem.FileSystem | Path.Path> =>
-  Effect.flatMap(Environment.find(from), (environment) => read(environment, settings(environment, options)))
+  Effect.flatMap(Environment.find(from), (environment) => read(environment, settings(environment, options))).pipe(
+    Effect.tap(({ dags }) => checkDags(dags))
+  )
 
 /**
  * Reads these variables alone: neither the process environment nor a `.env`. Paths are relative to `folder`, and the ledger has no default.
@@ -169,6 +173,18 @@ export const upkeep = (
 
 // internal
 
+/** Before a deployment is created, because the lease needs the folder only after that. It may be missing. */
+const checkDags = (dags: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.option(fs.stat(dags))).pipe(
+    Effect.filterOrFail(
+      Option.match({ onNone: () => true, onSome: ({ type }) => type === "Directory" }),
+      () => {
+        const invalid = ConfigError.InvalidData([Variables.name("AIRFLOW_DAG_PATH")], `${dags} is not a folder`)
+        return fromConfigError(invalid, variables)
+      }
+    )
+  )
+
 const settings = (
   environment: Environment.Environment,
   { delivers = true }: { readonly delivers?: boolean }
@@ -182,12 +198,12 @@ const settings = (
       providerName: Variables.provider,
       deliveryName: Variables.delivery(provider),
       settings: Config.all({
-        provider: provider.config,
+        provider: provider.config(Project.of(environment)),
         delivery: delivers && Option.isSome(delivery)
           ? delivery.value.config({ dags })
           : Config.succeed<Delivery>({ _tag: "None" }),
         cache: Paths.cache(environment, provider.isShared),
-        pool,
+        pool: Variables.poolOf(provider),
         upkeep: Variables.upkeep,
         dags
       })

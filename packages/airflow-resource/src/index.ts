@@ -8,6 +8,7 @@ export {
   AirflowError,
   AirflowReadiness,
   AirflowReset,
+  CallSite,
   PinnedClock,
   TaskLog
 } from "@airflow-resource/airflow"

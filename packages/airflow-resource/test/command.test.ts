@@ -5,9 +5,10 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources, DeploymentPool } from "airflow-resource"
 import Database from "better-sqlite3"
-import { Context, Deferred, Effect, Fiber, Layer, Redacted, Schedule } from "effect"
+import { Cause, Context, Deferred, Effect, Fiber, FiberId, Layer, Redacted, Schedule } from "effect"
 import { once } from "node:events"
 import * as fs from "node:fs"
+import * as Failure from "../src/internal/command/failure.js"
 import { project, start } from "./child.js"
 
 const canary = "canary-5d2c7f"
@@ -20,11 +21,13 @@ const world = (options: Emulator.Options = {}, max = 1) =>
     const env = {
       ...AirflowResources.variablesOf(emulator),
       AIRFLOW_RESOURCE_DELIVERY: "none",
+      // a reaper would clean up what a test wants to find
+      AIRFLOW_RESOURCE_REAPER: "off",
       AIRFLOW_PASSWORD: canary,
       AIRFLOW_RESOURCE_MAX: String(max)
     }
     const path = `${cwd}/Environment/CacheManager/cluster_cache.db`
-    const settings = yield* AirflowResources.settingsOf(emulator, { AIRFLOW_RESOURCE_CACHE: path })
+    const settings = yield* AirflowResources.settingsOf(emulator, { ...env, AIRFLOW_RESOURCE_CACHE: path })
     const services = yield* Layer.build(
       Layer.mergeAll(
         AirflowResources.layerPool(settings, { max, revocationWait: "25 millis", reset: { settle: "50 millis" } }),
@@ -71,7 +74,9 @@ describe.concurrent("airflow-resource status", () => {
       assert.deepInclude(empty, { code: 0, stderr: "" })
       assert.match(
         empty.stdout,
-        new RegExp(`^cache   ${path}\npool    [0-9a-f]{12}, 0 of at most 1 deployments\nupkeep  not active\n$`)
+        new RegExp(
+          `^cache   ${path}\npool    [0-9a-f]{12}, 0 of at most 1 deployments\nupkeep  not active\nreaper  off \\(AIRFLOW_RESOURCE_REAPER\\): .*\n$`
+        )
       )
 
       const one = yield* hold("one\n\u001b[2J")
@@ -274,7 +279,116 @@ describe.concurrent("airflow-resource cache reset", () => {
       fs.writeFileSync(path, "not a database, but long enough to be looked at ".repeat(20))
       const text = yield* run("cache", "reset")
       assert.strictEqual(text.code, 1)
-      assert.include(text.stderr, "Nothing was touched")
+      assert.include(text.stderr, "It was left as it is")
       assert.deepEqual(files(path), [""])
     }).pipe(Effect.provide(NodeContext.layer)), 300_000)
+})
+
+describe.concurrent("airflow-resource with a ledger that cannot be used", () => {
+  /** How the ledger's file or its folder is broken, what the error says then, and the program that runs the command. */
+  const kinds: Record<string, readonly [breakIt: (path: string) => void, says: string, program?: string]> = {
+    "corrupt": [(path) => fs.writeFileSync(path, "not a database ".repeat(100)), "SQLITE_NOTADB"],
+    "foreign": [(path) => {
+      const db = new Database(path)
+      db.exec("CREATE TABLE deployments (id TEXT)")
+      db.close()
+    }, "an SQLite file of another program"],
+    "not writable": [(path) => {
+      fs.rmdirSync(folderOf(path))
+      fs.writeFileSync(folderOf(path), "")
+    }, "Make the folder and the file writable"],
+    "full": [() => undefined, "SQLITE_FULL", "fullDisk.ts"]
+  }
+  const folderOf = (path: string) => path.replace(/\/[^/]+$/, "")
+
+  for (const [kind, [breakIt, says, program = "../src/main.ts"]] of Object.entries(kinds)) {
+    it.scopedLive(`says so, in a document with --json: ${kind}`, () =>
+      Effect.gen(function*() {
+        const { cwd, env, path } = yield* world()
+        fs.mkdirSync(folderOf(path), { recursive: true })
+        breakIt(path)
+        const run = (...args: ReadonlyArray<string>) =>
+          Effect.flatMap(start(program, args, env, cwd), ({ ended }) => ended)
+        // resetting needs no space
+        const commands = [["status"], ["reap"], ["drain"], ...(kind === "full" ? [] : [["cache", "reset"]])]
+        for (const command of commands) {
+          const { code, stderr, stdout } = yield* run(...command, "--json")
+          assert.strictEqual(code, 1, command.join(" "))
+          const { error } = asJson(stdout)
+          assert.deepInclude(error, { tag: "CacheError", retryable: false })
+          assert.include(error.message, `The cache ${path} cannot be used`)
+          assert.include(error.message, says)
+          assert.include(stderr, error.message)
+        }
+        const text = yield* run("status")
+        assert.deepEqual([text.code, text.stdout], [1, ""])
+        assert.match(text.stderr, /^The cache .+\n$/)
+        assert.include(text.stderr, says)
+        const { code, stdout } = yield* run("doctor", "--json")
+        const { checks, ready } = asJson(stdout)
+        const cache = checks.find(({ check }: { check: string }) => check === "cache")
+        // doctor writes nothing
+        assert.deepEqual([code, ready, cache.state], kind === "full" ? [0, true, "pass"] : [1, false, "fail"])
+      }).pipe(Effect.provide(NodeContext.layer)), 900_000)
+  }
+})
+
+describe.concurrent("airflow-resource, when it fails", () => {
+  it.scopedLive("prints a defect in one line, and as a document with --json", () =>
+    Effect.gen(function*() {
+      const { cwd, env } = yield* world()
+      const run = (...args: ReadonlyArray<string>) =>
+        Effect.flatMap(start("defect.ts", args, env, cwd), ({ ended }) => ended)
+      const line =
+        /^Unexpected failure: TypeError: no name at .+\. This is a bug in airflow-resource \d+\.\d+\.\d+; please report it with this line\.$/
+      for (const command of ["status", "reap", "drain"]) {
+        const { code, stderr, stdout } = yield* run(command, "--json")
+        assert.strictEqual(code, 1)
+        const { error } = asJson(stdout)
+        assert.match(error.message, line)
+        assert.deepInclude(error, { tag: "Defect", retryable: false })
+        assert.strictEqual(stderr.trim().split("\n").at(-1), error.message)
+      }
+      const text = yield* run("status")
+      assert.deepEqual([text.code, text.stdout], [1, ""])
+      assert.match(text.stderr.trim(), line)
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
+
+  it.scopedLive("prints a document if it is interrupted, and none for wrong usage", () =>
+    Effect.gen(function*() {
+      const { begin, hold, run } = yield* world()
+      const holding = yield* hold("holds")
+      yield* holding.deploymentName
+      const draining = yield* begin("drain", "--json")
+      yield* draining.prints("stderr", "waiting for slot 1")
+      draining.child.kill("SIGINT")
+      const { code, stderr, stdout } = yield* draining.ended
+      assert.strictEqual(code, 130)
+      assert.deepInclude(asJson(stdout).error, { tag: "Interrupted", retryable: true })
+      assert.notInclude(stderr, "interrupted")
+
+      const late = yield* run("drain", "--json", "--timeout", "1 second")
+      assert.strictEqual(late.code, 3)
+      assert.lengthOf(asJson(late.stdout).held, 1)
+      assert.deepInclude(yield* run("status", "--json", "--nonsense"), { code: 2, stdout: "" })
+      yield* holding.end
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
+
+  it("takes an interruption without a signal for a bug", () => {
+    const cause = Cause.interrupt(FiberId.none)
+    assert.strictEqual(Failure.exitCode(cause), 1)
+    assert.match(
+      Failure.lines(cause).join("\n"),
+      /^Unexpected failure: it was interrupted without a signal. This is a bug/
+    )
+  })
+
+  it("prints all that has failed, and names the first in its document", () => {
+    const cause = Cause.sequential(Cause.fail(new Error("typed")), Cause.die("a defect"))
+    assert.strictEqual(Failure.exitCode(cause), 1)
+    assert.lengthOf(Failure.lines(cause), 2)
+    assert.deepStrictEqual(asJson(Failure.document(cause)), {
+      error: { tag: "Error", message: "typed", retryable: false }
+    })
+  })
 })

@@ -17,6 +17,7 @@ it.scopedLive(
       const settings = yield* AirflowResources.settingsOf(emulator, {
         AIRFLOW_RESOURCE_CACHE: `${folder}/cluster_cache.db`,
         AIRFLOW_RESOURCE_DELIVERY: "astro",
+        AIRFLOW_RESOURCE_REAPER: "off",
         AIRFLOW_DAG_PATH: `${folder}/flows`
       })
       const lease = AirflowResource.use({ testName: "orders" }, ({ projectDirectory }) =>

@@ -65,8 +65,10 @@ describe("doctor checks this machine:", () => {
       Checks.configuration(problems),
       "fail",
       /^ASTRO_REGION is missing; AIRFLOW_RESOURCE_MAX is invalid: 0$/,
-      /\.env.*\nASTRO_REGION: the region\nAIRFLOW_RESOURCE_MAX: how many$/
+      /\.env.*\nASTRO_REGION: the region\nAIRFLOW_RESOURCE_MAX: how many\nWithout an account [^]*PROVIDER=local [^]*PROVIDER=emulator .*$/
     )
+    // an account does not help here
+    is(Checks.configuration(problems.slice(1)), "fail", /MAX is invalid/, /AIRFLOW_RESOURCE_MAX: how many$/)
   })
 
   test("project and DAGs", () =>
@@ -82,6 +84,7 @@ describe("doctor checks this machine:", () => {
       fs.writeFileSync(`${root}/.env`, "")
       is(yield* Checks.project(Option.some(root)), "pass", /with a \.env$/)
       is(yield* DagFolder.check(root), "pass", new RegExp(root))
+      is(yield* DagFolder.check(`${root}/.env`), "fail", /there is no folder .*env$/, /AIRFLOW_DAG_PATH/)
       is(yield* DagFolder.check(`${root}/dags`), "fail", /there is no folder .*dags$/, /AIRFLOW_DAG_PATH/)
     }))
 
@@ -184,6 +187,12 @@ describe("doctor checks Astro:", () => {
       is(yield* check(inMinutes(0)), "fail", /that expired at/, /Get a new one/)
       is(yield* check({ permissions: ["apiTokenId:t", "workspaceId:w"] }), "pass", /^a Workspace API token$/)
       is(yield* Astro.credentials(Redacted.make("opaque"), Duration.zero), "pass", /of unknown kind/)
+      is(
+        yield* Astro.credentials(Redacted.make("eyJhbGciOiJSUzI1NiJ9.eyJleHAi"), Duration.zero),
+        "fail",
+        /only a part of a token/,
+        /completely/
+      )
     }))
 
   test("rights", () =>
@@ -191,25 +200,25 @@ describe("doctor checks Astro:", () => {
       const { account, emulator, id } = yield* world()
       const check = (
         rights: "owner" | "operator" | "member",
-        options: { readonly fence?: "auto" | "on"; readonly isShared?: boolean } = {}
+        fence: "auto" | "on" | "off" = "auto"
       ) =>
-        Effect.flatMap(emulator.mintAstroToken({ rights }), (token) =>
-          Astro.rights({ ...account, token }, id, { fence: "auto", isShared: false, ...options }))
+        Effect.flatMap(emulator.mintAstroToken({ rights }), (token) => Astro.rights({ ...account, token }, id, fence))
       is(yield* check("owner"), "pass", /WORKSPACE_OWNER: leases are fenced/)
-      is(yield* check("owner", { isShared: true }), "warn", /unfenced/, /Unset ASTRO_API_TOKEN/)
-      is(yield* check("owner", { isShared: true, fence: "on" }), "pass", /fenced/)
+      is(yield* check("owner", "on"), "pass", /fenced/)
+      is(yield* check("owner", "off"), "warn", /unfenced/, /Unset AIRFLOW_RESOURCE_FENCE/)
       is(yield* check("operator"), "warn", /unfenced/, /Workspace Owner rights/)
-      is(yield* check("operator", { fence: "on" }), "fail", /AIRFLOW_RESOURCE_FENCE=on/, /Workspace Owner rights/)
+      is(yield* check("operator", "off"), "warn", /unfenced/, /Workspace Owner rights/)
+      is(yield* check("operator", "on"), "fail", /AIRFLOW_RESOURCE_FENCE=on/, /Workspace Owner rights/)
       is(yield* check("member"), "fail", /cannot create deployments/, /Workspace Owner rights/)
       const opaque = { ...account, token: Redacted.make("opaque") }
       is(
-        yield* Astro.rights(opaque, id, { fence: "auto", isShared: false }),
+        yield* Astro.rights(opaque, id, "auto"),
         "warn",
         /reports no workspace role/,
         /Access Management/
       )
       const expired = { ...account, token: yield* emulator.mintAstroToken({ expiresIn: 0 }) }
-      is(yield* Astro.rights(expired, id, { fence: "auto", isShared: false }), "fail", /./, /token/)
+      is(yield* Astro.rights(expired, id, "auto"), "fail", /./, /token/)
     }))
 
   test("organization and workspace", () =>
@@ -365,7 +374,7 @@ describe("doctor", () => {
       assert.deepStrictEqual(
         states(complete.stdout),
         Object.fromEntries([
-          ...["node", "configuration", "project", "cache"].map((check) => [check, "pass"]),
+          ...["node", "configuration", "project", "cache", "reaper"].map((check) => [check, "pass"]),
           ["astro CLI", "skip"],
           ...onAstro.map((check) => [check, "pass"])
         ])
@@ -374,7 +383,13 @@ describe("doctor", () => {
 
       const other = Redacted.value(yield* emulator.mintAstroToken({ expiresIn: 0 }))
       const otherDelivery = yield* record(
-        { AIRFLOW_RESOURCE_DELIVERY: "astro", AIRFLOW_REPO: "", AIRFLOW_GITHUB_TOKEN: "", ASTRO_API_TOKEN: other },
+        {
+          AIRFLOW_RESOURCE_DELIVERY: "astro",
+          AIRFLOW_RESOURCE_FENCE: "off",
+          AIRFLOW_REPO: "",
+          AIRFLOW_GITHUB_TOKEN: "",
+          ASTRO_API_TOKEN: other
+        },
         "--json"
       )
       assert.deepInclude(states(otherDelivery.stdout), {
@@ -406,13 +421,19 @@ describe("doctor", () => {
 
   test("checks what it can without any configuration, and needs none for an emulator", () =>
     Effect.gen(function*() {
-      const { run } = yield* command({})
+      const { cwd, run } = yield* command({})
       const unconfigured = yield* run({}, "--json")
       assert.strictEqual(unconfigured.code, 1)
       assert.match(unconfigured.stderr, /configuration, astro CLI/)
       const found = states(unconfigured.stdout)
       assert.deepInclude(found, { node: "pass", configuration: "fail", "astro CLI": "fail", cache: "pass" })
       for (const check of ["credentials", "workspace", "clock", "GitHub"]) assert.strictEqual(found[check], "skip")
+
+      fs.mkdirSync(`${cwd}/.env`)
+      const unreadable = yield* run({}, "--json")
+      assert.deepStrictEqual(states(unreadable.stdout), { node: "pass", configuration: "fail" })
+      assert.include(unreadable.stdout, "/.env cannot be read")
+      fs.rmdirSync(`${cwd}/.env`)
 
       const emulated = yield* run({ AIRFLOW_RESOURCE_PROVIDER: "emulator" }, "--json")
       assert.strictEqual(emulated.code, 0)

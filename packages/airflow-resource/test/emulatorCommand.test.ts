@@ -100,8 +100,9 @@ describe.concurrent("airflow-resource emulator", () => {
       )
       const { port } = taken.address() as { readonly port: number }
       const inUse = yield* (yield* emulator(cwd, "--json", "--port", String(port))).ended
-      assert.deepInclude(inUse, { code: 1, stdout: "" })
+      assert.strictEqual(inUse.code, 1)
       assert.include(inUse.stderr, `port ${port} is in use`)
+      assert.strictEqual(`${JSON.parse(inUse.stdout).error.message}\n`, inUse.stderr)
       assert.notMatch(inUse.stderr, /^\s+at /m)
 
       for (
@@ -124,7 +125,8 @@ describe.concurrent("airflow-resource emulator", () => {
         Effect.flatMap(emulator(cwd, "--json", "--astro-home", folder), ({ ended }) => ended)
       fs.writeFileSync(`${cwd}/file`, "mine")
       const file = yield* refused("file")
-      assert.deepInclude(file, { code: 1, stdout: "" })
+      assert.strictEqual(file.code, 1)
+      assert.deepInclude(JSON.parse(file.stdout).error, { tag: "AstroHomeRefused", retryable: false })
       assert.include(file.stderr, `${cwd}/file cannot be the astro CLI's home`)
       assert.include(file.stderr, "not a folder")
       assert.strictEqual(fs.readFileSync(`${cwd}/file`, "utf8"), "mine")
@@ -133,7 +135,7 @@ describe.concurrent("airflow-resource emulator", () => {
       fs.mkdirSync(`${cwd}/home/.astro`, { recursive: true })
       fs.writeFileSync(config, "context: astronomer.io\n")
       const foreign = yield* refused("home")
-      assert.deepInclude(foreign, { code: 1, stdout: "" })
+      assert.strictEqual(foreign.code, 1)
       assert.include(foreign.stderr, "was not written by an emulator")
       assert.strictEqual(fs.readFileSync(config, "utf8"), "context: astronomer.io\n")
       fs.rmSync(config)

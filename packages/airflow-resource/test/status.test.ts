@@ -20,11 +20,13 @@ const slot = (number: number, facts: Partial<Slot.Slot>): Slot.Slot => ({
   power: "asleep",
   clean: false,
   busyUntil: null,
+  isRequesting: false,
+  tokens: { mayExist: false, version: 0 },
   revokedAt: null,
   uses: 1,
   filledAt: now,
   freedAt: null,
-  adopted: false,
+  adopted: null,
   quarantine: null,
   holder: null,
   ...facts
@@ -40,23 +42,29 @@ const holder = (pid: number, facts: Partial<Slot.Holder> = {}): Slot.Holder => (
   deadline: now + minute,
   maxUntil: now + minute,
   fenced: true,
+  lock: null,
   ...facts
 })
 
+const upkeep: Slot.LockHolder = { holderId: "u", label: "upkeep", owner: owner(9), deadline: now + minute }
+
 const snapshot: DeploymentPool.PoolSnapshot = {
-  rules: { poolId: "abc", max: 5, ttl: minute, maxHold: minute, lockDelay: 0 },
+  rules: { poolId: "abc", max: 5, ttl: minute, maxHold: minute, longestRequest: 0 },
   now,
   slots: [
     slot(2, { quarantine: { reason: "cannot be\nemptied", failures: 2, until: now + minute } }),
     slot(1, { power: "awake", holder: holder(12, { fenced: false }) }),
     slot(3, { power: "unknown", holder: holder(404) }),
-    slot(4, { power: "awake", clean: true, adopted: true }),
+    slot(4, { power: "awake", clean: true, adopted: { overrideUntil: null } }),
     slot(5, { name: null, deploymentId: null, spec: null, power: "unknown", busyUntil: now + minute })
   ],
   tickets: [],
-  upkeep: { holderId: "u", label: "upkeep", owner: owner(9), deadline: now + minute }
+  upkeep: { epoch: 1, holder: upkeep },
+  runs: [],
+  lockUses: []
 }
-const status = Status.of(snapshot, host, "/cache.db")
+const reaper = { isOn: true, log: "/reaper.log" }
+const status = Status.of(snapshot, host, "/cache.db", reaper)
 
 it("shows what is unusual about each slot", () => {
   assert.strictEqual(
@@ -64,27 +72,26 @@ it("shows what is unusual about each slot", () => {
     `cache   /cache.db
 pool    abc, 4 of at most 5 deployments
 upkeep  active (process 9 on ci-7)
+reaper  on, its log is /reaper.log
 
 slot  deployment  spec                     power    state
 1     pool-s1-g1  13.1.0 on aws us-east-1  awake    leased to test 12 for 2h 5m (process 12 on ci-7): in use; UNFENCED
 2     pool-s2-g1  13.1.0 on aws us-east-1  asleep   free; quarantine until 12:01:00 UTC, failed 2×: cannot be emptied
-3     pool-s3-g1  13.1.0 on aws us-east-1  unknown  leased to test 404 for 2h 5m (process 404 on ci-7): in use; OVERDUE, OR ITS PROCESS HAS ENDED: run \`airflow-resource reap\`
+3     pool-s3-g1  13.1.0 on aws us-east-1  unknown  leased to test 404 for 2h 5m (process 404 on ci-7): in use; OVERDUE, OR ITS PROCESS HAS ENDED: process 9 will clean it up
 4     pool-s4-g1  13.1.0 on aws us-east-1  awake    free, clean; adopted
 5     -           -                        unknown  free; may still be changing until 12:01:00 UTC; empty`
   )
 })
 
 it("keeps the keys of the JSON stable", () => {
-  assert.deepStrictEqual(Object.keys(status), ["cache", "pool", "max", "at", "upkeep", "slots", "queue"])
+  assert.deepStrictEqual(Object.keys(status), ["cache", "pool", "max", "at", "upkeep", "reaper", "slots", "queue"])
   assert.deepStrictEqual(status.slots[1]?.quarantine, {
     reason: "cannot be emptied",
     failures: 2,
     until: "2026-11-25T12:01:00.000Z"
   })
   // no upkeep; its deadline has passed; its process has ended
-  for (const upkeep of [null, { ...snapshot.upkeep!, deadline: now }, { ...snapshot.upkeep!, owner: owner(404) }]) {
-    assert.isNull(
-      Status.of({ ...snapshot, upkeep }, host, "").upkeep
-    )
+  for (const holder of [null, { ...upkeep, deadline: now }, { ...upkeep, owner: owner(404) }]) {
+    assert.isNull(Status.of({ ...snapshot, upkeep: { epoch: 1, holder } }, host, "", reaper).upkeep)
   }
 })

@@ -2,6 +2,7 @@
 import * as Config from "effect/Config"
 import * as Option from "effect/Option"
 import type { Environment } from "./environment.js"
+import * as Forms from "./forms.js"
 import * as Variables from "./variables.js"
 
 /** `Temporary`: a file that is deleted when the layer ends. */
@@ -9,7 +10,7 @@ export type Cache = { readonly _tag: "File"; readonly path: string } | { readonl
 
 /** The ledger's file, absolute. Has no default outside a project, where two processes could use two ledgers by accident. */
 export const cacheFile = ({ resolve, root }: Environment): Config.Config<string> => {
-  const file = Config.nonEmptyString(Variables.name("AIRFLOW_RESOURCE_CACHE"))
+  const file = Forms.text(Variables.name("AIRFLOW_RESOURCE_CACHE"))
   return Config.map(
     Option.isSome(root) ? Config.withDefault(file, Variables.own.AIRFLOW_RESOURCE_CACHE.default) : file,
     resolve
@@ -26,7 +27,7 @@ export const cache = (environment: Environment, isShared: boolean): Config.Confi
 export const dags = ({ resolve }: Environment): Config.Config<string> =>
   Config.map(
     Config.withDefault(
-      Config.nonEmptyString(Variables.name("AIRFLOW_DAG_PATH")),
+      Forms.text(Variables.name("AIRFLOW_DAG_PATH")),
       Variables.own.AIRFLOW_DAG_PATH.default
     ),
     resolve

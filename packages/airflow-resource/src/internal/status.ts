@@ -1,7 +1,7 @@
 /** The pool as its ledger records it: as JSON, and as text. */
 import { describeSpec } from "@airflow-resource/core/Deployment"
 import type { PoolSnapshot } from "@airflow-resource/core/DeploymentPool"
-import type { Host } from "@airflow-resource/core/Host"
+import * as Host from "@airflow-resource/core/Host"
 import * as PoolPolicy from "@airflow-resource/core/PoolPolicy"
 import * as DateTime from "effect/DateTime"
 import { ago, oneLine, table } from "./text.js"
@@ -9,13 +9,15 @@ import { ago, oneLine, table } from "./text.js"
 export type Status = ReturnType<typeof of>
 
 export const of = (
-  { now, rules, slots, tickets, upkeep }: PoolSnapshot,
-  host: Host,
-  cache: string
+  { now, rules, ...ledger }: PoolSnapshot,
+  host: Host.Host,
+  cache: string,
+  reaper: { readonly isOn: boolean; readonly log: string }
 ) => {
   const time = (millis: number) => DateTime.formatIso(DateTime.unsafeMake(millis))
   const future = (millis: number | null) => millis !== null && millis > now ? time(millis) : null
-  const ledger = { slots, tickets, upkeep }
+  const { slots, tickets, upkeep: { holder: upkeep } } = ledger
+  const appliedRules = { ...rules, isGone: host.isGone, machine: Host.machineOf(host.owner) }
   return {
     cache,
     pool: rules.poolId,
@@ -24,6 +26,7 @@ export const of = (
     upkeep: upkeep !== null && upkeep.deadline > now && !host.isGone(upkeep.owner)
       ? { pid: upkeep.owner.pid, host: upkeep.owner.host }
       : null,
+    reaper,
     slots: [...slots].sort((a, b) => a.number - b.number).map((slot) => ({
       slot: slot.number,
       deployment: slot.name,
@@ -31,7 +34,8 @@ export const of = (
       spec: slot.spec,
       power: slot.power,
       clean: slot.holder === null && slot.clean,
-      adopted: slot.adopted,
+      adopted: slot.adopted !== null,
+      tokensMayExist: slot.holder === null && slot.tokens.mayExist,
       uses: slot.uses,
       filledAt: slot.filledAt === null ? null : time(slot.filledAt),
       busyUntil: future(slot.busyUntil),
@@ -53,7 +57,7 @@ export const of = (
     })),
     queue: tickets.filter(({ state }) => state === "waiting").sort((a, b) => a.seq - b.seq).map((ticket, index) => {
       // what a step would return now; nothing is written
-      const step = PoolPolicy.step(ledger, { ...rules, isGone: host.isGone }, now, ticket.key).value
+      const step = PoolPolicy.step(ledger, appliedRules, now, ticket.key).value
       return {
         place: index + 1,
         label: oneLine(ticket.label),
@@ -70,15 +74,20 @@ export const of = (
 export const render = (status: Status): string => {
   const since = (time: string) =>
     ago(DateTime.toEpochMillis(DateTime.unsafeMake(status.at)) - DateTime.toEpochMillis(DateTime.unsafeMake(time)))
+  const remedy = status.upkeep === null
+    ? "run `airflow-resource reap`"
+    : `process ${status.upkeep.pid} will clean it up`
   const clock = (time: string) => `${time.slice(11, 19)} UTC`
-  const stateOf = ({ adopted, busyUntil, clean, deployment, holder, power, quarantine }: Status["slots"][number]) =>
+  const stateOf = (
+    { adopted, busyUntil, clean, deployment, holder, power, quarantine, tokensMayExist }: Status["slots"][number]
+  ) =>
     [
       holder === null
         ? power === "awake" && clean ? "free, clean" : "free"
         : `${holder.kind === "lease" ? "leased to" : "held by"} ${holder.label} for ${
           since(holder.since)
         } (process ${holder.pid} on ${holder.host}): ${holder.activity}`,
-      ...(holder?.isAlive === false ? ["OVERDUE, OR ITS PROCESS HAS ENDED: run `airflow-resource reap`"] : []),
+      ...(holder?.isAlive === false ? [`OVERDUE, OR ITS PROCESS HAS ENDED: ${remedy}`] : []),
       ...(holder?.fenced === false ? ["UNFENCED"] : []),
       ...(quarantine === null ? [] : [
         `${
@@ -86,6 +95,7 @@ export const render = (status: Status): string => {
         } ${quarantine.failures}×: ${quarantine.reason}`
       ]),
       ...(busyUntil === null ? [] : [`may still be changing until ${clock(busyUntil)}`]),
+      ...(tokensMayExist ? [`A TOKEN OF AN ENDED LEASE MAY STILL BE VALID: ${remedy}`] : []),
       ...(adopted ? ["adopted"] : []),
       ...(deployment === null ? ["empty"] : [])
     ].join("; ")
@@ -96,6 +106,11 @@ export const render = (status: Status): string => {
     } of at most ${status.max} deployments`,
     `upkeep  ${
       status.upkeep === null ? "not active" : `active (process ${status.upkeep.pid} on ${status.upkeep.host})`
+    }`,
+    `reaper  ${
+      status.reaper.isOn
+        ? `on, its log is ${status.reaper.log}`
+        : "off (AIRFLOW_RESOURCE_REAPER): what a killed process leaves awake stays awake until the next lease or reap"
     }`,
     ...(status.slots.length === 0 ? [] : [
       "",

@@ -4,10 +4,12 @@ import * as AstroConfig from "@airflow-resource/astro/AstroConfig"
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
+import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { DeliveryDefinition } from "./delivery/definition.js"
 import * as Deliveries from "./delivery/table.js"
+import * as Forms from "./forms.js"
 import type { ProviderDefinition } from "./provider/definition.js"
 import * as Providers from "./provider/table.js"
 import type { Variables } from "./variable.js"
@@ -55,9 +57,10 @@ export const own = {
     default: "Environment/CacheManager/cluster_cache.db"
   },
   AIRFLOW_RESOURCE_FENCE: {
-    meaning: "whether a lease without a token of its own continues unfenced (`auto`) or fails (`on`)",
+    meaning:
+      "what gives a lease its token: it mints one, and if that is refused it shares one unfenced (`auto`) or fails (`on`); or all share one (`off`)",
     default: defaults.fence,
-    values: ["auto", "on"]
+    values: ["auto", "on", "off"]
   },
   AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT: {
     meaning: "the time in which a lease must be ready, queue included, such as `20 minutes`",
@@ -78,6 +81,12 @@ export const own = {
   AIRFLOW_RESOURCE_HIBERNATE_AFTER: {
     meaning: "the time for which upkeep leaves an unused deployment awake, such as `10 minutes`",
     default: "0 seconds"
+  },
+  AIRFLOW_RESOURCE_REAPER: {
+    meaning:
+      "whether a process in the background cleans up after leases whose processes were killed (`on`), or not (`off`)",
+    default: "on",
+    values: ["on", "off"]
   },
   AIRFLOW_RESOURCE_ADOPT: {
     meaning: "whether the pool may use the workspace's other hibernating development deployments, `true` or `false`",
@@ -109,61 +118,78 @@ export const all: Variables = Object.assign(
 /** Variables that the library sets for its own processes. */
 export const internal: Variables = AstroConfig.internalVariables
 
+/** Whether the library reads a variable. */
+export const isKnown = (name: string): boolean =>
+  name in all || name in internal || name.startsWith("AIRFLOW_RESOURCE_")
+
 /** Returns the name unchanged. Its type ensures that the variable is in the list. */
 export const name = (name: keyof typeof own): string => name
 
-const duration = <const A>(variable: keyof typeof own, fallback: A) =>
-  Config.withDefault(Config.duration(name(variable)), fallback)
+/** Longer than any lease, and short enough for every timer. */
+const longest = "7 days"
 
-const countFromOne = (variable: keyof typeof own, fallback: number) =>
+const timeout = (variable: keyof typeof own, fallback: Duration.DurationInput) =>
+  Config.withDefault(Forms.duration(variable, ["1 second", longest]), fallback)
+
+const count = (variable: keyof typeof own, most: number, fallback: number) =>
+  Config.withDefault(Forms.wholeNumber(variable, [1, most]), fallback)
+
+/** It becomes a part of names in URLs, lists and logs. */
+const nameOf = (variable: keyof typeof own, longest: number, fallback: string) =>
   Config.withDefault(
-    Config.validate(Config.integer(name(variable)), {
-      message: "Expected a whole number, 1 or more",
-      validation: (value) => value >= 1
-    }),
+    Forms.parsed(
+      variable,
+      `a name of at most ${longest} characters, without slashes and control characters`,
+      Option.liftPredicate((value) => /^[^/\p{Cc}]+$/u.test(value) && !/^\.+$/.test(value) && value.length <= longest)
+    ),
     fallback
   )
 
-const text = (variable: keyof typeof own, fallback: string) =>
-  Config.withDefault(Config.nonEmptyString(name(variable)), fallback)
-
 /** Settings of the pool, and of the Airflow user that every lease creates. */
-export const pool = Config.all({
-  prefix: text("AIRFLOW_RESOURCE_POOL", defaults.prefix),
-  max: countFromOne("AIRFLOW_RESOURCE_MAX", defaults.max),
-  fence: Config.withDefault(
-    Config.literal(...own.AIRFLOW_RESOURCE_FENCE.values)(name("AIRFLOW_RESOURCE_FENCE")),
-    defaults.fence
-  ),
-  acquireTimeout: duration("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT", defaults.acquireTimeout),
-  healthyTimeout: duration("AIRFLOW_RESOURCE_HEALTHY_TIMEOUT", defaults.healthyTimeout),
-  readyTimeout: duration("AIRFLOW_RESOURCE_READY_TIMEOUT", defaults.readyTimeout),
-  maxHold: duration("AIRFLOW_RESOURCE_MAX_HOLD", defaults.maxHold),
-  adopt: Config.withDefault(Config.boolean(name("AIRFLOW_RESOURCE_ADOPT")), defaults.adopt),
-  reset: Config.all({
-    keep: Config.withDefault(
-      Config.mapOrFail(
-        Config.string(name("AIRFLOW_RESOURCE_KEEP")),
-        (text) => Either.mapLeft(AirflowReset.parseKeep(text), (problem) => ConfigError.InvalidData([], problem))
-      ),
-      {}
+export const poolOf = ({ defaultMax = defaults.max }: Pick<AnyProvider, "defaultMax">) =>
+  Config.all({
+    prefix: nameOf("AIRFLOW_RESOURCE_POOL", 60, defaults.prefix),
+    max: count("AIRFLOW_RESOURCE_MAX", 1000, defaultMax),
+    fence: Config.withDefault(
+      Forms.oneOf(name("AIRFLOW_RESOURCE_FENCE"), own.AIRFLOW_RESOURCE_FENCE.values),
+      defaults.fence
     ),
-    defaultPoolSlots: countFromOne("AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS", defaultPoolSlots)
-  }),
-  username: text("AIRFLOW_USERNAME", defaults.username),
-  /** `undefined`: `airflow`. */
-  password: Config.map(Config.option(Config.redacted(name("AIRFLOW_PASSWORD"))), Option.getOrUndefined)
-})
+    acquireTimeout: timeout("AIRFLOW_RESOURCE_ACQUIRE_TIMEOUT", defaults.acquireTimeout),
+    healthyTimeout: timeout("AIRFLOW_RESOURCE_HEALTHY_TIMEOUT", defaults.healthyTimeout),
+    readyTimeout: timeout("AIRFLOW_RESOURCE_READY_TIMEOUT", defaults.readyTimeout),
+    maxHold: timeout("AIRFLOW_RESOURCE_MAX_HOLD", defaults.maxHold),
+    adopt: Config.withDefault(Forms.boolean(name("AIRFLOW_RESOURCE_ADOPT")), defaults.adopt),
+    reset: Config.all({
+      keep: Config.withDefault(
+        Config.mapOrFail(
+          Forms.text(name("AIRFLOW_RESOURCE_KEEP")),
+          (text) => Either.mapLeft(AirflowReset.parseKeep(text), (problem) => ConfigError.InvalidData([], problem))
+        ),
+        {}
+      ),
+      defaultPoolSlots: count("AIRFLOW_RESOURCE_DEFAULT_POOL_SLOTS", 1_000_000, defaultPoolSlots)
+    }),
+    username: nameOf("AIRFLOW_USERNAME", 64, defaults.username),
+    /** `undefined`: `airflow`. */
+    password: Config.map(Config.option(Config.redacted(Forms.text(name("AIRFLOW_PASSWORD")))), Option.getOrUndefined)
+  })
 
-/** Settings of upkeep. */
+/** Settings of upkeep and of the reaper. */
 export const upkeep = Config.all({
-  hibernateAfter: duration("AIRFLOW_RESOURCE_HIBERNATE_AFTER", own.AIRFLOW_RESOURCE_HIBERNATE_AFTER.default)
+  hibernateAfter: Config.withDefault(
+    Forms.duration(name("AIRFLOW_RESOURCE_HIBERNATE_AFTER"), ["0 seconds", longest]),
+    own.AIRFLOW_RESOURCE_HIBERNATE_AFTER.default
+  ),
+  reaper: Config.withDefault(
+    Forms.oneOf(name("AIRFLOW_RESOURCE_REAPER"), own.AIRFLOW_RESOURCE_REAPER.values),
+    own.AIRFLOW_RESOURCE_REAPER.default
+  )
 })
 
 /** The provider that AIRFLOW_RESOURCE_PROVIDER names. */
 export const provider: Config.Config<AnyProvider> = Config.map(
   Config.withDefault(
-    Config.literal(...Providers.names)(name("AIRFLOW_RESOURCE_PROVIDER")),
+    Forms.oneOf(name("AIRFLOW_RESOURCE_PROVIDER"), Providers.names),
     Providers.defaultName
   ),
   Providers.named
@@ -175,7 +201,7 @@ export const delivery = (
 ): Config.Config<DeliveryDefinition<Deliveries.Delivery>> =>
   Config.map(
     Config.withDefault(
-      Config.literal(...Object.keys(deliveries))(name("AIRFLOW_RESOURCE_DELIVERY")),
+      Forms.oneOf(name("AIRFLOW_RESOURCE_DELIVERY"), Object.keys(deliveries)),
       defaultDelivery
     ),
     (name) => Deliveries.definitionOf(deliveries[name]!)

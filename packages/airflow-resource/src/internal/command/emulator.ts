@@ -5,6 +5,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Emulated from "../emulated.js"
+import { documented } from "./common.js"
 
 const within = (name: string, isValid: (value: number) => boolean, expected: string) => (value: number) =>
   isValid(value)
@@ -39,12 +40,14 @@ export const emulator = Command.make("emulator", {
     Options.mapEffect(({ env, json }) =>
       env && json
         ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--json and --print-env cannot be used together")))
-        : Effect.succeed(json ? Emulated.asJson : env ? Emulated.exports : Emulated.render)
+        : Effect.succeed({ json, render: json ? Emulated.asJson : env ? Emulated.exports : Emulated.render })
     )
   )
 }, ({ as, ...options }) =>
   Emulated.start(options).pipe(
-    Effect.flatMap((emulated) => Console.log(as(emulated))),
+    Effect.map(as.render),
+    documented(as.json),
+    Effect.flatMap((text) => Console.log(text)),
     Effect.zipRight(Effect.never),
     Effect.scoped
   )).pipe(Command.withDescription("Runs an emulator of Astro, GitHub and Airflow until it is interrupted."))

@@ -2,7 +2,7 @@
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { exists } from "../doctor/checks.js"
+import { isFolder } from "../doctor/checks.js"
 import * as Verdict from "../doctor/verdict.js"
 import type { DeliveryDefinition } from "./definition.js"
 
@@ -26,7 +26,7 @@ export const astro: DeliveryDefinition<Astro> = {
 }
 
 export const check = (folder: string) =>
-  Effect.map(exists(folder), (isThere) =>
-    isThere
+  Effect.map(isFolder(folder), (isFolder) =>
+    isFolder
       ? Verdict.pass(folder)
       : Verdict.fail(`there is no folder ${folder}`, "Set AIRFLOW_DAG_PATH to the folder that holds the DAGs."))

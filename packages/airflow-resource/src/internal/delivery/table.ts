@@ -3,10 +3,11 @@ import type * as Config from "effect/Config"
 import type { Parts } from "../provider/parts.js"
 import { astro } from "./astro.js"
 import type { DeliveryDefinition } from "./definition.js"
+import { local } from "./local.js"
 import { none } from "./none.js"
 import { emulatedSecrets, secrets } from "./secrets.js"
 
-const table = { Secrets: secrets, EmulatedSecrets: emulatedSecrets, Astro: astro, None: none }
+const table = { Secrets: secrets, EmulatedSecrets: emulatedSecrets, Astro: astro, Local: local, None: none }
 
 export type Delivery = Config.Config.Success<ReturnType<(typeof table)[keyof typeof table]["config"]>>
 

@@ -4,7 +4,8 @@ import * as SqliteDeploymentCache from "@airflow-resource/core/SqliteDeploymentC
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { ConfigurationError } from "../../ConfigurationError.js"
+import { type ConfigurationError, isAccountMissing, withoutAccount } from "../../ConfigurationError.js"
+import { logOf } from "../reaper/log.js"
 import type { Verdict } from "./verdict.js"
 import { fail, pass, warn } from "./verdict.js"
 
@@ -19,8 +20,9 @@ export const configuration = (problems: ConfigurationError["problems"]): Verdict
     : fail(
       problems.map(({ problem, variable }) => `${variable} ${problem}`).join("; "),
       [
-        "Set in the environment, or in a .env file in the project's root:",
-        ...problems.map(({ meaning, variable }) => `${variable}: ${meaning}`)
+        "Set or correct in the environment, or in a .env file in the project's root:",
+        ...problems.map(({ meaning, variable }) => `${variable}: ${meaning}`),
+        ...(isAccountMissing(problems) ? [withoutAccount] : [])
       ].join("\n")
     )
 
@@ -43,6 +45,20 @@ export const cache = (path: string) =>
       onSome: (schema) => pass(`${path}, schema ${schema}`)
     })
   }))
+
+export const reaper = (isOn: boolean, cache: string) =>
+  isOn
+    ? pass(`on; its log is ${logOf(cache)}`)
+    : warn(
+      "off (AIRFLOW_RESOURCE_REAPER): what a killed process leaves awake stays awake, and costs money",
+      "Unset AIRFLOW_RESOURCE_REAPER, or run `airflow-resource reap` after every run."
+    )
+
+export const isFolder = (path: string) =>
+  Effect.flatMap(
+    FileSystem.FileSystem,
+    (fs) => fs.stat(path).pipe(Effect.map(({ type }) => type === "Directory"), Effect.orElseSucceed(() => false))
+  )
 
 export const exists = (path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.exists(path), () => false))

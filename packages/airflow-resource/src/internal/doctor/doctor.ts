@@ -1,6 +1,7 @@
 /** Checks everything that a lease needs, and says what to do about what is missing. */
 import * as DeploymentPool from "@airflow-resource/core/DeploymentPool"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -12,6 +13,7 @@ import * as Http from "../../Http.js"
 import * as Settings from "../../Settings.js"
 import * as Environment from "../environment.js"
 import * as Paths from "../paths.js"
+import * as Project from "../project.js"
 import { oneLine } from "../text.js"
 import * as Variables from "../variables.js"
 import * as Checks from "./checks.js"
@@ -42,27 +44,38 @@ export const examine = (from: string) =>
       Effect.flatMap(checksOf(environment, problems), run),
       environment.variables
     )
-  }).pipe(Effect.scoped, Effect.provide([Http.layer, ProcessRunner.layer]))
+  }).pipe(
+    // without its .env, nothing else is known about the project
+    Effect.catchTag("ConfigurationError", ({ problems }) => run(ofMachine(problems))),
+    Effect.scoped,
+    Effect.provide([Http.layer, ProcessRunner.layer])
+  )
+
+const ofMachine = (problems: ConfigurationError["problems"]) => ({
+  node: Effect.succeed(Checks.node(process.versions.node)),
+  configuration: Effect.succeed(Checks.configuration(problems))
+})
 
 /** The checks of this machine and of the project, then those of the provider and of the delivery. */
 const checksOf = (environment: Environment.Environment, problems: ConfigurationError["problems"]) =>
   Effect.gen(function*() {
-    const ofMachine = {
-      node: Effect.succeed(Checks.node(process.versions.node)),
-      configuration: Effect.succeed(Checks.configuration(problems))
-    }
     const ofProject = {
       project: Checks.project(environment.root),
-      cache: Verdict.given(Paths.cacheFile(environment), Checks.cache)
+      cache: Verdict.given(Paths.cacheFile(environment), Checks.cache),
+      reaper: Verdict.given(
+        Config.all({ cache: Paths.cacheFile(environment), upkeep: Variables.upkeep }),
+        ({ cache, upkeep }) => Effect.succeed(Checks.reaper(upkeep.reaper === "on", cache))
+      )
     }
     const chosen = yield* Effect.option(Variables.provider)
     if (Option.isNone(chosen)) {
-      return { ...ofMachine, ...ofProject, provider: notChecked("AIRFLOW_RESOURCE_PROVIDER") }
+      return { ...ofMachine(problems), ...ofProject, provider: notChecked("AIRFLOW_RESOURCE_PROVIDER") }
     }
     const provider = chosen.value
     const delivery = yield* Effect.option(Variables.delivery(provider))
     const pool = yield* Effect.orElseSucceed(Settings.pool, () => DeploymentPool.defaults)
     const ofProvider = yield* provider.checks({
+      project: Project.of(environment),
       delivery: Option.getOrUndefined(Option.map(delivery, ({ tag }) => tag)),
       fence: pool.fence,
       longestLease: Duration.sum(Duration.decode(pool.acquireTimeout), Duration.decode(pool.maxHold))
@@ -71,7 +84,7 @@ const checksOf = (environment: Environment.Environment, problems: ConfigurationE
       onNone: () => ({ delivery: notChecked("AIRFLOW_RESOURCE_DELIVERY") }),
       onSome: ({ checks }) => checks({ dags: Paths.dags(environment) })
     })
-    return { ...ofMachine, ...(provider.isShared ? ofProject : {}), ...ofProvider, ...ofDelivery }
+    return { ...ofMachine(problems), ...(provider.isShared ? ofProject : {}), ...ofProvider, ...ofDelivery }
   })
 
 const notChecked = (variable: string) => Effect.succeed(Verdict.skip(`not checked without ${variable}`))

@@ -56,10 +56,11 @@ export const astroCli: ProviderDefinition<AstroCliProvider> = {
   tag: "AstroCli",
   title: "Astro, through the astro CLI",
   variables: { ...variables, ASTRO_BIN },
-  config: Config.map(
-    Config.all({ ...onAstro, bin: AstroConfig.bin }),
-    (provider) => ({ _tag: "AstroCli", ...provider })
-  ),
+  config: () =>
+    Config.map(
+      Config.all({ ...onAstro, bin: AstroConfig.bin }),
+      (provider) => ({ _tag: "AstroCli", ...provider })
+    ),
   ...deliveries,
   isShared: true,
   open: (provider) => {
@@ -78,11 +79,17 @@ export const astroCli: ProviderDefinition<AstroCliProvider> = {
     })
 }
 
+/** Reads a provider over REST. */
+export const apiConfig: Config.Config<AstroApiProvider> = Config.map(
+  Config.all(onAstro),
+  (provider) => ({ _tag: "AstroApi", ...provider })
+)
+
 export const astroApi: ProviderDefinition<AstroApiProvider> = {
   tag: "AstroApi",
   title: "Astro, over its REST API",
   variables,
-  config: Config.map(Config.all(onAstro), (provider) => ({ _tag: "AstroApi", ...provider })),
+  config: () => apiConfig,
   ...deliveries,
   isShared: true,
   open: (provider) => Effect.succeed(partsOf(provider)),
@@ -103,6 +110,5 @@ export const partsOf = (provider: AstroApiProvider): Parts => ({
 
 const poolOf = ({ account, apiToken, spec }: OnAstro) => ({
   spec,
-  accessToken: account.token,
-  apiToken: Option.getOrUndefined(apiToken)
+  sharedToken: Option.getOrElse(apiToken, () => account.token)
 })

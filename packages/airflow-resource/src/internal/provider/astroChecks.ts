@@ -58,7 +58,7 @@ export const checks = (
       workspace: inOrganization(AstroConfig.config, workspace),
       rights: inOrganization(
         AstroConfig.config,
-        (account, id) => rights(account, id, { fence, isShared: Option.isSome(apiToken) })
+        (account, id) => rights(account, id, fence)
       ),
       runtime: inOrganization(offered, ({ account, runtimeVersion }, id) => runtime(account, id, { runtimeVersion })),
       region: inOrganization(
@@ -132,6 +132,7 @@ export const cli = (account: AstroConfig.AstroConfig, { bin, deploys, sends }: {
 export const credentials = (token: Redacted.Redacted, longestLease: Duration.Duration) =>
   Effect.map(Clock.currentTimeMillis, (now): Verdict => {
     const { expiresAt, kind } = AstroCredentials.claims(token)
+    if (kind === "truncated") return fail(kinds.truncated, "Copy the token again, completely.")
     const remedy = "Get a new one at https://cloud.astronomer.io/token, or better, a Workspace API token."
     return Option.match(expiresAt, {
       onNone: () => pass(kinds[kind]),
@@ -150,25 +151,22 @@ const kinds: Record<AstroCredentials.Kind, string> = {
   organization: "an Organization API token",
   workspace: "a Workspace API token",
   deployment: "a Deployment API token",
-  opaque: "a token of unknown kind"
+  opaque: "a token of unknown kind",
+  truncated: "only a part of a token"
 }
 
 /** What the token may do in the workspace. */
-export const rights = (account: AstroConfig.AstroConfig, organizationId: string, { fence, isShared }: {
-  readonly fence: "auto" | "on"
-  /** Whether all leases use ASTRO_API_TOKEN. */
-  readonly isShared: boolean
-}) =>
+export const rights = (account: AstroConfig.AstroConfig, organizationId: string, fence: CheckContext["fence"]) =>
   AstroCredentials.rights(account, organizationId).pipe(Effect.match({
     onFailure: failed,
     onSuccess: ({ level, roles }) => {
       const role = roles.join(", ")
       switch (level) {
         case "owner":
-          return isShared && fence === "auto"
+          return fence === "off"
             ? warn(
-              `${role}, but all leases share ASTRO_API_TOKEN and are unfenced`,
-              "Unset ASTRO_API_TOKEN and set ASTRO_ACCESS_TOKEN, so that each lease gets a token of its own."
+              `${role}, but all leases share one token and are unfenced: AIRFLOW_RESOURCE_FENCE=off`,
+              "Unset AIRFLOW_RESOURCE_FENCE, so that each lease gets a token of its own."
             )
             : pass(`${role}: leases are fenced`)
         case "operator":

@@ -27,7 +27,7 @@ export const emulator: ProviderDefinition<EmulatorProvider> = {
   tag: "Emulator",
   title: "an emulated Astro in this process",
   variables: {},
-  config: Config.succeed({ _tag: "Emulator", options: defaultOptions }),
+  config: () => Config.succeed({ _tag: "Emulator", options: defaultOptions }),
   deliveries: { secrets: "EmulatedSecrets", astro: "Astro", none: "None" },
   defaultDelivery: "secrets",
   isShared: false,
@@ -57,7 +57,7 @@ export const variables = (emulator: Emulator.Service) => {
 export const partsOf = (emulator: Emulator.Service): Effect.Effect<Parts> =>
   Effect.gen(function*() {
     const { github, provider } = yield* ConfigProvider.fromMap(new Map(Object.entries(variables(emulator)))).load(
-      Config.all({ provider: Astro.astroApi.config, github: GithubConfig.config })
+      Config.all({ provider: Astro.apiConfig, github: GithubConfig.config })
     )
     const { pool, ...parts } = Astro.partsOf(atSpeed(provider, emulator))
     const scaled = (onAstro: Duration.DurationInput) => Duration.times(onAstro, 1 / emulator.speed)

@@ -1,4 +1,5 @@
 /** What the layers of a lease need from the provider of its deployments. */
+import type { Keep } from "@airflow-resource/airflow/AirflowReset"
 import type { DagDelivery } from "@airflow-resource/core/DagDelivery"
 import type { PoolOptions } from "@airflow-resource/core/DeploymentPool"
 import type { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
@@ -15,6 +16,8 @@ export type Platform = NodeContext.NodeContext | HttpClient.HttpClient | Process
 export interface Parts {
   /** What the pool needs to know about it: what to create by default, and how to authenticate. */
   readonly pool: Pick<PoolOptions, "spec"> & Partial<PoolOptions>
+  /** What the provider itself puts into each Airflow, so that a reset leaves it. */
+  readonly keep?: Keep
   readonly provider: Layer.Layer<DeploymentProvider, never, Platform>
   readonly projects: Layer.Layer<ProjectDirectory, never, Platform>
   /** Deploys the DAGs of a folder through the provider. Absent: the provider cannot deploy DAGs. */

@@ -5,10 +5,11 @@ import * as Effect from "effect/Effect"
 import { astroApi, astroCli } from "./astro.js"
 import type { Checked, ProviderDefinition } from "./definition.js"
 import { emulator } from "./emulator.js"
+import { local } from "./local.js"
 
-const table = { cli: astroCli, api: astroApi, emulator }
+const table = { cli: astroCli, api: astroApi, local, emulator }
 
-export type Provider = Config.Config.Success<(typeof table)[keyof typeof table]["config"]>
+export type Provider = Config.Config.Success<ReturnType<(typeof table)[keyof typeof table]["config"]>>
 
 export type ProviderName = keyof typeof table
 

@@ -1,0 +1,81 @@
+/** What a lease of a local Airflow needs. */
+import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import * as PythonEnvironment from "@airflow-resource/local/PythonEnvironment"
+import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Verdict from "../doctor/verdict.js"
+import { type LocalProvider, type Plan, plan } from "./localPlan.js"
+
+export const checks = (config: Config.Config<LocalProvider>): Verdict.Checks => {
+  const planned = (onError: (error: ProviderError) => Verdict.Verdict, check: (plan: Plan) => Verdict.Check) =>
+    Verdict.given(config, (provider) =>
+      Effect.matchEffect(plan(provider), {
+        onFailure: (error) => Effect.succeed(onError(error)),
+        onSuccess: check
+      }))
+  return {
+    Airflow: planned(Verdict.failed, airflow),
+    image: planned(
+      () => Verdict.skip("not checked before it is known which Airflow is needed"),
+      ({ ignored }) =>
+        Effect.succeed(
+          ignored.length === 0
+            ? Verdict.pass("the project needs none")
+            : Verdict.warn(
+              `${ignored.join(", ")} cannot be carried out on this machine`,
+              "Install on this machine what the DAGs need."
+            )
+        )
+    ),
+    home: Verdict.given(config, ({ home }) => Effect.sync(() => homeVerdict(home))),
+    memory: Effect.sync(memory)
+  }
+}
+
+// internal
+
+const gibibyte = 1024 ** 3
+const shown = (bytes: number) => `${(bytes / gibibyte).toFixed(1)} GiB`
+
+const airflow = ({ options, spec: { region, runtimeVersion } }: Plan): Verdict.Check =>
+  Effect.match(PythonEnvironment.find(options), {
+    onFailure: Verdict.failed,
+    onSuccess: Option.match({
+      onNone: () => Verdict.pass(`${runtimeVersion} for ${region}; the first lease installs it`),
+      onSome: () => Verdict.pass(`${runtimeVersion} for ${region}`)
+    })
+  })
+
+const homeVerdict = (home: string): Verdict.Verdict => {
+  const existing = nearest(home)
+  try {
+    fs.accessSync(existing, fs.constants.W_OK)
+  } catch {
+    return Verdict.fail(
+      `${home}: ${existing} is not writable`,
+      "Set AIRFLOW_RESOURCE_LOCAL_HOME to a folder that this user may write to."
+    )
+  }
+  const { bavail, bsize } = fs.statfsSync(existing)
+  const free = bavail * bsize
+  return free < gibibyte
+    ? Verdict.fail(
+      `${home}: ${shown(free)} are free, and an Airflow needs 1 GiB`,
+      "Free space on this disk, or set AIRFLOW_RESOURCE_LOCAL_HOME to a folder on another one."
+    )
+    : Verdict.pass(`${home}; ${shown(free)} are free`)
+}
+
+/** The folder itself, or the lowest one above it that exists. */
+const nearest = (folder: string): string => fs.existsSync(folder) ? folder : nearest(path.dirname(folder))
+
+const memory = (): Verdict.Verdict => {
+  const free = os.freemem()
+  return free < gibibyte
+    ? Verdict.fail(`${shown(free)} are free, and each local Airflow needs 1 GiB`, "End other programs.")
+    : Verdict.pass(`${shown(free)} are free`)
+}
