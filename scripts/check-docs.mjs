@@ -170,6 +170,10 @@ const otherNames = new Set([
   // secrets of the repository, which its workflow reads
   "ASTRO_DEPLOYMENT_ID",
   "ASTRO_DEPLOYMENT_NAME",
+  // variables of Airflow
+  "AIRFLOW_HOME",
+  "AIRFLOW_VAR_REGION",
+  "AIRFLOW_CTX_DAG_ID",
   // variables of the astro CLI
   "ASTRO_HOME",
   "ASTRO_TELEMETRY_DISABLED",

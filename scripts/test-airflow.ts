@@ -32,6 +32,7 @@ const environment = (airflow: RealAirflow.RealAirflow) => ({
   AIRFLOW_VIEWER_PASSWORD: airflow.viewer.password,
   AIRFLOW_AUTHORIZATION: airflow.authorization,
   AIRFLOW_DAGS_FOLDER: airflow.dagsFolder,
+  AIRFLOW_DATABASE: airflow.database,
   AIRFLOW_PIDS: Object.entries(airflow.pids).map(([name, pid]) => `${name}=${pid}`).join(",")
 })
 

@@ -16,6 +16,7 @@ interface Response {
 
 interface Document {
   readonly info: { readonly title: string; readonly version: string }
+  readonly servers: ReadonlyArray<{ readonly url: string }>
   readonly paths: Record<string, Record<string, { readonly responses: Record<string, Response> }>>
 }
 
@@ -49,6 +50,8 @@ export const load = (path: string) => {
 
   return {
     title: `${document.info.title} ${document.info.version}`,
+    /** The path of the API: `/platform/v1beta1`. */
+    base: new URL(document.servers[0]?.url ?? "").pathname,
     /** What is wrong with the response of an operation. */
     disagreements: (operation: string, { contentType, status, text }: Received): ReadonlyArray<string> => {
       const known = operations.get(shapeOf(operation))

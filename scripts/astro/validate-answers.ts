@@ -1,6 +1,6 @@
 /**
- * `npm run check:openapi PATH`: requests every response of every route of the emulated Astro API, and checks each against Astro's OpenAPI
- * document at PATH (https://api.astronomer.io/spec/v1.0).
+ * `npm run check:openapi PATH…`: requests every response of every route of the emulated Astro API that the OpenAPI document at PATH
+ * describes, and checks each against the document (https://api.astronomer.io/spec/v1.0, /spec/platform/v1beta1, /spec/iam/v1beta1).
  */
 import { Emulator } from "@airflow-resource/emulator"
 import { Console, Effect, type Redacted } from "effect"
@@ -17,9 +17,26 @@ interface Request {
   readonly token?: Redacted.Redacted | undefined
 }
 
-const call = (method: string, { body, emulator, path, token }: Request) => {
+const call = (method: string, { body, emulator, path, token }: Request, base = "/v1") => {
   const below = path.startsWith("/") ? path : `/organizations/${emulator.organizationId}/${path}`
-  return send(method, `${emulator.astroApiUrl}/v1${below.replace(/\/$/, "")}`, { token, body })
+  return send(method, `${emulator.astroApiUrl}${base}${below.replace(/\/$/, "")}`, { token, body })
+}
+
+const apis = { "/v1": routes.v1, "/platform/v1beta1": routes.platform, "/iam/v1beta1": routes.iam }
+
+/** What a new deployment needs before version 1. */
+const complete = {
+  type: "STANDARD",
+  astroRuntimeVersion: "13.1.0",
+  executor: "CELERY",
+  schedulerSize: "SMALL",
+  isCicdEnforced: false,
+  isDagDeployEnabled: true,
+  isHighAvailability: false,
+  defaultTaskPodCpu: "0.25",
+  defaultTaskPodMemory: "0.5Gi",
+  resourceQuotaCpu: "10",
+  resourceQuotaMemory: "20Gi"
 }
 
 /** Deployments in every state, tokens, and everything else that the requests need. */
@@ -125,14 +142,21 @@ const table = (
     suspended,
     workspace,
     workspaceToken
-  }: Stage
+  }: Stage,
+  isV1: boolean
 ): Record<string, Record<number, ReadonlyArray<Request>>> => {
   const { asleep, healthy, production, rich } = deployments
   const one = `deployments/${healthy.id}`
   const forbidden = (path: string, body?: unknown) => at(path, body, emulator, member)
   const create = (fields: object, of = emulator) =>
-    at("deployments", { name: "new", workspaceId: of.workspaceId, isDevelopmentMode: true, ...fields }, of)
+    at(
+      "deployments",
+      { ...(isV1 ? {} : complete), name: "new", workspaceId: of.workspaceId, isDevelopmentMode: true, ...fields },
+      of
+    )
   const update = (fields: object) => at(one, { ...healthy, ...fields })
+  const mint = ({ scope, ...fields }: { readonly scope: string } & Record<string, unknown>) =>
+    at("tokens", { ...fields, [isV1 ? "scope" : "type"]: scope })
   const role = { entityType: "WORKSPACE", entityId: emulator.workspaceId, role: "WORKSPACE_AUTHOR" }
   const everyRole = [
     role,
@@ -266,16 +290,16 @@ const table = (
     },
     "POST organizations/:o/tokens": {
       200: [
-        at("tokens", { name: "t", role: "ORGANIZATION_MEMBER", scope: "ORGANIZATION", description: "d" }),
-        at("tokens", { name: "t", role: "WORKSPACE_OWNER", ...workspace, tokenExpiryPeriodInDays: 3650 })
+        mint({ name: "t", role: "ORGANIZATION_MEMBER", scope: "ORGANIZATION", description: "d" }),
+        mint({ name: "t", role: "WORKSPACE_OWNER", ...workspace, tokenExpiryPeriodInDays: 3650 })
       ],
       400: [
         at("tokens", { name: "t" }),
-        at("tokens", { name: "t", role: "KING", ...workspace }),
-        at("tokens", { name: "t", role: "WORKSPACE_OWNER", ...workspace, tokenExpiryPeriodInDays: 0 })
+        mint({ name: "t", role: "KING", ...workspace }),
+        mint({ name: "t", role: "WORKSPACE_OWNER", ...workspace, tokenExpiryPeriodInDays: 0 })
       ],
       403: [forbidden("tokens", { name: "t", role: "WORKSPACE_OWNER", ...workspace })],
-      404: [at("tokens", { name: "t", role: "DEPLOYMENT_ADMIN", scope: "DEPLOYMENT", entityId: "none" })]
+      404: [mint({ name: "t", role: "DEPLOYMENT_ADMIN", scope: "DEPLOYMENT", entityId: "none" })]
     },
     "GET organizations/:o/tokens/:t": {
       200: [at(`tokens/${deploymentToken.id}`), at(`tokens/${workspaceToken.id}`)],
@@ -318,12 +342,13 @@ const table = (
 const validate = (path: string) =>
   Effect.gen(function*() {
     const openApi = OpenApi.load(path)
+    const { base } = openApi
     const set = yield* stage
     const problems: Array<string> = []
     let responses = 0
     const statuses = new Set<unknown>()
     const check = (operation: string, expected: number, request: Request) =>
-      Effect.map(call(operation.split(" ")[0] ?? "", request), (response) => {
+      Effect.map(call(operation.split(" ")[0] ?? "", request, base), (response) => {
         responses += 1
         statuses.add(response.json?.status)
         const wrong = response.status === expected
@@ -332,16 +357,20 @@ const validate = (path: string) =>
         problems.push(...wrong.map((words) => `${operation} ${response.status}: ${words}`))
       })
 
-    const driven = table(set)
-    const known = routes.v1.map(({ method, pattern }) => `${method} ${pattern.join("/")}`)
+    const known = (apis[base as keyof typeof apis] ?? []).map(({ method, pattern }) => `${method} ${pattern.join("/")}`)
+    const all = table(set, base === "/v1")
+    const driven = Object.fromEntries(Object.entries(all).filter(([name]) => known.includes(name)))
+    const everywhere = Object.values(apis).flat().map(({ method, pattern }) => `${method} ${pattern.join("/")}`)
     problems.push(...known.filter((operation) => !(operation in driven)).map((name) => `${name} was not requested`))
-    problems.push(...Object.keys(driven).filter((name) => !known.includes(name)).map((name) => `${name} is no route`))
+    problems.push(...Object.keys(all).filter((name) => !everywhere.includes(name)).map((name) => `${name} is no route`))
+    if (known.length === 0) problems.push(`the document describes ${base}, which the emulator does not have`)
     // a new deployment is UNHEALTHY for a second, then UNKNOWN for a second
-    const { id } = set.patient
-    for (const status of ["UNHEALTHY", "UNKNOWN"]) {
-      const request = set.at(`deployments/${id}`, undefined, set.flaky)
+    const reading = "GET organizations/:o/deployments/:d"
+    const hasDeployments = known.includes(reading)
+    for (const status of hasDeployments ? ["UNHEALTHY", "UNKNOWN"] : []) {
+      const request = set.at(`deployments/${set.patient.id}`, undefined, set.flaky)
       yield* until(call("GET", request), ({ json }) => json.status === status)
-      yield* check("GET organizations/:o/deployments/:d", 200, request)
+      yield* check(reading, 200, request)
     }
     for (const [operation, states] of Object.entries(driven)) {
       for (const [status, requests] of Object.entries(states)) {
@@ -356,7 +385,7 @@ const validate = (path: string) =>
       }
     }
     const unseen = ["CREATING", "DEPLOYING", "HEALTHY", "UNHEALTHY", "UNKNOWN", "HIBERNATING"]
-      .filter((status) => !statuses.has(status))
+      .filter((status) => hasDeployments && !statuses.has(status))
     problems.push(...unseen.map((status) => `no deployment was ${status}`))
     // responses that the document does not declare must have the shape of its errors
     const limited = yield* Emulator.make({ quirks: { rateLimits: { perSecond: { GET: 0.001 } } } })
@@ -364,10 +393,10 @@ const validate = (path: string) =>
     const strays = [
       [429, "GET", set.at("", undefined, limited)],
       [404, "GET", set.at("nothing")],
-      [405, "PUT", set.at("deployments", {})]
+      [405, "PUT", set.at(hasDeployments ? "deployments" : "tokens", {})]
     ] as const
     for (const [status, method, request] of strays) {
-      const response = yield* call(method, request)
+      const response = yield* call(method, request, base)
       responses += 1
       const wrong = response.status === status ? openApi.error(response) : [`the status is ${response.status}`]
       problems.push(...wrong.map((words) => `${method} ${request.path} ${status}: ${words}`))
@@ -377,10 +406,11 @@ const validate = (path: string) =>
     return problems.length === 0
   }).pipe(Effect.scoped)
 
-const [path] = process.argv.slice(2)
-if (path === undefined || !fs.existsSync(path)) {
-  process.stderr.write("Usage: npm run check:openapi PATH_OF_OPENAPI_YAML\n")
+const paths = process.argv.slice(2)
+if (paths.length === 0 || !paths.every((path) => fs.existsSync(path))) {
+  process.stderr.write("Usage: npm run check:openapi PATH_OF_OPENAPI_YAML…\n")
   process.exitCode = 2
 } else {
-  process.exitCode = await Effect.runPromise(validate(path)) ? 0 : 1
+  const valid = await Effect.runPromise(Effect.forEach(paths, validate))
+  process.exitCode = valid.every(Boolean) ? 0 : 1
 }
