@@ -16,7 +16,11 @@ _bind = socket.socket.bind
 def bind(self, address):
     """The servers of logs listen on all interfaces, which no setting changes."""
     if isinstance(address, tuple) and str(address[1]) in [os.environ.get(name) for name in LOG_PORTS]:
-        host = "::ffff:127.0.0.1" if self.family == socket.AF_INET6 else "127.0.0.1"
+        host = "127.0.0.1"
+        if self.family == socket.AF_INET6:
+            # where the address is one of IPv4, which asyncio excludes
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            host = "::ffff:127.0.0.1"
         address = (host, *address[1:])
     return _bind(self, address)
 

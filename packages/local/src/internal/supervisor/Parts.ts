@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
@@ -74,7 +75,7 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
         logOf(name)
       }:\n${tail(logOf(name))}`
     yield* Effect.forEach(Object.keys(recipe.parts), startPart, { discard: true })
-    const target = yield* ready(recipe, url, options.user).pipe(
+    const target = yield* ready(recipe, site, options.user).pipe(
       Effect.mapError((missing) =>
         new AirflowFailed({
           message: `Airflow ${options.version} was not ready in time: ${missing}. ` +
@@ -135,19 +136,34 @@ const window = 600_000
 /** Node's timers are not longer. */
 const longestTimer = 86_400_000
 
-/** Lets the system choose; it does not choose the same one again at once. */
-const freePort = Effect.async<number>((resume) => {
-  const server = net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
+/**
+ * A free port below those that the system gives to outgoing connections, any of which could take it between its choice and its use. Two that
+ * choose at the same time hardly choose the same one.
+ */
+const freePort: Effect.Effect<number> = Effect.flatMap(Random.nextIntBetween(10_000, 32_768), (port) =>
+  Effect.async<number, Error>((resume) => {
+    const server = net.createServer()
+    server.once("error", (error) => resume(Effect.fail(error)))
+    server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
+  })).pipe(Effect.retry({ times: 100 }), Effect.orDie)
+
+/** Succeeds if a server listens on the port. */
+const connects = (port: number): Effect.Effect<void, string> =>
+  Effect.async<void, string>((resume) => {
+    const socket = net.connect(port, "127.0.0.1")
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (error) => resume(Effect.fail(error.message)))
+    return Effect.sync(() => socket.destroy())
   })
-})
 
 const login = (recipe: Recipe.Recipe, url: string, user: Recipe.User) =>
   Effect.tryPromise({ try: (signal) => recipe.login(url, user, signal), catch: String })
 
 /** Waits until Airflow is healthy and accepts the user. */
-const ready = (recipe: Recipe.Recipe, url: string, user: Recipe.User) =>
+const ready = (recipe: Recipe.Recipe, { logPorts, url }: Recipe.Site, user: Recipe.User) =>
   Effect.gen(function*() {
     const session = yield* login(recipe, url, user)
     const get = (route: string) =>
@@ -167,6 +183,8 @@ const ready = (recipe: Recipe.Recipe, url: string, user: Recipe.User) =>
     const unhealthy = recipe.components.filter((component) => components[component]?.status !== "healthy")
     if (unhealthy.length > 0) return yield* Effect.fail(`not healthy: ${unhealthy.join(", ")}`)
     yield* get(`${recipe.api}/dags?limit=1`)
+    // the log of a task that runs comes from a process that the scheduler starts, and does not miss when it ends
+    yield* Effect.mapError(connects(logPorts[0]), (error) => `the scheduler's log server: ${error}`)
     // the first task would wait for this: Airflow 3 prepares its API for tasks with the first request to it
     if (recipe.major === 3) yield* Effect.forkScoped(Effect.ignore(get("/execution/health")))
     return session
