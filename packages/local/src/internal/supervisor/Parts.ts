@@ -140,12 +140,15 @@ const longestTimer = 86_400_000
  * A free port below those that the system gives to outgoing connections, any of which could take it between its choice and its use. Two that
  * choose at the same time hardly choose the same one.
  */
-const freePort: Effect.Effect<number> = Effect.flatMap(Random.nextIntBetween(10_000, 32_768), (port) =>
-  Effect.async<number, Error>((resume) => {
-    const server = net.createServer()
-    server.once("error", (error) => resume(Effect.fail(error)))
-    server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
-  })).pipe(Effect.retry({ times: 100 }), Effect.orDie)
+const freePort: Effect.Effect<number> = Effect.flatMap(
+  Random.nextIntBetween(10_000, 32_768),
+  (port) =>
+    Effect.async<number, Error>((resume) => {
+      const server = net.createServer()
+      server.once("error", (error) => resume(Effect.fail(error)))
+      server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
+    })
+).pipe(Effect.retry({ times: 100 }), Effect.orDie)
 
 /** Succeeds if a server listens on the port. */
 const connects = (port: number): Effect.Effect<void, string> =>

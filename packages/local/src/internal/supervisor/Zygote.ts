@@ -79,6 +79,7 @@ const script = python("zygote.py")
 
 /** Another version of this package has another one: its launchers may speak differently. */
 const name = `zygote-${
-  ["zygote.py", "launcher.py"].reduce((hash, file) => hash.update(fs.readFileSync(python(file))), createHash("sha256"))
+  ["zygote.py", "launcher.py", "site/sitecustomize.py", "site/local_airflow.py"]
+    .reduce((hash, file) => hash.update(fs.readFileSync(python(file))), createHash("sha256"))
     .digest("hex").slice(0, 8)
 }`
