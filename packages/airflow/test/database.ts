@@ -9,15 +9,21 @@ export type Tables = Readonly<Record<string, ReadonlySet<string>>>
 /** What changes with time: when Airflow has looked at something, and when the next run of a DAG would start. */
 const volatile = /^(last_parse|last_refreshed|last_updated|latest_heartbeat|next_dagrun|timestamp|updated_at)/
 
+/** SQLite, whose foreign keys Airflow leaves off, accepts what a task writes after its run was deleted. Other databases do not. */
+const conditions: Readonly<Record<string, string>> = {
+  xcom: " WHERE dag_run_id IN (SELECT id FROM dag_run)"
+}
+
 export const readTables: Effect.Effect<Tables> = Effect.acquireUseRelease(
   Effect.sync(() => new Database(database, { readonly: true, fileMustExist: true })),
   (connection) =>
     Effect.sync(() => {
       const names = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all()
       return Object.fromEntries(names.map((name) => {
-        const rows = connection.prepare<[], object>(`SELECT * FROM "${name}"`).all().map((row) =>
-          JSON.stringify(Object.fromEntries(Object.entries(row).filter(([column]) => !volatile.test(column))))
-        )
+        const rows = connection.prepare<[], object>(`SELECT * FROM "${name}"${conditions[String(name)] ?? ""}`).all()
+          .map((row) =>
+            JSON.stringify(Object.fromEntries(Object.entries(row).filter(([column]) => !volatile.test(column))))
+          )
         return [name, new Set(rows)]
       }))
     }),
