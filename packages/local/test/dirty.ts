@@ -1,9 +1,8 @@
 /** The real Airflow that `npm run test:airflow` has started, and everything that a test can leave in it. */
-import { DateTime, Effect, Redacted, Schedule } from "effect"
+import { DateTime, Effect, Schedule } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Processes from "../src/internal/Processes.js"
-import * as QuietRestore from "../src/internal/supervisor/QuietRestore.js"
 
 const {
   AIRFLOW_AUTHORIZATION: authorization = "",
@@ -15,8 +14,6 @@ export const { AIRFLOW_DATABASE: database = "", AIRFLOW_VERSION: version = "" } 
 
 const [majorNumber = 0, minor = 0] = version.split(".").map(Number)
 export const major = majorNumber === 2 ? 2 : 3
-
-export const api = QuietRestore.makeApi({ url, major, authorization: Effect.succeed(Redacted.make(authorization)) })
 
 /** Airflow's own processes. */
 export const parts: Effect.Effect<ReadonlyArray<Processes.ProcessId>> = Effect.forEach(

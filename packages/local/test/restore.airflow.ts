@@ -44,7 +44,6 @@ describe(`the restore of a running Airflow ${dirty.version}`, () => {
       )
       yield* dirty.deliver
       const restore = QuietRestore.restore({
-        api: dirty.api,
         database: dirty.database,
         home,
         snapshot,

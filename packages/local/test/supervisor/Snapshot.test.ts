@@ -56,6 +56,25 @@ describe("Snapshot.take", () => {
     }))
 })
 
+describe("Snapshot.quiet", () => {
+  it.scopedLive("pauses all DAGs, and ends what has not ended", () =>
+    Effect.gen(function*() {
+      const { database: file, sql } = yield* database.make
+      sql.exec(`
+        UPDATE dag SET is_paused = 0;
+        INSERT INTO dag_run VALUES (2, 'a', 'running'), (3, 'a', 'queued');
+        INSERT INTO task_instance VALUES ('done', 'success'), ('runs', 'running'), ('waits', NULL), ('defers', 'deferred')
+      `)
+      yield* Snapshot.quiet(file)
+      assert.deepStrictEqual(database.rows(sql, "SELECT is_paused FROM dag"), ["1", "1"])
+      assert.deepStrictEqual(database.rows(sql, "SELECT id, state FROM dag_run"), ["1 success", "2 failed", "3 failed"])
+      assert.deepStrictEqual(
+        database.rows(sql, "SELECT * FROM task_instance"),
+        ["done success", "runs failed", "waits failed", "defers failed"]
+      )
+    }))
+})
+
 describe("Snapshot.restore", () => {
   it.scopedLive("puts every row back, except what must go on", () =>
     Effect.gen(function*() {

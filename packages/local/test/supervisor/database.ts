@@ -10,6 +10,7 @@ const schema = `
   CREATE TABLE alembic_version (version_num TEXT);
   CREATE TABLE dag (dag_id TEXT PRIMARY KEY, is_paused INTEGER, last_parsed_time TEXT, next_dagrun TEXT);
   CREATE TABLE dag_run (id INTEGER PRIMARY KEY, dag_id TEXT REFERENCES dag, state TEXT);
+  CREATE TABLE task_instance (task_id TEXT, state TEXT);
   CREATE TABLE dataset (id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT);
   CREATE TABLE variable (id INTEGER PRIMARY KEY, "key" TEXT UNIQUE, val TEXT);
   CREATE TABLE job (id INTEGER PRIMARY KEY, job_type TEXT, latest_heartbeat TEXT);

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
-import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as path from "node:path"
@@ -97,13 +96,8 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
         })
       ))
 
-    const quietRestore = ({ parts, processes }: Running) =>
+    const quietRestore = ({ processes }: Running) =>
       QuietRestore.restore({
-        api: QuietRestore.makeApi({
-          url: parts.url,
-          major: parts.recipe.major,
-          authorization: Effect.sync(() => Redacted.make(parts.authorization))
-        }),
         database,
         snapshot,
         home: folder,

@@ -68,6 +68,31 @@ export const restore = (database: string, snapshot: string): Effect.Effect<void,
       )
     }))
 
+/** Leaves Airflow nothing to do: pauses all DAGs, and ends all runs. A restore takes it back. */
+export const quiet = (database: string): Effect.Effect<void, SnapshotError> =>
+  attempt(`end all runs of ${database}`, database, (run) =>
+    transaction(
+      run,
+      "BEGIN IMMEDIATE",
+      Effect.forEach([
+        "UPDATE dag SET is_paused = TRUE",
+        "UPDATE dag_run SET state = 'failed' WHERE state IN ('queued', 'running')",
+        `UPDATE task_instance SET state = 'failed'
+          WHERE state IS NULL OR state NOT IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')`
+      ], (statement) =>
+        run(statement), { discard: true })
+    ))
+
+/** When the scheduler has last been heard of, in the database's words. */
+export const heartbeat = (database: string): Effect.Effect<string, SnapshotError> =>
+  attempt(`read the scheduler's heartbeat from ${database}`, database, (run) =>
+    Effect.map(
+      run<{ readonly at: string | null }>(
+        `SELECT max(latest_heartbeat) AS "at" FROM job WHERE job_type = 'SchedulerJob'`
+      ),
+      ([row]) => row?.at ?? ""
+    ))
+
 /**
  * The tables that have rows which the snapshot has not, or the other way round, except what a test cannot see.
  */
