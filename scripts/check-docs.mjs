@@ -14,6 +14,7 @@ const root = fileURLToPath(new URL("..", import.meta.url))
 
 /** Modules that load something native or Node-only, or that are run rather than imported. */
 const subpathOnly = new Set([
+  "packages/core/src/NetworkFileSystem.ts",
   "packages/core/src/ProcessRunner.ts",
   "packages/core/src/SqliteDeploymentCache.ts",
   "packages/airflow-resource/src/main.ts",

@@ -69,14 +69,17 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
     Effect.gen(function*() {
       yield* write(scene, "hello.py", Dags.hello("hello", "Hello World from a file"))
       yield* write(scene, "other.py", Dags.hello("before", "unchanged"))
+      yield* write(scene, "deferring.py", Dags.deferring("deferring"))
       const first = yield* AirflowResource.use({ testName: "first" }, (resource) =>
         Effect.gen(function*() {
           const { airflow, deploymentId } = resource
           const { runId } = yield* airflow.runDag("hello", { timeout: "10 minutes" })
           const { text } = yield* airflow.taskLog("hello", runId, "hello")
           assert.include(text, "Hello World from a file")
+          const deferred = yield* airflow.runDag("deferring", { timeout: "10 minutes" })
+          assert.strictEqual(yield* airflow.xcom("deferring", deferred.runId, "wait"), "resumed")
           yield* airflow.variables.put({ key: "planted", value: "x" })
-          assert.deepStrictEqual(yield* dagRows(scene, resource), ["before", "hello"])
+          assert.deepStrictEqual(yield* dagRows(scene, resource), ["before", "deferring", "hello"])
           return deploymentId
         }))
 
@@ -88,7 +91,7 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
           assert.deepStrictEqual([deploymentId, reused], [first, "woken"])
           assert.deepStrictEqual(yield* airflow.runs(), [])
           assert.deepStrictEqual(yield* airflow.variables.list, [])
-          assert.deepStrictEqual(yield* dagRows(scene, resource), ["after", "hello"])
+          assert.deepStrictEqual(yield* dagRows(scene, resource), ["after", "deferring", "hello"])
           const { runId } = yield* airflow.runDag("hello", { timeout: "10 minutes" })
           assert.strictEqual(yield* airflow.xcom("hello", runId, "hello"), "Hello World, changed")
           const { text } = yield* airflow.taskLog("hello", runId, "hello")

@@ -45,7 +45,7 @@ const left: Readonly<Record<string, RegExp>> = {
   // Airflow's processes and, in Airflow 2, the tasks that have run
   job: /./,
   sqlite_sequence: /./,
-  // the triggerer deletes what no task waits for, but this server has none
+  // the triggerer deletes what no task waits for, within a minute
   trigger: /./,
   // events that have happened, and the assets that tasks have attached to aliases
   asset: /by_alias/,

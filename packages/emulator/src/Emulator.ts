@@ -93,7 +93,6 @@ export interface Health {
   readonly scheduler?: "healthy" | "unhealthy"
   /** Airflow 2 has none of its own and always reports `null`. */
   readonly dagProcessor?: "healthy" | "unhealthy"
-  /** A healthy triggerer is reported as `null`, as on a server without one. */
   readonly triggerer?: "healthy" | "unhealthy"
 }
 

@@ -84,10 +84,8 @@ describe("the API of Airflow 2", () => {
       const { airflow, url } = yield* awake(emulator)
       assert.deepStrictEqual((yield* airflow("GET", "version")).json, { git_version: "", version: "2.11.0" })
       const health = yield* send("GET", `${url.replace("/api/v1", "")}/health`, { token: emulator.astroToken })
-      assert.deepInclude(health.json, {
-        metadatabase: { status: "healthy" },
-        triggerer: { latest_triggerer_heartbeat: null, status: null }
-      })
+      assert.deepInclude(health.json, { metadatabase: { status: "healthy" } })
+      assert.strictEqual(health.json.triggerer.status, "healthy")
       assert.match(health.json.scheduler.latest_scheduler_heartbeat, /^\d{4}-\d\d-\d\dT[\d:]{8}(\.\d{6})?\+00:00$/)
       assert.deepStrictEqual((yield* airflow("GET", "health")).status, 200)
       const unknown = yield* airflow("GET", "nope")

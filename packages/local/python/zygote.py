@@ -87,6 +87,7 @@ def main(name):
     import airflow.cli.commands.api_server_command
     import airflow.cli.commands.dag_processor_command
     import airflow.cli.commands.scheduler_command
+    import airflow.cli.commands.triggerer_command
     import airflow.jobs.scheduler_job_runner
 
     if threading.active_count() > 1:

@@ -7,6 +7,7 @@
 import { Deployment, DeploymentId, type DeploymentSpec, type DeploymentStatus } from "@airflow-resource/core/Deployment"
 import { DeploymentProvider, ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as DetachedProcess from "@airflow-resource/core/DetachedProcess"
+import * as NetworkFileSystem from "@airflow-resource/core/NetworkFileSystem"
 import { ProcessRunner } from "@airflow-resource/core/ProcessRunner"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -182,9 +183,17 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
       )
 
     return {
-      ready: Effect.sync(() => {
+      ready: Effect.suspend(() => {
         fs.mkdirSync(deployments, { recursive: true, mode: 0o700 })
-        return { host: os.hostname(), organizationId: options.home, workspaceId: options.workspace }
+        const network = NetworkFileSystem.of(deployments)
+        return network === undefined
+          ? Effect.succeed({ host: os.hostname(), organizationId: options.home, workspaceId: options.workspace })
+          : new ProviderError({
+            kind: "unusable",
+            operation: "use the home of local Airflows",
+            detail: `${options.home} is on ${network}, where locks may not work`,
+            remedy: "Set AIRFLOW_RESOURCE_LOCAL_HOME to a folder on a local disk."
+          })
       }).pipe(refused("use the home of local Airflows")),
       list,
       get,

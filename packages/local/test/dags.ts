@@ -19,6 +19,28 @@ with DAG("${dagId}", schedule=None):
     hello()
 `
 
+/** Its task waits in the triggerer, and ends there. */
+export const deferring = (dagId: string): string =>
+  `${imports}
+from datetime import timedelta
+try:
+    from airflow.sdk import BaseOperator
+    from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+except ImportError:
+    from airflow.models import BaseOperator
+    from airflow.triggers.temporal import TimeDeltaTrigger
+
+class Deferring(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resume")
+
+    def resume(self, context, event):
+        return "resumed"
+
+with DAG("${dagId}", schedule=None):
+    Deferring(task_id="wait")
+`
+
 /** Its task does not end. */
 export const sleeping = (dagId: string): string =>
   `${imports}

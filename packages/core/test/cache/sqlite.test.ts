@@ -11,8 +11,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import { fileURLToPath } from "node:url"
 import { connect } from "../../src/internal/sqlite/connection.js"
-import { networkFileSystem } from "../../src/internal/sqlite/networkFileSystems.js"
 import { transaction } from "../../src/internal/sqlite/transactions.js"
+import * as NetworkFileSystem from "../../src/NetworkFileSystem.js"
 import { granted, needs, poll, rules, suite, waits } from "./DeploymentCache.suite.js"
 import { emptyWal, fillDisk, withConnection } from "./faults.js"
 
@@ -142,8 +142,8 @@ describe("the SQLite file", () => {
       Ceph: 0x00c36400,
       Lustre: 0x0bd00bd0
     }
-    for (const [name, type] of Object.entries(known)) assert.strictEqual(networkFileSystem(type), name)
-    assert.strictEqual(networkFileSystem(0xff534d42 | 0), "CIFS", "as a signed number of 32 bits it is negative")
+    for (const [name, type] of Object.entries(known)) assert.strictEqual(NetworkFileSystem.nameOf(type), name)
+    assert.strictEqual(NetworkFileSystem.nameOf(0xff534d42 | 0), "CIFS", "as a signed number of 32 bits it is negative")
     const local = {
       ext4: 0xef53,
       tmpfs: 0x01021994,
@@ -152,7 +152,7 @@ describe("the SQLite file", () => {
       xfs: 0x58465342,
       unknown: 0
     }
-    for (const type of Object.values(local)) assert.isUndefined(networkFileSystem(type))
+    for (const type of Object.values(local)) assert.isUndefined(NetworkFileSystem.nameOf(type))
     const refused = new CacheError.CacheError({ kind: "network", path: "/net/c.db", detail: "/net is on NFS" })
     assert.include(
       refused.message,

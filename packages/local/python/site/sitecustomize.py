@@ -7,15 +7,12 @@ import socket
 # they make many objects that live as long as they do: with fewer collections they start a tenth faster
 gc.set_threshold(200_000, 20, 100)
 
-LOG_PORTS = ("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT", "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT")
-
-
 _bind = socket.socket.bind
 
 
 def bind(self, address):
-    """The servers of logs listen on all interfaces, which no setting changes."""
-    if isinstance(address, tuple) and str(address[1]) in [os.environ.get(name) for name in LOG_PORTS]:
+    """The server for logs listens on all interfaces, which no setting changes."""
+    if isinstance(address, tuple) and str(address[1]) == os.environ.get("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"):
         host = "127.0.0.1"
         if self.family == socket.AF_INET6:
             # where the address is one of IPv4, which asyncio excludes

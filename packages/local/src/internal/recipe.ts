@@ -16,7 +16,8 @@ export interface Site {
   readonly environment: string
   readonly url: string
   readonly port: number
-  readonly logPorts: readonly [worker: number, trigger: number]
+  /** Of the server for the logs of tasks that run. */
+  readonly logPort: number
   /** At least 64 characters. Signs sessions and tokens. */
   readonly secret: string
   /** 32 bytes, in URL-safe Base64. */
@@ -29,6 +30,8 @@ export interface Part {
   /** How many seconds it waits for a lock on the database. */
   readonly lockSeconds: number
   readonly args: (site: Site) => ReadonlyArray<string>
+  /** Whether it is started last, because Airflow is ready without it. */
+  readonly isLast?: boolean
 }
 
 export interface Recipe {
@@ -78,8 +81,9 @@ export const environmentOf = (recipe: Recipe, site: Site, lockSeconds: number): 
   // the time limit for locks is part of SQLite's URL
   AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: `sqlite:///${databaseOf(site.home)}?timeout=${lockSeconds}`,
   AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(site.home, "logs"),
-  AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT: String(site.logPorts[0]),
-  AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT: String(site.logPorts[1]),
+  AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT: String(site.logPort),
+  // which has the triggerer's files as well
+  AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT: String(site.logPort),
   AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC: "0.5",
   AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC: "2",
   AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",
@@ -90,6 +94,9 @@ export const environmentOf = (recipe: Recipe, site: Site, lockSeconds: number): 
 
 // internal
 
+/** Runs what deferrable operators wait for. */
+const triggerer: Part = { lockSeconds: 60, args: () => ["--skip-serve-logs"], isLast: true }
+
 /** Webserver and scheduler, which also parses the DAGs. Users of FAB, who log in with basic authentication. */
 const two: Recipe = {
   major: 2,
@@ -98,7 +105,8 @@ const two: Recipe = {
   components: ["metadatabase", "scheduler"],
   parts: {
     webserver: { lockSeconds: 60, args: () => [] },
-    scheduler: { lockSeconds: 60, args: () => [] }
+    scheduler: { lockSeconds: 60, args: () => [] },
+    triggerer
   },
   // importing is a small part of its start
   hasZygote: false,
@@ -136,7 +144,8 @@ const three: Recipe = {
       args: ({ port }) => ["--host", "127.0.0.1", "--port", String(port), "--workers", "1"]
     },
     scheduler: { lockSeconds: 30, args: () => [] },
-    "dag-processor": { lockSeconds: 30, args: () => [] }
+    "dag-processor": { lockSeconds: 30, args: () => [] },
+    triggerer
   },
   hasZygote: true,
   settings: ({ home, port, secret, url, users }) => ({

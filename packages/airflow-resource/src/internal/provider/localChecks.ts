@@ -1,5 +1,6 @@
 /** What a lease of a local Airflow needs. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import * as NetworkFileSystem from "@airflow-resource/core/NetworkFileSystem"
 import * as PythonEnvironment from "@airflow-resource/local/PythonEnvironment"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -58,6 +59,13 @@ const homeVerdict = (home: string): Verdict.Verdict => {
     return Verdict.fail(
       `${home}: ${existing} is not writable`,
       "Set AIRFLOW_RESOURCE_LOCAL_HOME to a folder that this user may write to."
+    )
+  }
+  const network = NetworkFileSystem.of(existing)
+  if (network !== undefined) {
+    return Verdict.fail(
+      `${home} is on ${network}, where locks may not work`,
+      "Set AIRFLOW_RESOURCE_LOCAL_HOME to a folder on a local disk."
     )
   }
   const { bavail, bsize } = fs.statfsSync(existing)

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as nodeFs from "node:fs"
 import { CacheError } from "../../CacheError.js"
-import { networkFileSystem } from "./networkFileSystems.js"
+import * as NetworkFileSystem from "../../NetworkFileSystem.js"
 
 /**
  * Creates the folder and the file if they are missing, for this user alone, and returns the file's real path, so that
@@ -130,8 +130,7 @@ const isFull = (cause: unknown) =>
 
 const refuseNetwork = (path: string, folder: string) =>
   Effect.gen(function*() {
-    const { type } = yield* Effect.try({ try: () => nodeFs.statfsSync(folder), catch: ioError(path) })
-    const name = networkFileSystem(type)
+    const name = yield* Effect.try({ try: () => NetworkFileSystem.of(folder), catch: ioError(path) })
     if (name !== undefined) {
       return yield* new CacheError({ kind: "network", path, detail: `${folder} is on ${name}` })
     }

@@ -25,7 +25,7 @@ export const absent: ComponentHealth = { status: null, heartbeat: null }
 
 export const report = (airflow: Airflow, dagProcessor: ComponentHealth) => {
   const scheduler = component(airflow, "scheduler")
-  const triggerer = airflow.world.unhealthy.has("triggerer") ? component(airflow, "triggerer") : absent
+  const triggerer = component(airflow, "triggerer")
   return {
     metadatabase: { status: "healthy" },
     scheduler: { status: scheduler.status, latest_scheduler_heartbeat: scheduler.heartbeat },

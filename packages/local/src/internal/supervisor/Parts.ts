@@ -1,4 +1,5 @@
 /** The parts of a running Airflow: they are started together, and one that ends is started again, a bounded number of times. */
+import * as Array from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -44,11 +45,11 @@ export interface Running extends Target {
 export const start = (options: Options): Effect.Effect<Running, AirflowFailed, Scope.Scope> =>
   Effect.gen(function*() {
     const recipe = Recipe.recipeOf(options.version)
-    const [port, ...logPorts] = yield* Effect.all([freePort, freePort, freePort], { concurrency: "unbounded" })
+    const [port, logPort] = yield* Effect.all([freePort, freePort], { concurrency: "unbounded" })
     const hasZygote = recipe.hasZygote && options.zygote === true
     const url = `http://127.0.0.1:${port}`
     const users = [options.user, ...options.otherUsers ?? []]
-    const site: Recipe.Site = { ...options, port, logPorts, url, users }
+    const site: Recipe.Site = { ...options, port, logPort, url, users }
     if (recipe.major === 3) {
       const passwords = Object.fromEntries(users.map(({ password, username }) => [username, password]))
       fs.writeFileSync(Recipe.passwordsOf(options.home), JSON.stringify(passwords), { mode: 0o600 })
@@ -74,17 +75,19 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
       `Airflow's ${name} ended (${status < 0 ? `signal ${-status}` : `exit code ${status}`}). The end of its log, ${
         logOf(name)
       }:\n${tail(logOf(name))}`
-    yield* Effect.forEach(Object.keys(recipe.parts), startPart, { discard: true })
+    const [first, last] = Array.partition(Object.keys(recipe.parts), (part) => recipe.parts[part]?.isLast === true)
+    yield* Effect.forEach(first, startPart, { discard: true })
     const target = yield* ready(recipe, site, options.user).pipe(
       Effect.mapError((missing) =>
         new AirflowFailed({
           message: `Airflow ${options.version} was not ready in time: ${missing}. ` +
-            Object.keys(recipe.parts).map((part) => `\n== ${logOf(part)}\n${tail(logOf(part))}`).join("")
+            first.map((part) => `\n== ${logOf(part)}\n${tail(logOf(part))}`).join("")
         })
       ),
       Effect.raceFirst(Effect.flatMap(launcher.ended, (ended) => new AirflowFailed({ message: described(ended) })))
     )
 
+    yield* Effect.forEach(last, startPart, { discard: true })
     // the next start is faster with one, and this one need not wait for it
     if (hasZygote) yield* Zygote.ensure(options.environment, commandEnvironment(options))
     let current = target
@@ -124,7 +127,7 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
 export const commandEnvironment = (options: Options): Record<string, string> =>
   Recipe.environmentOf(
     Recipe.recipeOf(options.version),
-    { ...options, port: 1, logPorts: [1, 1], url: "http://127.0.0.1:1", users: [options.user] },
+    { ...options, port: 1, logPort: 1, url: "http://127.0.0.1:1", users: [options.user] },
     60
   )
 
@@ -166,7 +169,7 @@ const login = (recipe: Recipe.Recipe, url: string, user: Recipe.User) =>
   Effect.tryPromise({ try: (signal) => recipe.login(url, user, signal), catch: String })
 
 /** Waits until Airflow is healthy and accepts the user. */
-const ready = (recipe: Recipe.Recipe, { logPorts, url }: Recipe.Site, user: Recipe.User) =>
+const ready = (recipe: Recipe.Recipe, { logPort, url }: Recipe.Site, user: Recipe.User) =>
   Effect.gen(function*() {
     const session = yield* login(recipe, url, user)
     const get = (route: string) =>
@@ -187,7 +190,7 @@ const ready = (recipe: Recipe.Recipe, { logPorts, url }: Recipe.Site, user: Reci
     if (unhealthy.length > 0) return yield* Effect.fail(`not healthy: ${unhealthy.join(", ")}`)
     yield* get(`${recipe.api}/dags?limit=1`)
     // the log of a task that runs comes from a process that the scheduler starts, and does not miss when it ends
-    yield* Effect.mapError(connects(logPorts[0]), (error) => `the scheduler's log server: ${error}`)
+    yield* Effect.mapError(connects(logPort), (error) => `the scheduler's log server: ${error}`)
     // the first task would wait for this: Airflow 3 prepares its API for tasks with the first request to it
     if (recipe.major === 3) yield* Effect.forkScoped(Effect.ignore(get("/execution/health")))
     return session
