@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Array from "effect/Array"
 import type * as ConfigError from "effect/ConfigError"
 import * as Schema from "effect/Schema"
 
@@ -48,7 +49,11 @@ export const fromConfigError = (
   variables: Readonly<Record<string, { readonly meaning: string }>>
 ): ConfigurationError =>
   new ConfigurationError({
-    problems: problemsOf(error).map((problem) => ({
+    // several settings may come from one variable
+    problems: Array.dedupeWith(
+      problemsOf(error),
+      (a, b) => a.variable === b.variable && a.problem === b.problem
+    ).map((problem) => ({
       ...problem,
       meaning: variables[problem.variable]?.meaning ?? "a setting of airflow-resource"
     }))

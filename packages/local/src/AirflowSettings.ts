@@ -8,7 +8,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { parse } from "yaml"
+import { type Document, isNode, LineCounter, parseDocument } from "yaml"
 
 const Text = Schema.Union(Schema.String, Schema.Number, Schema.Boolean).pipe(
   Schema.transform(Schema.String, { strict: true, decode: String, encode: (text) => text })
@@ -123,13 +123,15 @@ export const read = (
       Effect.catchTag("BadArgument", ({ message }) =>
         invalid(message))
     )
-    const document = yield* Effect.try({
-      try: () => (parse(content) as unknown) ?? {},
-      // the rest of the message shows the line, which may hold a secret
-      catch: (error) => invalid(`it is not YAML: ${String((error as Error).message).split("\n")[0]?.replace(/:$/, "")}`)
-    })
-    const { airflow } = yield* Schema.decodeUnknown(File)(document).pipe(
-      Effect.mapError((error) => invalid(placesOf(error)))
+    const lines = new LineCounter()
+    const document = parseDocument(content, { lineCounter: lines })
+    const [broken] = document.errors
+    // the rest of the message shows the line, which may hold a secret
+    if (broken !== undefined) {
+      return yield* invalid(`it is not YAML: ${broken.message.split("\n")[0]?.replace(/:$/, "")}`)
+    }
+    const { airflow } = yield* Schema.decodeUnknown(File)(document.toJS() ?? {}).pipe(
+      Effect.mapError((error) => invalid(placesOf(error, document, lines)))
     )
     const number = (what: string, value: string, least: number) => {
       const number = Number(value)
@@ -166,8 +168,16 @@ export const read = (
 const textOf = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
 /** Where it is wrong, without the values there. */
-const placesOf = (error: ParseResult.ParseError): string =>
-  ParseResult.ArrayFormatter.formatErrorSync(error).slice(0, 3).map(({ path }) => path.join(".") || "the document")
-    .join(
-      ", "
-    ) + " has the wrong form"
+const placesOf = (error: ParseResult.ParseError, document: Document, lines: LineCounter): string => {
+  const paths = ParseResult.ArrayFormatter.formatErrorSync(error).map(({ path }) => path)
+  // all that is around a wrong value is not null either, which would have been right
+  const innermost = paths.filter((path) =>
+    !paths.some((other) => other.length > path.length && path.every((key, i) => key === other[i]))
+  )
+  const places = innermost.map((path) => {
+    const node = path.length === 0 ? document.contents : document.getIn(path, true)
+    const line = isNode(node) && node.range ? ` (line ${lines.linePos(node.range[0]).line})` : ""
+    return `${path.join(".") || "the document"}${line}`
+  })
+  return `${Array.from(new Set(places)).slice(0, 3).join(", ")} has the wrong form`
+}

@@ -63,8 +63,13 @@ airflow:
 
   const wrong: ReadonlyArray<readonly [text: string, detail: RegExp]> = [
     ["airflow: [", /not YAML/],
-    ["airflow: 1", /airflow has the wrong form/],
-    ["airflow: { variables: { variable_name: secret } }", /airflow\.variables has the wrong form/],
+    ["airflow: 1", /airflow \(line 1\) has the wrong form/],
+    ["- secret", /the document \(line 1\) has the wrong form/],
+    ["airflow: { variables: { variable_name: secret } }", /airflow\.variables \(line 1\) has the wrong form/],
+    [
+      "airflow:\n  pools:\n    - pool_name: a\n      pool_slot: [secret]\n",
+      /^[^]*: airflow\.pools\.0\.pool_slot \(line 4\) has the wrong form\. Correct/
+    ],
     [
       "airflow: { connections: [{ conn_id: a, conn_port: secret, conn_type: http }] }",
       /port of a must be a whole number/

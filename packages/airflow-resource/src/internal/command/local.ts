@@ -77,7 +77,9 @@ const logs = Command.make("logs", {
   deployment,
   component: Args.text({ name: "component" }).pipe(
     Args.optional,
-    Args.withDescription("supervisor, scheduler, api-server, dag-processor or webserver. Without it, all of them.")
+    Args.withDescription(
+      "supervisor, scheduler, triggerer, api-server, dag-processor or webserver. Without it, all of them."
+    )
   ),
   follow: Options.boolean("follow").pipe(
     Options.withAlias("f"),
@@ -96,15 +98,17 @@ const logs = Command.make("logs", {
         return yield* new NotFound({ what, there: Object.keys(logs) })
       }
       const shown = new Map<string, number>()
-      const show = Effect.forEach(wanted, ([name, file]) => {
-        const text = readFrom(file, shown.get(file) ?? 0)
-        if (text.length === 0) return Effect.void
-        shown.set(file, (shown.get(file) ?? 0) + text.length)
-        return Effect.sync(() => {
-          if (wanted.length > 1) process.stdout.write(`== ${name}: ${file}\n`)
-          process.stdout.write(text)
-        })
-      }, { discard: true })
+      const show = Effect.sync(() => {
+        for (const [name, file] of wanted) {
+          let isFirst = true
+          for (const part of partsOf(file, shown.get(file) ?? 0)) {
+            if (isFirst && wanted.length > 1) process.stdout.write(`== ${name}: ${file}\n`)
+            isFirst = false
+            process.stdout.write(part)
+            shown.set(file, (shown.get(file) ?? 0) + part.length)
+          }
+        }
+      })
       yield* follow ? Effect.repeat(show, Schedule.spaced("250 millis")) : show
     })
   )).pipe(Command.withDescription("Prints the logs of a deployment's processes."))
@@ -214,8 +218,19 @@ const withUnused = <A, E, R>(name: string, body: (provider: Provider, one: Deplo
     })
   )
 
-const readFrom = (file: string, offset: number): Buffer => {
-  if (!fs.existsSync(file)) return Buffer.alloc(0)
-  const content = fs.readFileSync(file)
-  return content.subarray(Math.min(offset, content.length))
+/** What a file has after an offset, in parts: it may be large. */
+function* partsOf(file: string, offset: number): Generator<Buffer> {
+  if (!fs.existsSync(file)) return
+  const descriptor = fs.openSync(file, "r")
+  try {
+    for (let position = offset;;) {
+      const buffer = Buffer.alloc(65_536)
+      const length = fs.readSync(descriptor, buffer, 0, buffer.length, position)
+      if (length === 0) return
+      position += length
+      yield buffer.subarray(0, length)
+    }
+  } finally {
+    fs.closeSync(descriptor)
+  }
 }
