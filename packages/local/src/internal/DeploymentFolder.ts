@@ -88,9 +88,13 @@ export type Variables = typeof Variables.Type
 
 /** What the last delivery brought besides files. */
 export const Delivered = Schema.Struct({
+  /** DAG files that cannot be imported were accepted. */
+  allowBroken: Schema.Boolean,
   /** Environment variables, from the project's `.env`. */
   variables: Schema.Record({ key: Schema.String, value: Schema.String }),
-  settings: AirflowSettings
+  settings: AirflowSettings,
+  /** Whether it has come to its end: its DAGs are live, and in the snapshot. */
+  isLive: Schema.Boolean
 })
 
 export const facts = fact("deployment.json", Facts)

@@ -1,9 +1,7 @@
 /** The Airflow of a deployment while it is awake: its run, its resets and its deliveries. */
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Schedule from "effect/Schedule"
@@ -127,27 +125,30 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
 
     const deliver = (body: unknown) =>
       Effect.gen(function*() {
-        const { allowBroken, settings, variables, ...project } = yield* Schema.decodeUnknown(Order)(body)
+        const { dags, root, ...order } = yield* Schema.decodeUnknown(Order)(body)
         yield* running
         const before = Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing)
-        const isChanged = !Equal.equals(Data.struct(before.variables), Data.struct(variables))
-        const hasNewPlugins = yield* Delivery.copy(folder, project)
-        if (isChanged) DeploymentFolder.delivered.write(folder, { ...before, variables })
-        if (isChanged || hasNewPlugins) yield* restart
+        const isSame = (key: keyof typeof order) => JSON.stringify(before[key]) === JSON.stringify(order[key])
+        // whatever happens until it is
+        DeploymentFolder.delivered.write(folder, { ...before, variables: order.variables, isLive: false })
+        const { hasNewPlugins, isChanged } = yield* Delivery.copy(folder, { dags, root })
+        if (before.isLive && !isChanged && isSame("variables") && isSame("settings") && isSame("allowBroken")) {
+          DeploymentFolder.delivered.write(folder, before)
+          return
+        }
+        if (hasNewPlugins || !isSame("variables")) yield* restart
         const copiedAt = yield* Clock.currentTimeMillis
         const { parts } = yield* running
         yield* Delivery.awaitLive({
-          allowBroken,
+          allowBroken: order.allowBroken,
           copiedAt,
           recipe: parts.recipe,
           home: folder,
           deleteDag: deleteDag(parts)
         })
-        if (JSON.stringify(before.settings) !== JSON.stringify(settings)) {
-          yield* Settings.apply(parts, before.settings, settings)
-        }
+        if (!isSame("settings")) yield* Settings.apply(parts, before.settings, order.settings)
         yield* takeSnapshot
-        DeploymentFolder.delivered.write(folder, { variables, settings })
+        DeploymentFolder.delivered.write(folder, { ...order, isLive: true })
       })
 
     return {
@@ -181,11 +182,15 @@ interface Running {
 export const Order = Schema.Struct({
   dags: Schema.String,
   root: Schema.String,
-  allowBroken: Schema.Boolean,
-  ...DeploymentFolder.Delivered.fields
+  ...DeploymentFolder.Delivered.omit("isLive").fields
 })
 
-const nothing: typeof DeploymentFolder.Delivered.Type = { variables: {}, settings: AirflowSettings.none }
+const nothing: typeof DeploymentFolder.Delivered.Type = {
+  allowBroken: false,
+  variables: {},
+  settings: AirflowSettings.none,
+  isLive: false
+}
 
 const notUp = new Parts.AirflowFailed({ message: "Airflow is not up." })
 

@@ -33,13 +33,19 @@ export interface Options {
   readonly deleteDag: (dagId: string) => Effect.Effect<void, NotLive>
 }
 
-/** Copies the files. Returns whether Airflow has to be started again to notice all of them: it loads plugins only then. */
-export const copy = (home: string, { dags, root }: Project): Effect.Effect<boolean, NotLive> =>
+/** What a copy has changed. Airflow loads plugins only when it starts. */
+export interface Copied {
+  readonly isChanged: boolean
+  readonly hasNewPlugins: boolean
+}
+
+export const copy = (home: string, { dags, root }: Project): Effect.Effect<Copied, NotLive> =>
   Effect.try({
     try: () => {
-      Folders.mirror(path.join(root, "include"), path.join(home, "include"))
-      Folders.mirror(dags, path.join(home, "dags"))
-      return Folders.mirror(path.join(root, "plugins"), path.join(home, "plugins")).length > 0
+      const mirror = (source: string, name: string) => Folders.mirror(source, path.join(home, name)).length > 0
+      const isChanged = [mirror(path.join(root, "include"), "include"), mirror(dags, "dags")].includes(true)
+      const hasNewPlugins = mirror(path.join(root, "plugins"), "plugins")
+      return { isChanged: isChanged || hasNewPlugins, hasNewPlugins }
     },
     catch: (cause) => new NotLive({ message: `The project's files cannot be copied: ${String(cause)}` })
   })
