@@ -47,4 +47,58 @@ describe("the parses of a file", () => {
       }
     })
   }
+
+  it("of Airflow 2 end with a line, unless their process has ended before", () => {
+    const line = (second: number, text: string) => `[${at(second).replace("Z", "+0000")}] {some.py:1} INFO - ${text}`
+    const begins = (second: number) => line(second, "Filling up the DagBag from /home/dags/a.py")
+    const home = inHome("scheduler/2026-11-29/a.py.log", [
+      begins(1),
+      line(2, "Processing /home/dags/a.py took 0.123 seconds"),
+      begins(3),
+      begins(5)
+    ])
+    try {
+      const death = (second: number) => parses.deathOf(home, "a.py", Date.parse(at(second)))
+      assert.isUndefined(death(1))
+      assert.match(death(3) ?? "", /has crashed or was killed/)
+      assert.isUndefined(death(5), "it may still end")
+    } finally {
+      fs.rmSync(home, { recursive: true })
+    }
+  })
+
+  it("of Airflow 3 end without a line, unless their process was killed or has crashed", () => {
+    const line = (second: number, event: string) =>
+      JSON.stringify({ timestamp: at(second).replace("Z", "530Z"), level: "info", event })
+    const begins = (second: number) => line(second, "Filling up the DagBag from /home/dags/a.py")
+    const home = inHome("dag_processor/2026-11-29/dags-folder/a.py.log", [
+      begins(1),
+      begins(3),
+      line(4, "Process terminated by signal. Likely out of memory error (OOM)."),
+      begins(5),
+      line(6, "Process exited abnormally"),
+      begins(7),
+      begins(9)
+    ])
+    const kills = (second: number, file: string, words: string) =>
+      `${
+        at(second)
+      } [error    ] Processor for DagFileInfo(rel_path=PosixPath('${file}'), bundle_name='x') with PID 1 ${words}\n`
+    fs.writeFileSync(
+      path.join(home, "logs", "dag-processor.log"),
+      kills(0, "a.py", "started 50 ago killing it.") +
+        kills(8, "a.py", "has been running for 50.1 seconds. Killing it!") +
+        kills(10, "some/a.py", "started 50 ago killing it.")
+    )
+    try {
+      const death = (second: number) => parses.deathOf(home, "a.py", Date.parse(at(second)))
+      assert.isUndefined(death(1))
+      assert.include(death(3), "terminated by signal")
+      assert.include(death(5), "exited abnormally")
+      assert.include(death(7), "dag_file_processor_timeout")
+      assert.isUndefined(death(9))
+    } finally {
+      fs.rmSync(home, { recursive: true })
+    }
+  })
 })

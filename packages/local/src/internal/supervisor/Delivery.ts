@@ -8,6 +8,7 @@ import * as path from "node:path"
 import { databaseOf, type Recipe } from "../recipe.js"
 import * as Sqlite from "../Sqlite.js"
 import * as Folders from "./Folders.js"
+import * as Logs from "./logs.js"
 import * as parses from "./parses.js"
 
 /** What is delivered. */
@@ -85,26 +86,34 @@ const live = ({ allowBroken, copiedAt, home, recipe }: Options, files: ReadonlyA
     const parsed = new Map(files.map((file) => [file, parses.begunAfter(home, path.relative(dags, file), copiedAt)]))
     const { broken, rows } = yield* read(recipe, home)
     const now = yield* Clock.currentTimeMillis
+    const dead: Array<Broken> = []
     const missing = files.filter((file) => {
       const [begun, next] = parsed.get(file) ?? []
       if (begun === undefined) return now < copiedAt + longestUnknown
       if (broken.some(({ at, filename }) => isFile(filename, file, dags) && at >= begun)) return false
       const own = rows.filter(({ fileloc, parsed_at }) => isOf(fileloc, file) && parsed_at >= begun)
-      // without a DAG
-      if (own.length === 0) return next === undefined
+      if (own.length === 0) {
+        const death = parses.deathOf(home, path.relative(dags, file), begun)
+        if (death !== undefined) dead.push({ filename: file, stacktrace: death, at: begun })
+        // without a DAG
+        return death === undefined && next === undefined
+      }
       const text = file.endsWith(".py") ? fs.readFileSync(file, "utf8") : undefined
       return !own.some((row) => row.is_live === 1 && (text === undefined || row.source_code === text))
     })
     if (missing.length > 0) {
-      return yield* Effect.fail(`${missing.map((file) => path.relative(dags, file)).join(", ")} not parsed yet`)
+      const named = missing.map((file) =>
+        `${path.relative(dags, file)}${parsed.get(file)?.length === 0 ? "" : " (its import has begun)"}`
+      )
+      return yield* Effect.fail(`${named.join(", ")} not parsed yet`)
     }
-    return broken.filter(({ filename }) => files.some((file) => isFile(filename, file, dags)))
+    return [...broken.filter(({ filename }) => files.some((file) => isFile(filename, file, dags))), ...dead]
   })
   return check.pipe(
     Effect.retry(Schedule.upTo(Schedule.spaced("100 millis"), "2 minutes")),
     Effect.mapError((reason) =>
       new NotLive({
-        message: `Not all DAGs were live after 2 minutes: ${String(reason)}. See ${path.join(home, "logs")}.`
+        message: `Not all DAGs were live after 2 minutes: ${String(reason)}. See ${Logs.folderOf(home)}.`
       })
     ),
     Effect.filterOrFail(
