@@ -69,3 +69,34 @@ with DAG("${dagId}", schedule=None):
         time.sleep(3600)
     linger()
 `
+
+/** Its task takes memory, writes its pid into the file, and does not end. */
+export const greedy = (dagId: string, file: string): string =>
+  `${imports}
+import os, time
+
+with DAG("${dagId}", schedule=None):
+    @task
+    def grow():
+        memory = bytearray(256 * 1024 * 1024)
+        memory[::4096] = b"x" * len(memory[::4096])
+        with open("${file}.new", "w") as out:
+            out.write(str(os.getpid()))
+        os.rename("${file}.new", "${file}")
+        time.sleep(3600)
+    grow()
+`
+
+/** Its task `log` logs so many megabytes, and then "the end". */
+export const verbose = (dagId: string, megabytes: number): string =>
+  `${imports}
+with DAG("${dagId}", schedule=None):
+    @task
+    def log():
+        line = "0123456789" * 100
+        for number in range(${megabytes} * 1000):
+            # Airflow leaves out repetitions
+            print(number, line)
+        print("the end")
+    log()
+`

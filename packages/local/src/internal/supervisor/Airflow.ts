@@ -14,6 +14,7 @@ import { databaseOf } from "../recipe.js"
 import * as Database from "./Database.js"
 import * as Delivery from "./Delivery.js"
 import type { Orders, Target } from "./Ingress.js"
+import * as Logs from "./logs.js"
 import * as Parts from "./Parts.js"
 import * as QuietRestore from "./QuietRestore.js"
 import * as Settings from "./settings.js"
@@ -106,7 +107,7 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
         )
       })
 
-    const reset = Effect.gen(function*() {
+    const restore = Effect.gen(function*() {
       const now = yield* running
       if ((yield* Snapshot.differences(database, snapshot)).length === 0) return
       const result = yield* Effect.either(quietRestore(now))
@@ -122,6 +123,8 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
       )
       yield* restart
     })
+
+    const reset = Effect.zipRight(restore, Effect.sync(() => Logs.deleteOfTasks(folder)))
 
     const deliver = (body: unknown) =>
       Effect.gen(function*() {

@@ -12,6 +12,7 @@ import * as path from "node:path"
 import * as Recipe from "../recipe.js"
 import type { Target } from "./Ingress.js"
 import * as Launcher from "./Launcher.js"
+import * as Logs from "./logs.js"
 import * as Zygote from "./Zygote.js"
 
 /** Airflow does not run, and is not going to. Shows the end of a log. */
@@ -55,7 +56,7 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
       fs.writeFileSync(Recipe.passwordsOf(options.home), JSON.stringify(passwords), { mode: 0o600 })
     }
     const bin = (name: string) => path.join(options.environment, "bin", name)
-    const logs = path.join(options.home, "logs")
+    const logs = Logs.folderOf(options.home)
     fs.mkdirSync(logs, { recursive: true })
     const logOf = (part: string) => path.join(logs, `${part}.log`)
     const launcher = yield* Launcher.make(options.environment, { hasZygote })
@@ -199,11 +200,4 @@ const ready = (recipe: Recipe.Recipe, { logPort, url }: Recipe.Site, user: Recip
     Effect.retry(Schedule.upTo(Schedule.spaced("100 millis"), "3 minutes"))
   )
 
-const tail = (file: string): string => {
-  try {
-    const text = fs.readFileSync(file, "utf8")
-    return text.slice(-2000)
-  } catch {
-    return "(it is empty)"
-  }
-}
+const tail = (file: string): string => Logs.tail(file, 2000) || "(it is empty)"

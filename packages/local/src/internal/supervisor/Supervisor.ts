@@ -13,6 +13,7 @@ import { endLeftovers } from "../leftovers.js"
 import { databaseOf } from "../recipe.js"
 import * as Airflow from "./Airflow.js"
 import * as Ingress from "./Ingress.js"
+import * as Logs from "./logs.js"
 
 /** What its supervisor needs to know besides the deployment's folder. */
 export interface Options {
@@ -50,6 +51,13 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
   Effect.gen(function*() {
     const self = yield* Identity.self
     yield* endLeftovers(folder, self)
+    const isAfterRest = Option.exists(
+      DeploymentFolder.state.read(folder),
+      ({ phase, problem }) => phase === "hibernated" && problem === undefined
+    )
+    // after any other end, they may tell of its cause
+    if (isAfterRest) Logs.deleteAll(folder)
+    else Logs.deleteOfTasks(folder)
     const requestedAt = requestTime(folder)
     let state: DeploymentFolder.State = {
       supervisor: self,
@@ -65,7 +73,12 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
         state = { ...state, ...changed }
         if (fs.existsSync(folder)) DeploymentFolder.state.write(folder, state)
       })
-    yield* Effect.addFinalizer(() => record({ phase: "hibernated", processes: [] }))
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(
+        Effect.ignore(Effect.try(() => Logs.deleteOfTasks(folder))),
+        record({ phase: "hibernated", processes: [] })
+      )
+    )
     const use = { open: 0, last: performance.now() }
     const airflow = yield* Airflow.make({
       folder,
