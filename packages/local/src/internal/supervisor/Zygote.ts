@@ -62,7 +62,12 @@ export const ensure = (environment: string, settings: Readonly<Record<string, st
     const log = fs.openSync(path.join(environment, `${name}.log`), "w", 0o600)
     const child = spawn(path.join(environment, "bin", "python"), [script, name], {
       cwd: environment,
-      env: { ...settings, AIRFLOW_HOME: environment },
+      // the deployment that they are of may be deleted, and Airflow would make its folders again
+      env: {
+        ...settings,
+        AIRFLOW_HOME: environment,
+        AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(environment, "logs")
+      },
       detached: true,
       stdio: ["ignore", log, log]
     })
