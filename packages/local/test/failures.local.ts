@@ -8,6 +8,7 @@ import * as Processes from "../src/internal/Processes.js"
 import * as Client from "./client.js"
 import * as Dags from "./dags.js"
 import * as Home from "./home.js"
+import * as Occupied from "./occupied.js"
 
 /** The leaders of all sessions of a deployment, and with them what has to end. */
 const leadersOf = (folder: string) => [...Home.stateOf(folder).processes, Home.stateOf(folder).supervisor]
@@ -211,6 +212,22 @@ describe("a local Airflow", () => {
       yield* Home.awake(provider, id)
       assert.isTrue(yield* Processes.isSame(other))
     }))
+
+  it.scopedLive(
+    "starts with other ports when another process takes the one it has chosen",
+    () =>
+      Effect.gen(function*() {
+        const home = yield* Home.make
+        // an installed environment has a seed
+        yield* Home.provider(home)
+        const provider = yield* Home.provider(home, { pythonOf: (folder) => Occupied.environment(home, folder, 2) })
+        const { uiUrl } = yield* Home.create(provider)
+        const taken = Occupied.ports(home)
+        assert.lengthOf(taken, 2)
+        assert.notInclude(taken, new URL(uiUrl).port)
+      }),
+    30 * 60_000
+  )
 
   test("ends when its home is deleted", ({ home, provider }) =>
     Effect.gen(function*() {

@@ -66,16 +66,18 @@ export const shareEnvironments = (home: string) => {
 /** A provider over the home, with its environment installed. */
 export const provider = (
   home: string,
-  { idle = "1 hour", workspace = "tests" }: {
+  { idle = "1 hour", pythonOf = (folder) => folder, workspace = "tests" }: {
     readonly idle?: Duration.DurationInput
     readonly workspace?: string
+    /** The Python environment that takes the place of the installed one. */
+    readonly pythonOf?: (folder: string) => string
   } = {}
 ): Effect.Effect<Provider, unknown> =>
   Effect.gen(function*() {
     const environment: LocalProvider.Environment = {
       spec: yield* spec,
       ensure: () =>
-        Effect.map(PythonEnvironment.ensure(options, () => Effect.void), ({ folder }) => folder).pipe(
+        Effect.map(PythonEnvironment.ensure(options, () => Effect.void), ({ folder }) => pythonOf(folder)).pipe(
           Effect.provide(platform)
         )
     }
