@@ -1,8 +1,6 @@
 /** Whole leases over real local Airflows, with the environment's variables as a user sets them. */
 import { AirflowResource, DeploymentPool } from "@airflow-resource/core"
-import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { AirflowResources, Settings } from "airflow-resource"
 import Database from "better-sqlite3"
 import { Effect, Option, Redacted, type Scope } from "effect"
 import { spawn } from "node:child_process"
@@ -12,47 +10,23 @@ import * as DeploymentFolder from "../packages/local/src/internal/DeploymentFold
 import * as Processes from "../packages/local/src/internal/Processes.js"
 import * as Dags from "../packages/local/test/dags.js"
 import * as Home from "../packages/local/test/home.js"
+import * as Worker from "./chaos/processes.js"
 import * as Child from "./child.js"
+import * as Local from "./local.js"
 
-interface Scene {
-  readonly home: string
-  readonly project: string
-  readonly env: Readonly<Record<string, string>> & { readonly AIRFLOW_RESOURCE_CACHE: string }
-  readonly layer: ReturnType<typeof AirflowResources.layer>
-}
-
-/** A project with DAG files of its own, and an empty home that has the shared environments. */
-const scene = Effect.gen(function*() {
-  const home = yield* Home.make
-  yield* Home.provider(home)
-  Home.shareEnvironments(home)
-  const project = path.join(home, "project")
-  fs.mkdirSync(path.join(project, "dags"), { recursive: true })
-  const env = {
-    PATH: process.env["PATH"] ?? "",
-    AIRFLOW_RESOURCE_PROVIDER: "local",
-    AIRFLOW_RESOURCE_AIRFLOW_VERSION: Home.version,
-    AIRFLOW_RESOURCE_LOCAL_HOME: home,
-    AIRFLOW_RESOURCE_CACHE: path.join(project, "cluster_cache.db"),
-    AIRFLOW_RESOURCE_MAX: "1",
-    AIRFLOW_RESOURCE_REAPER: "off"
-  }
-  const settings = yield* Settings.fromVariables(env, project).pipe(Effect.provide(NodeContext.layer))
-  return { home, project, env, layer: AirflowResources.layer(settings) } satisfies Scene
-})
-
-const write = ({ project }: Scene, file: string, text: string) =>
-  Effect.sync(() => fs.writeFileSync(path.join(project, "dags", file), text))
-
-const dagRows = ({ home }: Scene, { deploymentId }: AirflowResource.AirflowResource) =>
+/** The first column of what a deployment's database returns. */
+const query = (folder: string, sql: string) =>
   Effect.sync(() => {
-    const connection = new Database(path.join(home, "deployments", deploymentId, "airflow.db"), { readonly: true })
+    const connection = new Database(path.join(folder, "airflow.db"), { readonly: true })
     try {
-      return connection.prepare("SELECT dag_id FROM dag ORDER BY dag_id").pluck().all()
+      return connection.prepare(sql).pluck().all()
     } finally {
       connection.close()
     }
   })
+
+const dagRows = ({ home }: Local.Scene, { deploymentId }: AirflowResource.AirflowResource) =>
+  query(path.join(home, "deployments", deploymentId), "SELECT dag_id FROM dag ORDER BY dag_id")
 
 const lingerer = (file: string) =>
   Home.until(Effect.gen(function*() {
@@ -62,14 +36,14 @@ const lingerer = (file: string) =>
   }))
 
 describe(`a lease of a local Airflow ${Home.version}`, () => {
-  const test = (title: string, body: (scene: Scene) => Effect.Effect<void, unknown, Scope.Scope>) =>
-    it.scopedLive(title, () => Effect.flatMap(scene, body), 60 * 60_000)
+  const test = (title: string, body: (scene: Local.Scene) => Effect.Effect<void, unknown, Scope.Scope>) =>
+    it.scopedLive(title, () => Effect.flatMap(Local.make(), body), 60 * 60_000)
 
   test("runs the project's DAG; the next one finds nothing of it, and the files as they are then", (scene) =>
     Effect.gen(function*() {
-      yield* write(scene, "hello.py", Dags.hello("hello", "Hello World from a file"))
-      yield* write(scene, "other.py", Dags.hello("before", "unchanged"))
-      yield* write(scene, "deferring.py", Dags.deferring("deferring"))
+      yield* Local.write(scene, "hello.py", Dags.hello("hello", "Hello World from a file"))
+      yield* Local.write(scene, "other.py", Dags.hello("before", "unchanged"))
+      yield* Local.write(scene, "deferring.py", Dags.deferring("deferring"))
       const first = yield* AirflowResource.use({ testName: "first" }, (resource) =>
         Effect.gen(function*() {
           const { airflow, deploymentId } = resource
@@ -83,8 +57,8 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
           return deploymentId
         }))
 
-      yield* write(scene, "hello.py", Dags.hello("hello", "Hello World, changed"))
-      yield* write(scene, "other.py", Dags.hello("after", "unchanged"))
+      yield* Local.write(scene, "hello.py", Dags.hello("hello", "Hello World, changed"))
+      yield* Local.write(scene, "other.py", Dags.hello("after", "unchanged"))
       yield* AirflowResource.use({ testName: "second" }, (resource) =>
         Effect.gen(function*() {
           const { airflow, deploymentId, reused } = resource
@@ -98,7 +72,7 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
           assert.include(text, "Hello World, changed")
         }))
 
-      yield* write(scene, "broken.py", "from airflow import DAG\n1 / 0\n")
+      yield* Local.write(scene, "broken.py", "from airflow import DAG\n1 / 0\n")
       const broken = yield* Effect.flip(AirflowResource.use({ testName: "third" }, () => Effect.void))
       assert.match(String(broken.message), /broken\.py[^]*line 2[^]*ZeroDivisionError: division by zero/)
 
@@ -108,13 +82,26 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
           assert.isTrue(yield* airflow.verifyAirflowDagExists("hello"))
           assert.deepStrictEqual(yield* airflow.importErrors, [])
         }))
-    }).pipe(Effect.provide(scene.layer)))
+    }).pipe(Effect.provide(scene.layer())))
 
   test("test_simple_airflow_pipeline", (scene) =>
     Effect.gen(function*() {
-      yield* write(scene, "hello_world_dag.py", Dags.hello("hello_world_dag", "Hello World from Airflow"))
-      const { airflowInstance, apiHeaders, apiUrl } = yield* AirflowResource.acquire({
-        testName: "test_simple_airflow_pipeline"
+      yield* Local.write(scene, "hello_world_dag.py", Dags.hello("hello_world_dag", "Hello World from Airflow"))
+      const resource = yield* AirflowResource.acquire({ testName: "test_simple_airflow_pipeline" })
+      const { airflowInstance, apiHeaders, apiToken, apiUrl, baseUrl } = resource
+      assert.deepStrictEqual(Redacted.value(apiHeaders), {
+        Authorization: `Bearer ${Redacted.value(apiToken)}`,
+        "Cache-Control": "no-cache"
+      })
+      assert.strictEqual(apiUrl, `${baseUrl}/api/v${Home.major - 1}`)
+      const { password, status, testName, type, username, workerPid } = resource
+      assert.deepStrictEqual({ password: Redacted.value(password), status, testName, type, username, workerPid }, {
+        password: "airflow",
+        status: "active",
+        testName: "test_simple_airflow_pipeline",
+        type: "airflow_resource",
+        username: "airflow",
+        workerPid: process.pid
       })
       yield* airflowInstance.waitForAirflowToBeReady()
 
@@ -142,12 +129,22 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
         return state === "success" || state === "failed" ? state : yield* Effect.fail(`the run is ${state}`)
       }))
       assert.strictEqual(state, "success")
-    }).pipe(Effect.provide(scene.layer)))
+
+      // the same with the helper methods
+      assert.isTrue(yield* airflowInstance.verifyAirflowDagExists("hello_world_dag"))
+      const runId = yield* airflowInstance.unpauseAndTriggerAirflowDag("hello_world_dag")
+      yield* airflowInstance.verifyDagIdRan("hello_world_dag", runId)
+      assert.include(
+        yield* airflowInstance.getTaskInstanceLogs("hello_world_dag", runId, "hello"),
+        "Hello World from Airflow"
+      )
+      assert.lengthOf(yield* airflowInstance.checkDagTaskInstances("hello_world_dag", runId), 1)
+    }).pipe(Effect.provide(scene.layer())))
 
   test("leaves no process of a task that forks and lingers, handed over awake as well as hibernated", (scene) =>
     Effect.gen(function*() {
       const file = path.join(scene.home, "child.pid")
-      yield* write(scene, "lingering.py", Dags.lingering("lingering", file))
+      yield* Local.write(scene, "lingering.py", Dags.lingering("lingering", file))
       const pool = yield* DeploymentPool.DeploymentPool
       const leave = (body: Effect.Effect<unknown, unknown>) =>
         AirflowResource.use({ testName: "lingers" }, ({ airflow, reused }) =>
@@ -173,11 +170,11 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
         "the child has ended",
         Effect.map(Processes.isSame(second.child), (is) => !is)
       )
-    }).pipe(Effect.provide(scene.layer)))
+    }).pipe(Effect.provide(scene.layer())))
 
   test("ends with a test process that is killed, through the reaper: asleep, without a token and without a process", (scene) =>
     Effect.gen(function*() {
-      yield* write(scene, "hello.py", Dags.hello("hello", "Hello"))
+      yield* Local.write(scene, "hello.py", Dags.hello("hello", "Hello"))
       const held = yield* Effect.acquireRelease(
         Effect.sync(() => {
           const child = spawn(process.execPath, Child.program(new URL("stuck.ts", import.meta.url)), {
@@ -208,5 +205,45 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
       yield* Home.holds("no token is left", Effect.sync(() => DeploymentFolder.tokens(folder).length === 0))
       const pool = yield* DeploymentPool.DeploymentPool
       yield* Home.holds("the reaper has ended", Effect.map(pool.inspect, ({ upkeep }) => upkeep.holder === null))
-    }).pipe(Effect.provide(scene.layer)))
+    }).pipe(Effect.provide(scene.layer())))
+
+  test("passes on when its holder is stopped past its deadline, and that one's token is worth nothing", (scene) =>
+    Effect.gen(function*() {
+      yield* Local.write(scene, "hello.py", Dags.hello("hello", "Hello"))
+      const env = { ...scene.env, AIRFLOW_DAG_PATH: path.join(scene.project, "dags") }
+      const worker = yield* Worker.start(env, {
+        pool: { ttl: "5 seconds" },
+        // one that ends would not go on writing
+        leases: null,
+        hold: [3_600_000, 3_600_000],
+        writeEvery: 20,
+        writeFor: 3_600_000
+      })
+      const lineOf = (tag: Worker.Line["_tag"]) => {
+        const line = worker.lines.find(({ _tag }) => _tag === tag)
+        return line === undefined ? Effect.fail(`no ${tag}: ${JSON.stringify(worker.lines)}`) : Effect.succeed(line)
+      }
+      yield* Home.until(Effect.suspend(() => lineOf("Ready")))
+      const [folder = ""] = Home.foldersOf(scene.home)
+      yield* Home.holds(
+        "it has written",
+        Effect.map(query(folder, "SELECT key FROM variable"), (keys) => keys.length > 0)
+      )
+      yield* worker.send("SIGSTOP")
+      const [token] = DeploymentFolder.tokens(folder)
+
+      yield* AirflowResource.use({ testName: "next" }, ({ airflow, epoch }) =>
+        Effect.gen(function*() {
+          yield* worker.send("SIGCONT")
+          yield* Home.until(Effect.suspend(() => lineOf("Refused")))
+          const lost = yield* Home.until(Effect.suspend(() => lineOf("Expected")))
+          assert.deepInclude(lost, { error: "LeaseLost" })
+          yield* Effect.zipRight(worker.endInput, worker.exited)
+          assert.isAbove(epoch, worker.holds()[0]?.epoch ?? Infinity)
+          assert.notInclude(DeploymentFolder.tokens(folder).map(({ id }) => id), token?.id)
+          assert.deepStrictEqual(yield* airflow.variables.list, [])
+          yield* airflow.runDag("hello", { timeout: "10 minutes" })
+        }))
+      yield* Local.isAsleep(scene)
+    }).pipe(Effect.provide(scene.layer())))
 })

@@ -48,7 +48,7 @@ const lease = (count: number) =>
     const exit = yield* Effect.exit(AirflowResource.use(
       {
         testName: `process ${process.pid}`,
-        spec: runtimeVersion === undefined ? undefined : { ...spec, runtimeVersion }
+        spec: runtimeVersion === undefined || spec === undefined ? undefined : { ...spec, runtimeVersion }
       },
       (resource) =>
         Effect.gen(function*() {
@@ -85,8 +85,7 @@ const inputEnded = Effect.async<void>((resume) => {
 })
 
 const settings = await Effect.runPromise(Effect.provide(Settings.load(process.cwd()), NodeContext.layer))
-if (settings.provider._tag !== "AstroApi") throw new Error("not over REST")
-const { spec } = settings.provider
+const spec = settings.provider._tag === "AstroApi" ? settings.provider.spec : undefined
 const layers = orders.failpoint === undefined
   ? AirflowResources.layer(settings, orders.pool)
   : Failpoint.layer(settings, orders.pool, orders.failpoint)
