@@ -1,7 +1,7 @@
 /** What a test needs to run other processes: their environment, their arguments, and runs of vitest. */
 import type { Emulator } from "@airflow-resource/emulator"
 import { AirflowResources } from "airflow-resource"
-import { Cause, Effect } from "effect"
+import { Cause, type Duration, Effect } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createRequire } from "node:module"
@@ -45,6 +45,8 @@ export const vitest = (options: {
   /** A pattern for the titles of the tests to run [all]. */
   readonly tests?: string
   readonly env: Readonly<Record<string, string>>
+  /** [5 minutes] */
+  readonly timeout?: Duration.DurationInput
   readonly onText?: (text: string, kill: (signal: NodeJS.Signals) => void) => void
 }): Effect.Effect<VitestRun> =>
   Effect.gen(function*() {
@@ -73,8 +75,8 @@ export const vitest = (options: {
     }
     const [code, signal] = yield* Effect.promise(() => once(child, "close")).pipe(
       Effect.timeoutFailCause({
-        duration: "5 minutes",
-        onTimeout: () => Cause.die(new Error(`vitest did not end within 5 minutes; it printed:\n${text}`))
+        duration: options.timeout ?? "5 minutes",
+        onTimeout: () => Cause.die(new Error(`vitest did not end in time; it printed:\n${text}`))
       })
     )
     return { text: text.replaceAll(root, ""), code: code as number | null, signal: signal as string | null }
