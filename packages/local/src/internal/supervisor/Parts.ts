@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Record from "effect/Record"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
@@ -61,6 +62,7 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
     const logOf = (part: string) => path.join(logs, `${part}.log`)
     const launcher = yield* Launcher.make(options.environment, { hasZygote })
     const pids: Record<string, number> = {}
+    const before = Record.fromIterableWith(Object.keys(recipe.parts), (part) => [part, Logs.sizeOf(logOf(part))])
     const startPart = (part: string) =>
       launcher.start({
         name: part,
@@ -76,6 +78,16 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
       `Airflow's ${name} ended (${status < 0 ? `signal ${-status}` : `exit code ${status}`}). The end of its log, ${
         logOf(name)
       }:\n${tail(logOf(name))}`
+    const portTaken = Effect.suspend(() => {
+      const sinceStart = ([part, size]: readonly [string, number]) =>
+        Logs.tail(logOf(part), Logs.sizeOf(logOf(part)) - size)
+      const part = Object.entries(before).find((entry) => cannotListen.test(sinceStart(entry)))?.[0]
+      return part === undefined ? Effect.void : new AirflowFailed({
+        message: `Airflow's ${part} cannot listen, address already in use. The end of its log, ${logOf(part)}:\n${
+          tail(logOf(part))
+        }`
+      })
+    }).pipe(Effect.repeat(Schedule.spaced("500 millis")), Effect.zipRight(Effect.never))
     const [first, last] = Array.partition(Object.keys(recipe.parts), (part) => recipe.parts[part]?.isLast === true)
     yield* Effect.forEach(first, startPart, { discard: true })
     const target = yield* ready(recipe, site, options.user).pipe(
@@ -85,7 +97,9 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
             first.map((part) => `\n== ${logOf(part)}\n${tail(logOf(part))}`).join("")
         })
       ),
-      Effect.raceFirst(Effect.flatMap(launcher.ended, (ended) => new AirflowFailed({ message: described(ended) })))
+      Effect.raceFirst(Effect.flatMap(launcher.ended, (ended) => new AirflowFailed({ message: described(ended) }))),
+      // not every part ends when it cannot listen
+      Effect.raceFirst(portTaken)
     )
 
     yield* Effect.forEach(last, startPart, { discard: true })
@@ -136,6 +150,9 @@ export const commandEnvironment = (options: Options): Record<string, string> =>
 
 /** Ten minutes. */
 const window = 600_000
+
+/** What uvicorn and gunicorn log when they find their port taken. */
+const cannotListen = /\[errno \d+\].*address already in use/i
 
 /** Node's timers are not longer. */
 const longestTimer = 86_400_000

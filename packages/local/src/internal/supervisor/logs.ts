@@ -5,6 +5,8 @@ import * as DeploymentFolder from "../DeploymentFolder.js"
 
 export const folderOf = (home: string): string => path.join(home, "logs")
 
+export const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
+
 /** The end of a file, of at most this many bytes. Empty if there is no such file. */
 export const tail = (file: string, bytes: number): string => {
   const stat = fs.statSync(file, { throwIfNoEntry: false })
