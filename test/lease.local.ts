@@ -73,8 +73,11 @@ describe(`a lease of a local Airflow ${Home.version}`, () => {
         }))
 
       yield* Local.write(scene, "broken.py", "from airflow import DAG\n1 / 0\n")
-      const broken = yield* Effect.flip(AirflowResource.use({ testName: "third" }, () => Effect.void))
-      assert.match(String(broken.message), /broken\.py[^]*line 2[^]*ZeroDivisionError: division by zero/)
+      // the second time, nothing is copied
+      for (const testName of ["third", "third again"]) {
+        const broken = yield* Effect.flip(AirflowResource.use({ testName }, () => Effect.void))
+        assert.match(String(broken.message), /broken\.py[^]*line 2[^]*ZeroDivisionError: division by zero/)
+      }
 
       fs.rmSync(path.join(scene.project, "dags", "broken.py"))
       yield* AirflowResource.use({ testName: "fourth" }, ({ airflow }) =>
