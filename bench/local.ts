@@ -34,7 +34,8 @@ const freePort = Effect.async<number>((resume) => {
 const timed = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.timed(self), ([took]) => Duration.toSeconds(took))
 
-const standalone = (version: string, environment: string) =>
+/** Starts one, waits until it shows the DAG, and uses it. */
+const standalone = (version: string, environment: string, use: (call: Call) => Promise<void>) =>
   Effect.gen(function*() {
     const folder = yield* temporaryFolder
     const port = yield* freePort
@@ -70,7 +71,7 @@ const standalone = (version: string, environment: string) =>
           }
         })
     )
-    yield* Effect.tryPromise(async () => {
+    const call = yield* Effect.tryPromise(async () => {
       const url = `http://127.0.0.1:${port}`
       const token = async () => {
         const { access_token } = await (await fetch(`${url}/auth/token`)).json() as { access_token: string }
@@ -78,10 +79,34 @@ const standalone = (version: string, environment: string) =>
       }
       const password = () => fs.readFileSync(path.join(folder, "standalone_admin_password.txt"), "utf8").trim()
       const authorization = is2 ? `Basic ${Buffer.from(`admin:${password()}`).toString("base64")}` : await token()
-      const response = await fetch(`${url}/api/v${is2 ? 1 : 2}/dags/${dagId}`, { headers: { authorization } })
-      if (!response.ok) throw new Error(String(response.status))
+      const call: Call = async (method, route, body) => {
+        const response = await fetch(`${url}/api/v${is2 ? 1 : 2}/dags/${dagId}${route}`, {
+          method,
+          headers: { authorization, "content-type": "application/json" },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) })
+        })
+        if (!response.ok) throw new Error(String(response.status))
+        return await response.json() as Awaited<ReturnType<Call>>
+      }
+      await call("GET", "")
+      return call
     }).pipe(Effect.retry(Schedule.upTo(Schedule.spaced("50 millis"), "5 minutes")))
+    yield* Effect.tryPromise(() => use(call))
   }).pipe(Effect.scoped)
+
+type Call = (method: string, route: string, body?: object) => Promise<{ dag_run_id: string; state: string }>
+
+/** What a test does: one run. Both ways poll as often. */
+const runOnce = (is2: boolean) => async (call: Call) => {
+  await call("PATCH", "", { is_paused: false })
+  const { dag_run_id: runId } = await call("POST", "/dagRuns", is2 ? {} : { logical_date: null })
+  for (const deadline = performance.now() + 120_000; performance.now() < deadline;) {
+    const { state } = await call("GET", `/dagRuns/${encodeURIComponent(runId)}`)
+    if (state === "success") return
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  throw new Error("the run did not succeed within two minutes")
+}
 
 const lease = <E>(body: (resource: AirflowResource.AirflowResource) => Effect.Effect<void, E>) =>
   AirflowResource.use({ testName: "bench" }, body)
@@ -116,6 +141,34 @@ const handedOver = Effect.gen(function*() {
   return took
 })
 
+const tests = 20
+const bareTests = 4
+
+/** Seconds for each test, two at a time. */
+const makespan = <E, R>(count: number, test: Effect.Effect<void, E, R>) =>
+  Effect.map(
+    timed(Effect.all(Array.from({ length: count }, () => test), { concurrency: 2, discard: true })),
+    (took) => took / count
+  )
+
+/** What the supervisors cost while their deployments idle: MiB of memory, and percent of a core. */
+const supervisors = Effect.gen(function*() {
+  const pids = execFileSync("pgrep", ["-f", "supervisor/main"], { encoding: "utf8" }).trim().split("\n")
+  const ticks = () =>
+    pids.map((pid) => {
+      const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")
+      return Number(fields[11]) + Number(fields[12])
+    })
+  const before = ticks()
+  yield* Effect.sleep("20 seconds")
+  const after = ticks()
+  return pids.map((pid, i) => {
+    const [, kibibytes] = /^Pss: +(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")) ?? []
+    // a tick is a hundredth of a second
+    return `${Math.round(Number(kibibytes) / 1024)} MiB, ${((after[i]! - before[i]!) / 20).toFixed(1)} % of a core`
+  })
+})
+
 const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
 
 const bench = (version: string) =>
@@ -129,7 +182,8 @@ const bench = (version: string) =>
       AIRFLOW_DAG_PATH: dags,
       AIRFLOW_RESOURCE_MAX: "1"
     })
-    yield* Effect.gen(function*() {
+    const pooled = Effect.provide(AirflowResources.layerFromEnv)
+    const [bare, environment] = yield* Effect.gen(function*() {
       // installs Airflow, and starts it for the first time
       yield* lease(() => Effect.void)
       const [environment] = fs.readdirSync(path.join(home, "environments")).filter((name) =>
@@ -139,7 +193,7 @@ const bench = (version: string) =>
       const woken: Array<number> = []
       const over: Array<number> = []
       for (let round = 0; round < rounds; round++) {
-        bare.push(yield* timed(standalone(version, path.join(home, "environments", environment!))))
+        bare.push(yield* timed(standalone(version, path.join(home, "environments", environment!), async () => {})))
         woken.push(yield* untilReady)
         over.push(yield* handedOver)
       }
@@ -152,7 +206,24 @@ const bench = (version: string) =>
       yield* line("standalone", bare)
       yield* line("woken", woken)
       yield* line("handed over, with a reset", over)
-    }).pipe(Effect.provide(AirflowResources.layerFromEnv))
+      yield* lease(() =>
+        Effect.flatMap(supervisors, (costs) => Console.log(`Airflow ${version}, supervisor: ${costs.join("; ")}`))
+      )
+      return [median(bare), path.join(home, "environments", environment!)] as const
+    }).pipe(pooled)
+    process.env["AIRFLOW_RESOURCE_MAX"] = "2"
+    const each = yield* makespan(
+      tests,
+      lease(({ airflow }) => Effect.asVoid(airflow.runDag(dagId, { timeout: "2 minutes" })))
+    ).pipe(pooled)
+    const eachBare = yield* makespan(bareTests, standalone(version, environment, runOnce(version.startsWith("2."))))
+    yield* Console.log(
+      `Airflow ${version}, ${tests} tests on 2 deployments: ${each.toFixed(2)} s each, ${
+        (each / eachBare).toFixed(2)
+      } × one standalone for each (${eachBare.toFixed(2)} s, from ${bareTests} tests; ready in ${
+        bare.toFixed(2)
+      } s alone)`
+    )
   }).pipe(Effect.scoped)
 
 const asked = process.argv.slice(2)
