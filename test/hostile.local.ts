@@ -110,6 +110,13 @@ describe(`a project that misbehaves, on a local Airflow ${Home.version}`, () => 
             Effect.gen(function*() {
               assert.strictEqual(reused, "awake")
               assert.isFalse(fs.existsSync(logsOf(deploymentId)), "after the reset")
+              const parts = fs.readdirSync(path.dirname(logsOf(deploymentId))).filter((name) =>
+                name.endsWith(".log")
+              )
+              for (const name of parts) {
+                const { size } = fs.statSync(path.join(path.dirname(logsOf(deploymentId)), name))
+                assert.isBelow(size, 16 * 1024 * 1024, name)
+              }
               yield* airflow.runDag("verbose", { runId: "same", timeout: "5 minutes" })
               const { text } = yield* airflow.taskLog("verbose", "same", "log")
               assert.include(text, "the end")

@@ -20,10 +20,20 @@ export const tail = (file: string, bytes: number): string => {
   }
 }
 
-/** Deletes what tasks have logged. A later run may have the same id, and its log would continue the old one. */
+/**
+ * Deletes what tasks have logged. A later run may have the same id, and its log would continue the old one. Airflow 3 logs it a second
+ * time, with its scheduler's.
+ */
 export const deleteOfTasks = (home: string): void => {
   for (const name of DeploymentFolder.names(folderOf(home))) {
-    if (!isOfAirflow(name)) fs.rmSync(path.join(folderOf(home), name), { recursive: true, force: true })
+    const file = path.join(folderOf(home), name)
+    if (!isOfAirflow(name)) fs.rmSync(file, { recursive: true, force: true })
+    else if (name.endsWith(".log") && sizeOf(file) > longest) {
+      const end = tail(file, longest / 2)
+      // the part goes on writing at its end
+      fs.truncateSync(file)
+      fs.appendFileSync(file, end)
+    }
   }
 }
 
@@ -31,6 +41,9 @@ export const deleteOfTasks = (home: string): void => {
 export const deleteAll = (home: string): void => fs.rmSync(folderOf(home), { recursive: true, force: true })
 
 // internal
+
+/** How long the log of a part may be when a lease ends, in bytes. */
+const longest = 8 * 1024 * 1024
 
 /** Logs of parts and of parses, in Airflow 2 and 3. */
 const isOfAirflow = (name: string) =>
