@@ -11,9 +11,9 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { databaseOf, type User } from "../../packages/local/src/internal/recipe.js"
-import * as Database from "../../packages/local/src/internal/supervisor/Database.js"
 import * as Parts from "../../packages/local/src/internal/supervisor/Parts.js"
 import * as Seed from "../../packages/local/src/internal/supervisor/Seed.js"
+import * as SqliteDatabase from "../../packages/local/src/internal/supervisor/SqliteDatabase.js"
 import { awaitDags } from "./readiness.js"
 
 export { AirflowFailed } from "../../packages/local/src/internal/supervisor/Parts.js"
@@ -82,7 +82,7 @@ export const start = (version: string) =>
     fs.mkdirSync(dagsFolder)
     for (const file of dagFiles) fs.copyFileSync(file, path.join(dagsFolder, path.basename(file)))
     yield* Effect.mapError(
-      Database.prepare(home, { environment, version, ...admin }),
+      SqliteDatabase.prepare(home, { environment, version, ...admin }),
       ({ message }) => new Parts.AirflowFailed({ message })
     )
     const parts = yield* Parts.start({

@@ -93,16 +93,33 @@ describe("Settings", () => {
       ["AIRFLOW_RESOURCE_AIRFLOW_VERSION", "3"],
       ["AIRFLOW_RESOURCE_LOCAL_IDLE", "0s"],
       ["AIRFLOW_RESOURCE_LOCAL_BROKEN_DAGS", "yes"],
+      ["AIRFLOW_RESOURCE_LOCAL_DATABASE", "mysql://me:planted@localhost/db"],
       ["AIRFLOW_RESOURCE_DELIVERY", "secrets"]
     ] as const
   ) {
     it.effect(`a local Airflow refuses ${variable}=${value}`, () =>
       inProject({ AIRFLOW_RESOURCE_PROVIDER: "local", [variable]: value }, (folder) =>
         Effect.gen(function*() {
-          const { problems } = yield* Effect.flip(Settings.load(folder))
+          const { message, problems } = yield* Effect.flip(Settings.load(folder))
           assert.deepStrictEqual(problems.map(({ variable }) => variable), [variable])
+          assert.notInclude(message, "planted")
         })))
   }
+
+  it.effect("a local Airflow has the database of the URL, whose password is not shown", () => {
+    const url = "postgresql://me:planted@localhost:5433/db"
+    return inProject(
+      { AIRFLOW_RESOURCE_PROVIDER: "local", AIRFLOW_RESOURCE_LOCAL_DATABASE: url },
+      (folder) =>
+        Effect.gen(function*() {
+          const { provider } = yield* Settings.load(folder)
+          assert(provider._tag === "Local")
+          const { host, password, port } = Option.getOrThrow(provider.database)
+          assert.deepStrictEqual([host, port, Redacted.value(password)], ["localhost", 5433, "planted"])
+          assert.notInclude(JSON.stringify(provider), "planted")
+        })
+    )
+  })
 
   it.effect("needs nothing of GitHub's without a delivery", () =>
     inProject({ AIRFLOW_RESOURCE_DELIVERY: "none" }, (folder) =>

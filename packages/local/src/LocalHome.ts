@@ -12,6 +12,7 @@ import * as path from "node:path"
 import * as DeploymentFolder from "./internal/DeploymentFolder.js"
 import * as FileLock from "./internal/FileLock.js"
 import * as Identity from "./internal/Identity.js"
+import { remove } from "./internal/remove.js"
 
 /**
  * @since 0.1.0
@@ -67,8 +68,9 @@ export const details = (home: string, id: DeploymentId): Effect.Effect<Option.Op
   })
 
 /**
- * Deletes the Python environments that no deployment was created with, unless they are being installed. Returns their folders. The next
- * lease that needs one installs it again.
+ * Deletes what is left of deployments whose deletion did not come to its end, with their databases, and the Python environments that no
+ * deployment was created with, unless they are being installed. Returns the folders. The next lease that needs an environment installs it
+ * again.
  *
  * @since 0.1.0
  * @category constructors
@@ -82,6 +84,16 @@ export const prune = (home: string): Effect.Effect<ReadonlyArray<string>> =>
       )
     )
     const removed: Array<string> = []
+    const self = yield* Identity.self
+    for (const name of DeploymentFolder.names(deployments)) {
+      const folder = path.join(deployments, name)
+      // a dot: it is being created
+      if (name.startsWith(".") || Option.isSome(DeploymentFolder.facts.read(folder))) continue
+      yield* Effect.scoped(Effect.gen(function*() {
+        const isFree = yield* FileLock.tryAcquire(DeploymentFolder.lockOf(folder))
+        if (isFree && (yield* remove(folder, self))) removed.push(folder)
+      })).pipe(Effect.catchAll(({ message }) => Effect.logWarning(message)))
+    }
     for (const name of DeploymentFolder.names(environments)) {
       const folder = path.join(environments, name)
       if (used.has(folder) || !fs.statSync(folder).isDirectory()) continue

@@ -25,9 +25,10 @@ import * as FileLock from "./internal/FileLock.js"
 import * as Identity from "./internal/Identity.js"
 import { endLeftovers } from "./internal/leftovers.js"
 import * as Order from "./internal/order.js"
-import { databaseOf } from "./internal/recipe.js"
+import { remove } from "./internal/remove.js"
 import type { Message } from "./internal/supervisor/main.js"
 import * as Seed from "./internal/supervisor/Seed.js"
+import * as PostgresServer from "./PostgresServer.js"
 
 /**
  * The Airflow that deployments are created with.
@@ -37,6 +38,8 @@ import * as Seed from "./internal/supervisor/Seed.js"
  */
 export interface Environment {
   readonly spec: DeploymentSpec
+  /** Where each deployment gets a database of its own [SQLite, a file in its folder]. */
+  readonly database?: PostgresServer.PostgresServer | undefined
   /** Installs it unless it is installed, and returns its folder. */
   readonly ensure: <E>(
     onProgress: (activity: string) => Effect.Effect<unknown, E>
@@ -108,10 +111,21 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
         if (!request.hibernate) yield* checkMemory
         const before = Option.getOrUndefined(DeploymentFolder.request.read(folder))
         // two requests of one millisecond are two requests
+        if (!request.hibernate) renewServer(folder)
         const at = Math.max(yield* Clock.currentTimeMillis, (before?.at ?? 0) + 1)
         DeploymentFolder.request.write(folder, { ...request, at })
         if (!request.hibernate) yield* supervise(folder)
       })
+
+    /** The password may have changed since the deployment was created. */
+    const renewServer = (folder: string) => {
+      const { database } = options.environment
+      const before = Option.getOrUndefined(DeploymentFolder.server.read(folder))
+      if (database === undefined || before === undefined) return
+      if (PostgresServer.label(database) === PostgresServer.label(before)) {
+        DeploymentFolder.server.write(folder, database)
+      }
+    }
 
     /** Cleans up after a supervisor that was killed, and wakes what was to hibernate until a time that has passed. */
     const settle = (folder: string) =>
@@ -199,9 +213,12 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
       get,
       provision: (_spec, onProgress) =>
         Effect.gen(function*() {
-          const folder = yield* options.environment.ensure(onProgress)
+          const { database, ensure, spec } = options.environment
+          if (database !== undefined) yield* PostgresServer.check(database, spec.runtimeVersion)
+          const folder = yield* ensure(onProgress)
+          if (database !== undefined) return
           if (!Seed.exists(folder)) yield* onProgress("starting Airflow for the first time")
-          yield* Seed.ensure(folder, options.environment.spec.runtimeVersion, runner).pipe(
+          yield* Seed.ensure(folder, spec.runtimeVersion, runner).pipe(
             Effect.catchTags({
               AirflowFailed: cannot("start Airflow for the first time"),
               LockError: cannot("start Airflow for the first time"),
@@ -252,6 +269,9 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
             secret: randomBytes(32).toString("hex"),
             fernetKey: `${randomBytes(32).toString("base64url")}=`
           })
+          // its supervisor creates the database, so that there is none without a folder
+          const { database } = options.environment
+          if (database !== undefined) DeploymentFolder.server.write(temporary, database)
           fs.renameSync(temporary, folder)
           yield* supervise(folder)
           return yield* get(DeploymentId.make(id))
@@ -262,13 +282,13 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
         ),
       delete: (id) =>
         Effect.gen(function*() {
-          const folder = yield* Effect.option(find(id))
-          if (Option.isNone(folder)) return
+          const folder = folderOf(id)
+          if (!/^[0-9a-z]+$/.test(id) || !fs.existsSync(folder)) return
+          renewServer(folder)
           // without its facts it does not exist any more, for its supervisor as well
-          DeploymentFolder.facts.remove(folder.value)
-          yield* FileLock.acquire(DeploymentFolder.lockOf(folder.value))
-          yield* endLeftovers(folder.value, self)
-          fs.rmSync(folder.value, { recursive: true, force: true, maxRetries: 5 })
+          DeploymentFolder.facts.remove(folder)
+          yield* FileLock.acquire(DeploymentFolder.lockOf(folder))
+          yield* remove(folder, self)
         }).pipe(
           Effect.scoped,
           Effect.catchTag("LockError", cannot("delete a deployment")),
@@ -394,7 +414,7 @@ const statusOf = (
   }
   if (isAsleep) return "HIBERNATING"
   if (age > longestStart) return "UNHEALTHY"
-  return fs.existsSync(databaseOf(folder)) ? "DEPLOYING" : "CREATING"
+  return DeploymentFolder.wasStarted(folder) ? "DEPLOYING" : "CREATING"
 }
 
 const gibibyte = 1024 ** 3

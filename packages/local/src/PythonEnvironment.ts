@@ -31,7 +31,7 @@ export interface Options {
   readonly python: Option.Option<string>
   /** The text of the project's `requirements.txt`. */
   readonly requirements: Option.Option<string>
-  /** For `postgresql`, its driver is installed too. */
+  /** For `postgresql`, its drivers are installed too. */
   readonly database: "sqlite" | "postgresql"
   /** Source of `PATH`, proxies, certificates, and the settings of uv and pip [the environment of this process]. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
@@ -117,7 +117,8 @@ export const find: (
 })
 
 /**
- * A short name for what the environment has besides Airflow: `python3.11`, or `python3.11-1a2b3c4d` with requirements. Two deployments of
+ * A short name for what the environment has besides Airflow: `python3.11`, or `python3.11-1a2b3c4d` with requirements, and with
+ * `-postgresql` for that database. Two deployments of
  * the same Airflow version and name run the same code. Installs nothing.
  *
  * @since 0.1.0
@@ -127,7 +128,11 @@ export const describe: (options: Options) => Effect.Effect<string, ProviderError
   "PythonEnvironment.describe"
 )(function*(options) {
   const { minor } = yield* findPython(options)
-  return [`python${minor}`, ...linesOf(options.requirements).length > 0 ? [requirementsHash(options, 8)] : []].join("-")
+  return [
+    `python${minor}`,
+    ...linesOf(options.requirements).length > 0 ? [requirementsHash(options, 8)] : [],
+    ...options.database === "postgresql" ? [options.database] : []
+  ].join("-")
 })
 
 // internal
@@ -164,7 +169,10 @@ const makePlan = (options: Options) =>
       ? Option.some(yield* Effect.orDie(path.fromFileUrl(new URL(`../pins/airflow-${version}.txt`, import.meta.url))))
       : Option.none()
     const pinned = yield* Effect.orDie(Effect.transposeMapOption(pins, (file) => fs.readFileString(file)))
-    const extras = [...linesOf(options.requirements), ...database === "postgresql" ? ["psycopg2-binary"] : []]
+    const extras = [
+      ...linesOf(options.requirements),
+      ...database === "postgresql" ? ["psycopg2-binary", "asyncpg"] : []
+    ]
     const hash = sha256([recipe, Option.getOrNull(pinned), extras], 12)
     const folder = path.join(home, "environments", `${version}-py${python.minor}-${hash}`)
     const environment: Environment = {

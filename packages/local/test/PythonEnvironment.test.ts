@@ -143,7 +143,7 @@ describe("PythonEnvironment", () => {
       assert.include(on.lines[2]?.replaceAll("HOME", home), `apache-airflow==3.3.2 -r ${folder}/requirements.txt`)
       assert.strictEqual(
         fs.readFileSync(`${folder}/requirements.txt`, "utf8"),
-        "pandas\nx @ https://example.com/x#sha256=1\npsycopg2-binary\n"
+        "pandas\nx @ https://example.com/x#sha256=1\npsycopg2-binary\nasyncpg\n"
       )
       assert.strictEqual(fs.statSync(`${folder}/requirements.txt`).mode & 0o777, 0o600)
     }))
@@ -167,11 +167,11 @@ describe("PythonEnvironment", () => {
       assert.strictEqual(yield* folderOf({ requirements: Option.some("\na # why\n b\n") }), folders[4])
     }))
 
-  test("is described by its Python and its requirements", (home) =>
+  test("is described by its Python, its requirements and its database", (home) =>
     Effect.gen(function*() {
       const on = machine({}, home)
-      const describe = (requirements: string) =>
-        PythonEnvironment.describe({ ...defaults(home), requirements: Option.some(requirements) }).pipe(
+      const describe = (requirements: string, database: PythonEnvironment.Options["database"] = "sqlite") =>
+        PythonEnvironment.describe({ ...defaults(home), requirements: Option.some(requirements), database }).pipe(
           Effect.provide(on.layer)
         )
       assert.strictEqual(yield* describe("# nothing\n"), "python3.11")
@@ -179,6 +179,7 @@ describe("PythonEnvironment", () => {
       assert.match(pandas, /^python3\.11-[0-9a-f]{8}$/)
       assert.strictEqual(yield* describe("\npandas # for the DAGs"), pandas)
       assert.notStrictEqual(yield* describe("numpy"), pandas)
+      assert.strictEqual(yield* describe("pandas", "postgresql"), `${pandas}-postgresql`)
       assert.deepStrictEqual(on.lines, [])
     }))
 

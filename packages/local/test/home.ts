@@ -1,7 +1,13 @@
 /** Homes of real Airflows that end with their tests. The Python environment is shared, and stays. */
 import { DagDelivery, type Deployment, type DeploymentProvider } from "@airflow-resource/core"
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
-import { AirflowVersion, LocalDelivery, LocalProvider, PythonEnvironment } from "@airflow-resource/local"
+import {
+  AirflowVersion,
+  LocalDelivery,
+  LocalProvider,
+  type PostgresServer,
+  PythonEnvironment
+} from "@airflow-resource/local"
 import { NodeContext } from "@effect/platform-node"
 import { type Duration, Effect, Layer, Option, Redacted, Schedule } from "effect"
 import * as fs from "node:fs"
@@ -66,7 +72,8 @@ export const shareEnvironments = (home: string) => {
 /** A provider over the home, with its environment installed. */
 export const provider = (
   home: string,
-  { idle = "1 hour", pythonOf = (folder) => folder, workspace = "tests" }: {
+  { database, idle = "1 hour", pythonOf = (folder) => folder, workspace = "tests" }: {
+    readonly database?: PostgresServer.PostgresServer
     readonly idle?: Duration.DurationInput
     readonly workspace?: string
     /** The Python environment that takes the place of the installed one. */
@@ -74,10 +81,12 @@ export const provider = (
   } = {}
 ): Effect.Effect<Provider, unknown> =>
   Effect.gen(function*() {
+    const wanted = { ...options, database: database === undefined ? "sqlite" : "postgresql" } as const
     const environment: LocalProvider.Environment = {
       spec: yield* spec,
+      database,
       ensure: () =>
-        Effect.map(PythonEnvironment.ensure(options, () => Effect.void), ({ folder }) => pythonOf(folder)).pipe(
+        Effect.map(PythonEnvironment.ensure(wanted, () => Effect.void), ({ folder }) => pythonOf(folder)).pipe(
           Effect.provide(platform)
         )
     }

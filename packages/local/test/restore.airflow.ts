@@ -10,6 +10,7 @@ import * as QuietRestore from "../src/internal/supervisor/QuietRestore.js"
 import * as Snapshot from "../src/internal/supervisor/Snapshot.js"
 import * as taskProcesses from "../src/internal/supervisor/taskProcesses.js"
 import * as dirty from "./dirty.js"
+import { snapshots } from "./supervisor/database.js"
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "snapshot-"))),
@@ -44,9 +45,8 @@ describe(`the restore of a running Airflow ${dirty.version}`, () => {
       )
       yield* dirty.deliver
       const restore = QuietRestore.restore({
-        database: dirty.database,
+        database: snapshots(dirty.database, snapshot),
         home,
-        snapshot,
         sessions,
         isAlive
       })

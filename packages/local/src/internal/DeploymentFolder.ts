@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { AirflowSettings } from "../AirflowSettings.js"
+import { PostgresServer } from "../PostgresServer.js"
 
 /** What a deployment was created with. */
 export const Facts = Schema.Struct({
@@ -102,6 +103,8 @@ export const request = fact("request.json", Request)
 export const state = fact("state.json", State)
 export const variables = fact("variables.json", Variables)
 export const delivered = fact("delivered.json", Delivered)
+/** The PostgreSQL server that has its database. It is the last that is deleted, so that the database cannot be forgotten. */
+export const server = fact("server.json", PostgresServer)
 export const token = (id: string) => fact(path.join("tokens", `${id}.json`), Token)
 
 export const tokens = (folder: string): ReadonlyArray<Token> =>
@@ -114,6 +117,8 @@ export const isAsleep = (request: Option.Option<Request>, now: number): boolean 
   Option.exists(request, ({ hibernate, until = Infinity }) => hibernate && until > now)
 
 export const lockOf = (folder: string): string => path.join(folder, "supervisor.lock")
+/** Whether its Airflow has been started, with a database. */
+export const wasStarted = (folder: string): boolean => fs.existsSync(path.join(folder, "logs", "scheduler.log"))
 export const logOf = (folder: string): string => path.join(folder, "supervisor.log")
 
 /** The names in a folder; none if it does not exist. */

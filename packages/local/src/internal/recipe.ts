@@ -24,6 +24,8 @@ export interface Site {
   readonly fernetKey: string
   /** Only used by Airflow 3, whose users are settings. */
   readonly users: ReadonlyArray<User>
+  /** The settings of its database [SQLite, a file in its home]. */
+  readonly database?: Readonly<Record<string, string>> | undefined
 }
 
 export interface Part {
@@ -89,6 +91,7 @@ export const environmentOf = (recipe: Recipe, site: Site, lockSeconds: number): 
   AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",
   AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL: "5",
   AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False",
+  ...site.database,
   ...recipe.settings(site)
 })
 

@@ -30,7 +30,16 @@ describe("QuietRestore.restore", () => {
     /** What a scheduler does at the end of each turn. */
     const turn = Effect.sync(() => world.sql.exec("UPDATE job SET latest_heartbeat = latest_heartbeat || '1'"))
     const scheduler = yield* Effect.forkScoped(Effect.repeat(turn, Schedule.spaced("50 millis")))
-    return { ...world, home: world.folder, sessions: [task], task, turn, scheduler, isAlive: Effect.succeed(true) }
+    return {
+      database: database.snapshots(world.database, world.snapshot),
+      home: world.folder,
+      sql: world.sql,
+      sessions: [task],
+      task,
+      turn,
+      scheduler,
+      isAlive: Effect.succeed(true)
+    }
   })
 
   it.scopedLive("kills tasks and restores", () =>

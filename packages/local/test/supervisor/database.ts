@@ -4,6 +4,8 @@ import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import type { Snapshots } from "../../src/internal/supervisor/Database.js"
+import * as Snapshot from "../../src/internal/supervisor/Snapshot.js"
 
 const schema = `
   PRAGMA journal_mode = WAL;
@@ -42,6 +44,14 @@ export const make = Effect.gen(function*() {
 
 export const open = (file: string) =>
   Effect.acquireRelease(Effect.sync(() => new Database(file)), (connection) => Effect.sync(() => connection.close()))
+
+/** A file and its snapshot, as a reset uses them. */
+export const snapshots = (file: string, snapshot: string): Snapshots => ({
+  quiet: Snapshot.quiet(file),
+  heartbeat: Snapshot.heartbeat(file),
+  restore: Snapshot.restore(file, snapshot),
+  differences: Snapshot.differences(file, snapshot)
+})
 
 /** The rows of a query, as text. */
 export const rows = (sql: Database.Database, query: string): ReadonlyArray<string> =>

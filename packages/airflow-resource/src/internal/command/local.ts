@@ -166,8 +166,12 @@ const prune = Command.make("prune", { json }, ({ json }) =>
     json,
     withProvider(({ home }) => LocalHome.prune(home)),
     (removed) =>
-      removed.length === 0 ? "Every environment is in use." : removed.map((one) => `Deleted ${one}.`).join("\n")
-  )).pipe(Command.withDescription("Deletes the Python environments that no deployment uses."))
+      removed.length === 0 ? "There is nothing to delete." : removed.map((one) => `Deleted ${one}.`).join("\n")
+  )).pipe(
+    Command.withDescription(
+      "Deletes the Python environments that no deployment uses, and what is left of deleted deployments."
+    )
+  )
 
 export const local = Command.make("local").pipe(
   Command.withDescription("The Airflows on this machine."),

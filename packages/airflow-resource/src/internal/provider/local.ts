@@ -6,6 +6,7 @@ import * as AirflowSettings from "@airflow-resource/local/AirflowSettings"
 import * as AirflowVersion from "@airflow-resource/local/AirflowVersion"
 import * as LocalDelivery from "@airflow-resource/local/LocalDelivery"
 import * as Deployments from "@airflow-resource/local/LocalProvider"
+import * as PostgresServer from "@airflow-resource/local/PostgresServer"
 import * as PythonEnvironment from "@airflow-resource/local/PythonEnvironment"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
@@ -13,6 +14,7 @@ import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Forms from "../forms.js"
@@ -43,6 +45,10 @@ const variables = {
     meaning: "whether a DAG file that a local Airflow cannot import fails the lease (`fail`), or not (`allow`)",
     default: "fail",
     values: ["fail", "allow"]
+  },
+  AIRFLOW_RESOURCE_LOCAL_DATABASE: {
+    meaning:
+      "a PostgreSQL server on which each local Airflow gets a database of its own, `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`; without it, SQLite"
   }
 } as const satisfies Variables
 
@@ -64,6 +70,11 @@ export const local: ProviderDefinition<LocalProvider> = {
         version: Config.option(
           Config.mapOrFail(Forms.text(name("AIRFLOW_RESOURCE_AIRFLOW_VERSION")), (text) =>
             Either.mapLeft(AirflowVersion.parse(text), ({ detail }) => ConfigError.InvalidData([], detail)))
+        ),
+        database: Config.option(
+          Config.mapOrFail(Forms.text(name("AIRFLOW_RESOURCE_LOCAL_DATABASE")), (text) =>
+            Either.mapLeft(PostgresServer.parse(text), (expected) =>
+              ConfigError.InvalidData([], expected)))
         ),
         runtime: Config.option(Forms.text("ASTRO_RUNTIME_VERSION")),
         allowBroken: Config.map(
@@ -98,7 +109,7 @@ const defaultHome = Config.map(
 
 const partsOf = (provider: LocalProvider): Effect.Effect<Parts, ProviderError, Platform> =>
   Effect.gen(function*() {
-    const { allowBroken, cache, home, idle, root, variables } = provider
+    const { allowBroken, cache, database, home, idle, root, variables } = provider
     const { ignored, options, spec } = yield* plan(provider)
     if (ignored.length > 0) {
       yield* Effect.logWarning(
@@ -118,6 +129,7 @@ const partsOf = (provider: LocalProvider): Effect.Effect<Parts, ProviderError, P
         workspace: cache,
         environment: {
           spec,
+          database: Option.getOrUndefined(database),
           ensure: (onProgress) =>
             PythonEnvironment.ensure(options, onProgress).pipe(
               Effect.map(({ folder }) => folder),

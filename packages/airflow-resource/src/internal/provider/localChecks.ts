@@ -1,6 +1,7 @@
 /** What a lease of a local Airflow needs. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as NetworkFileSystem from "@airflow-resource/core/NetworkFileSystem"
+import * as PostgresServer from "@airflow-resource/local/PostgresServer"
 import * as PythonEnvironment from "@airflow-resource/local/PythonEnvironment"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -12,16 +13,20 @@ import * as Verdict from "../doctor/verdict.js"
 import { type LocalProvider, type Plan, plan } from "./localPlan.js"
 
 export const checks = (config: Config.Config<LocalProvider>): Verdict.Checks => {
-  const planned = (onError: (error: ProviderError) => Verdict.Verdict, check: (plan: Plan) => Verdict.Check) =>
+  const planned = (
+    onError: (error: ProviderError) => Verdict.Verdict,
+    check: (plan: Plan, provider: LocalProvider) => Verdict.Check
+  ) =>
     Verdict.given(config, (provider) =>
       Effect.matchEffect(plan(provider), {
         onFailure: (error) => Effect.succeed(onError(error)),
-        onSuccess: check
+        onSuccess: (plan) => check(plan, provider)
       }))
+  const unknown = () => Verdict.skip("not checked before it is known which Airflow is needed")
   return {
     Airflow: planned(Verdict.failed, airflow),
     image: planned(
-      () => Verdict.skip("not checked before it is known which Airflow is needed"),
+      unknown,
       ({ ignored }) =>
         Effect.succeed(
           ignored.length === 0
@@ -32,6 +37,7 @@ export const checks = (config: Config.Config<LocalProvider>): Verdict.Checks => 
             )
         )
     ),
+    database: planned(unknown, database),
     home: Verdict.given(config, ({ home }) => Effect.sync(() => homeVerdict(home))),
     memory: Effect.sync(memory)
   }
@@ -49,6 +55,16 @@ const airflow = ({ options, spec: { region, runtimeVersion } }: Plan): Verdict.C
       onNone: () => Verdict.pass(`${runtimeVersion} for ${region}; the first lease installs it`),
       onSome: () => Verdict.pass(`${runtimeVersion} for ${region}`)
     })
+  })
+
+const database = ({ options }: Plan, { database }: LocalProvider): Verdict.Check =>
+  Option.match(database, {
+    onNone: () => Effect.succeed(Verdict.pass("SQLite")),
+    onSome: (server) =>
+      Effect.match(PostgresServer.check(server, options.version), {
+        onFailure: Verdict.failed,
+        onSuccess: (version) => Verdict.pass(`PostgreSQL ${version} at ${server.host}:${server.port}`)
+      })
   })
 
 const homeVerdict = (home: string): Verdict.Verdict => {

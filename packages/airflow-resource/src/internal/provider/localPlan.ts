@@ -2,6 +2,7 @@
 import type { DeploymentSpec } from "@airflow-resource/core/Deployment"
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as AirflowVersion from "@airflow-resource/local/AirflowVersion"
+import * as PostgresServer from "@airflow-resource/local/PostgresServer"
 import * as PythonEnvironment from "@airflow-resource/local/PythonEnvironment"
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Duration from "effect/Duration"
@@ -23,6 +24,8 @@ export interface LocalProvider {
   readonly version: Option.Option<string>
   /** The Astro runtime whose Airflow is used, unless a version is given. */
   readonly runtime: Option.Option<string>
+  /** `None`: SQLite. */
+  readonly database: Option.Option<PostgresServer.PostgresServer>
   readonly allowBroken: boolean
   /** The project's root. */
   readonly root: string
@@ -41,7 +44,7 @@ export interface Plan {
 }
 
 export const plan = (
-  { home, python, root, runtime, version }: LocalProvider
+  { database, home, python, root, runtime, version }: LocalProvider
 ): Effect.Effect<Plan, ProviderError, Platform> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -64,14 +67,15 @@ export const plan = (
         () => Option.map(Option.flatMapNullable(dockerfile, ({ python }) => python), (minor) => `python${minor}`)
       ),
       requirements: yield* read("requirements.txt"),
-      database: "sqlite"
+      database: Option.isSome(database) ? "postgresql" : "sqlite"
     }
+    const environment = yield* PythonEnvironment.describe(options)
     return {
       options,
       spec: {
         runtimeVersion: options.version,
         cloudProvider: "local",
-        region: yield* PythonEnvironment.describe(options)
+        region: [environment, ...Option.toArray(Option.map(database, PostgresServer.label))].join("-")
       },
       ignored: [
         ...Option.match(yield* read("packages.txt"), { onNone: () => [], onSome: () => ["packages.txt"] }),

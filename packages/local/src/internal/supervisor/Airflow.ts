@@ -1,4 +1,5 @@
 /** The Airflow of a deployment while it is awake: its run, its resets and its deliveries. */
+import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,15 +11,14 @@ import * as path from "node:path"
 import * as AirflowSettings from "../../AirflowSettings.js"
 import * as DeploymentFolder from "../DeploymentFolder.js"
 import * as Processes from "../Processes.js"
-import { databaseOf } from "../recipe.js"
-import * as Database from "./Database.js"
+import type { Database } from "./Database.js"
 import * as Delivery from "./Delivery.js"
 import type { Orders, Target } from "./Ingress.js"
 import * as Logs from "./logs.js"
 import * as Parts from "./Parts.js"
 import * as QuietRestore from "./QuietRestore.js"
 import * as Settings from "./settings.js"
-import * as Snapshot from "./Snapshot.js"
+import * as SqliteDatabase from "./SqliteDatabase.js"
 
 export interface Airflow {
   /** `undefined` while it is not up. */
@@ -39,26 +39,27 @@ export interface Options {
 
 export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.Effect<Airflow> =>
   Effect.gen(function*() {
-    const database = databaseOf(folder)
-    const [base, snapshot] = [Database.baseOf(folder), Database.snapshotOf(folder)]
+    const database = yield* databaseOf(folder, facts)
     const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
     let current: Running | undefined
     let usesZygote = true
     /** Whether this run has been healthy. */
     let isStarted = false
 
-    const takeSnapshot = Snapshot.take(database, snapshot, { usersOf: base })
-
     const once = Effect.gen(function*() {
       isStarted = false
-      yield* Database.prepare(folder, facts)
-      let processes: DeploymentFolder.State["processes"] = []
-      const parts = yield* Parts.start({
+      const airflow: Parts.Options = {
         ...facts,
-        zygote: usesZygote,
         home: folder,
         dagsFolder: path.join(folder, "dags"),
         user: { username: facts.username, password: facts.password, role: "Admin" },
+        database: database.settings
+      }
+      yield* Effect.provide(database.prepare(airflow), ProcessRunner.layer)
+      let processes: DeploymentFolder.State["processes"] = []
+      const parts = yield* Parts.start({
+        ...airflow,
+        zygote: usesZygote,
         variables: {
           ...Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing).variables,
           ...Record.map(
@@ -74,7 +75,7 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
           })
       })
       // with what Airflow writes whenever it starts
-      yield* takeSnapshot
+      yield* database.take
       const restart = yield* Deferred.make<void>()
       isStarted = true
       current = { parts, restart, processes: () => processes }
@@ -98,7 +99,6 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
     const quietRestore = ({ processes }: Running) =>
       QuietRestore.restore({
         database,
-        snapshot,
         home: folder,
         sessions: processes(),
         isAlive: Effect.map(
@@ -109,7 +109,7 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
 
     const restore = Effect.gen(function*() {
       const now = yield* running
-      if ((yield* Snapshot.differences(database, snapshot)).length === 0) return
+      if ((yield* database.differences).length === 0) return
       const result = yield* Effect.either(quietRestore(now))
       if (result._tag === "Right" && result.right === "restored") return
       yield* Effect.logWarning(
@@ -145,12 +145,13 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
         yield* Delivery.awaitLive({
           allowBroken: order.allowBroken,
           copiedAt,
+          database,
           recipe: parts.recipe,
           home: folder,
           deleteDag: deleteDag(parts)
         })
         if (!isSame("settings")) yield* Settings.apply(parts, before.settings, order.settings)
-        yield* takeSnapshot
+        yield* database.take
         DeploymentFolder.delivered.write(folder, { ...order, isLive: true })
       })
 
@@ -173,6 +174,18 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
   })
 
 // internal
+
+/** The one that the deployment was created with. */
+const databaseOf = (folder: string, facts: DeploymentFolder.Facts): Effect.Effect<Database> =>
+  Option.match(DeploymentFolder.server.read(folder), {
+    onNone: () => Effect.succeed(SqliteDatabase.make(folder, facts)),
+    // loaded here, because most do without
+    onSome: (server) =>
+      Effect.map(
+        Effect.promise(() => import("./PostgresDatabase.js")),
+        ({ make }) => make({ folder, facts, server })
+      )
+  })
 
 interface Running {
   readonly parts: Parts.Running

@@ -1,12 +1,13 @@
 /** Copies the project's folders to a running Airflow, and proves that their DAGs are live. */
+import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { databaseOf, type Recipe } from "../recipe.js"
-import * as Sqlite from "../Sqlite.js"
+import type { Recipe } from "../recipe.js"
+import type { Database } from "./Database.js"
 import * as Folders from "./Folders.js"
 import * as Logs from "./logs.js"
 import * as parses from "./parses.js"
@@ -26,6 +27,7 @@ export interface Options {
   readonly recipe: Recipe
   /** The Airflow's home. */
   readonly home: string
+  readonly database: Pick<Database, "use">
   /** When the files were copied. */
   readonly copiedAt: number
   /** DAG files that cannot be imported are accepted. */
@@ -79,12 +81,12 @@ interface Broken {
 }
 
 /** Waits until each file was parsed after the copy: it has a DAG with its text, or an import error, or provably no DAG. */
-const live = ({ allowBroken, copiedAt, home, recipe }: Options, files: ReadonlyArray<string>) => {
+const live = ({ allowBroken, copiedAt, database, home, recipe }: Options, files: ReadonlyArray<string>) => {
   const dags = path.join(home, "dags")
   const check = Effect.gen(function*() {
     // before the rows: what a parse has found is stored when the next one begins
     const parsed = new Map(files.map((file) => [file, parses.begunAfter(home, path.relative(dags, file), copiedAt)]))
-    const { broken, rows } = yield* read(recipe, home)
+    const { broken, rows } = yield* read(recipe, database)
     const now = yield* Clock.currentTimeMillis
     const dead: Array<Broken> = []
     const missing = files.filter((file) => {
@@ -130,9 +132,9 @@ const live = ({ allowBroken, copiedAt, home, recipe }: Options, files: ReadonlyA
 }
 
 /** Deletes the rows of DAGs that are gone; of those whose files are gone, once Airflow has noticed that they are. */
-const forget = ({ copiedAt, deleteDag, home, recipe }: Options, files: ReadonlyArray<string>) =>
+const forget = ({ copiedAt, database, deleteDag, home, recipe }: Options, files: ReadonlyArray<string>) =>
   Effect.gen(function*() {
-    const { rows } = yield* read(recipe, home)
+    const { rows } = yield* read(recipe, database)
     const dags = path.join(home, "dags")
     const isGone = ({ fileloc, is_live, parsed_at }: Row) => {
       const file = files.find((file) => isOf(fileloc, file))
@@ -171,27 +173,31 @@ const isFile = (filename: string, file: string, dags: string) => path.resolve(da
 /** `.airflowignore` may leave out a file, so that no log tells of it. */
 const longestUnknown = 20_000
 
-const millis = (column: string) => `CAST((julianday(${column}) - 2440587.5) * 86400000 AS INTEGER)`
+const millis = (sql: SqlClient, column: string) =>
+  sql.onDialectOrElse({
+    pg: () => `CAST(extract(epoch FROM ${column}) * 1000 AS float8)`,
+    orElse: () => `CAST((julianday(${column}) - 2440587.5) * 86400000 AS INTEGER)`
+  })
 
-const read = (recipe: Recipe, home: string) =>
-  Sqlite.use(databaseOf(home), (sql) =>
+const read = (recipe: Recipe, database: Options["database"]) =>
+  database.use((sql) =>
     Effect.gen(function*() {
+      const live = recipe.major === 2 ? "dag.is_active" : "NOT dag.is_stale"
       const rows = yield* sql.unsafe<Row>(
-        recipe.major === 2
-          ? `SELECT dag.dag_id, dag.fileloc, dag.is_active AS is_live, ${
-            millis("dag.last_parsed_time")
-          } AS parsed_at, source_code
-             FROM dag LEFT JOIN dag_code ON dag_code.fileloc = dag.fileloc`
-          : `SELECT dag.dag_id, dag.fileloc, 1 - dag.is_stale AS is_live, ${
-            millis("dag.last_parsed_time")
-          } AS parsed_at, source_code
-             FROM dag
-             LEFT JOIN dag_version ON dag_version.dag_id = dag.dag_id AND dag_version.version_number =
-               (SELECT max(version_number) FROM dag_version AS newest WHERE newest.dag_id = dag.dag_id)
-             LEFT JOIN dag_code ON dag_code.dag_version_id = dag_version.id`
+        `SELECT dag.dag_id, dag.fileloc, CASE WHEN ${live} THEN 1 ELSE 0 END AS is_live,
+           ${millis(sql, "dag.last_parsed_time")} AS parsed_at, source_code
+         FROM dag
+         ${
+          recipe.major === 2
+            ? "LEFT JOIN dag_code ON dag_code.fileloc = dag.fileloc"
+            : `LEFT JOIN dag_version ON dag_version.dag_id = dag.dag_id AND dag_version.version_number =
+                 (SELECT max(version_number) FROM dag_version AS newest WHERE newest.dag_id = dag.dag_id)
+               LEFT JOIN dag_code ON dag_code.dag_version_id = dag_version.id`
+        }`
       )
       const broken = yield* sql.unsafe<Broken>(
-        `SELECT filename, stacktrace, ${millis("timestamp")} AS at FROM import_error`
+        `SELECT filename, stacktrace, ${millis(sql, "timestamp")} AS at FROM import_error`
       )
       return { rows, broken }
-    }))
+    })
+  )

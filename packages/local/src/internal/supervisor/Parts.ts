@@ -20,7 +20,9 @@ import * as Zygote from "./Zygote.js"
 export class AirflowFailed extends Data.TaggedError("AirflowFailed")<{ readonly message: string }> {}
 
 /** An Airflow that is described but does not run yet. */
-export interface Options extends Pick<Recipe.Site, "home" | "dagsFolder" | "environment" | "secret" | "fernetKey"> {
+export interface Options
+  extends Pick<Recipe.Site, "home" | "dagsFolder" | "environment" | "secret" | "fernetKey" | "database">
+{
   readonly version: string
   readonly user: Recipe.User
   /** More users, for Airflow 3. */

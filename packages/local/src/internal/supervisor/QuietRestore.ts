@@ -4,12 +4,12 @@
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Processes from "../Processes.js"
-import * as Snapshot from "./Snapshot.js"
+import type { Snapshots } from "./Database.js"
+import type { SnapshotError } from "./tables.js"
 import * as taskProcesses from "./taskProcesses.js"
 
 export interface Options extends taskProcesses.Parts {
-  readonly database: string
-  readonly snapshot: string
+  readonly database: Snapshots
   /** Whether all of Airflow's own processes run. */
   readonly isAlive: Effect.Effect<boolean>
 }
@@ -23,18 +23,18 @@ export interface Dirty {
  * Restores the database, and verifies that Airflow is as it was when the snapshot was taken. Otherwise its scheduler has to be restarted
  * over the restored database.
  */
-export const restore = (options: Options): Effect.Effect<"restored" | Dirty, Snapshot.SnapshotError> =>
+export const restore = (options: Options): Effect.Effect<"restored" | Dirty, SnapshotError> =>
   Effect.gen(function*() {
-    const { database, isAlive, snapshot } = options
-    yield* Snapshot.quiet(database)
+    const { database, isAlive } = options
+    yield* database.quiet
     yield* killTasks(options)
     // the executor's workers hear of it, and may have been about to start another one
     yield* Effect.sleep("300 millis")
     const survivors = yield* killTasks(options)
     // the scheduler finishes what it had begun: it ends if rows go that it is about to change
     const hasTurned = yield* awaitTurn(database)
-    yield* Snapshot.restore(database, snapshot)
-    const tables = yield* Snapshot.differences(database, snapshot)
+    yield* database.restore
+    const tables = yield* database.differences
     const dirty = [
       ...tables,
       ...survivors.map(({ pid }) => `process ${pid} of a task`),
@@ -47,9 +47,9 @@ export const restore = (options: Options): Effect.Effect<"restored" | Dirty, Sna
 // internal
 
 /** Every turn of the scheduler's loop ends with a heartbeat, if the last one is half a second old. */
-const awaitTurn = (database: string) =>
-  Effect.flatMap(Snapshot.heartbeat(database), (before) =>
-    Snapshot.heartbeat(database).pipe(
+const awaitTurn = ({ heartbeat }: Snapshots) =>
+  Effect.flatMap(heartbeat, (before) =>
+    heartbeat.pipe(
       Effect.repeat({ until: (now) => now !== before, schedule: Schedule.spaced("20 millis") }),
       Effect.as(true),
       Effect.timeoutTo({ duration: "10 seconds", onTimeout: () => false, onSuccess: (hasTurned) => hasTurned })

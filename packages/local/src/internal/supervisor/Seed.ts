@@ -1,5 +1,5 @@
 /** The database that new deployments start with. Airflow fills it when it starts for the first time, which takes a while. */
-import type { ProcessRunner } from "@airflow-resource/core/ProcessRunner"
+import { ProcessRunner } from "@airflow-resource/core/ProcessRunner"
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
@@ -7,10 +7,11 @@ import * as path from "node:path"
 import * as FileLock from "../FileLock.js"
 import * as Recipe from "../recipe.js"
 import * as Sqlite from "../Sqlite.js"
-import * as Database from "./Database.js"
+import * as Fill from "./Fill.js"
 import * as Parts from "./Parts.js"
+import * as SqliteDatabase from "./SqliteDatabase.js"
 
-export const exists = (environment: string): boolean => fs.existsSync(Database.seedOf(environment))
+export const exists = (environment: string): boolean => fs.existsSync(SqliteDatabase.seedOf(environment))
 
 /** Makes the seed of an environment unless it has one: once, however many processes ask. */
 export const ensure = (
@@ -19,46 +20,25 @@ export const ensure = (
   runner: typeof ProcessRunner.Service
 ) =>
   Effect.gen(function*() {
-    const seed = Database.seedOf(environment)
+    const seed = SqliteDatabase.seedOf(environment)
     if (fs.existsSync(seed)) return
     yield* FileLock.acquire(`${seed}.lock`)
     if (fs.existsSync(seed)) return
     const home = yield* temporaryFolder(environment)
     const dagsFolder = path.join(home, "dags")
     fs.mkdirSync(dagsFolder)
-    const user: Recipe.User = { username: Database.seedUser, password: randomBytes(16).toString("hex"), role: "Admin" }
     const options: Parts.Options = {
       home,
       dagsFolder,
       environment,
       version,
-      user,
+      user: Fill.firstUser(),
       secret: randomBytes(32).toString("hex"),
       fernetKey: randomBytes(32).toString("base64url") + "="
     }
-    const airflow = (...args: ReadonlyArray<string>) =>
-      runner.run({
-        command: path.join(environment, "bin", "airflow"),
-        args,
-        env: Parts.commandEnvironment(options),
-        cwd: home,
-        timeout: "5 minutes"
-      }).pipe(
-        Effect.filterOrFail(
-          ({ exitCode }) => exitCode === 0,
-          ({ stderr, stdout }) =>
-            new Parts.AirflowFailed({
-              message: `airflow ${args[0]} ${args[1]} failed:\n${stdout}\n${stderr}`.slice(-3000)
-            })
-        )
-      )
-    yield* airflow("db", "migrate")
+    yield* Effect.provideService(Fill.fill(options), ProcessRunner, runner)
     const database = Recipe.databaseOf(home)
-    if (version.startsWith("2.")) {
-      yield* Database.useWriteAheadLog(database)
-      const name = ["-u", user.username, "-p", user.password, "-r", "Admin"]
-      yield* airflow("users", "create", ...name, "-f", "Test", "-l", "User", "-e", "seed@localhost")
-    }
+    if (version.startsWith("2.")) yield* SqliteDatabase.useWriteAheadLog(database)
     yield* Effect.scoped(Parts.start(options))
     const copy = `${seed}.${randomBytes(4).toString("hex")}`
     yield* Sqlite.use(database, (sql) => sql`VACUUM INTO ${copy}`)

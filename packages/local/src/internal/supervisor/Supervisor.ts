@@ -10,7 +10,6 @@ import * as DeploymentFolder from "../DeploymentFolder.js"
 import * as FileLock from "../FileLock.js"
 import * as Identity from "../Identity.js"
 import { endLeftovers } from "../leftovers.js"
-import { databaseOf } from "../recipe.js"
 import * as Airflow from "./Airflow.js"
 import * as Ingress from "./Ingress.js"
 import * as Logs from "./logs.js"
@@ -62,7 +61,7 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
     let state: DeploymentFolder.State = {
       supervisor: self,
       requestedAt,
-      phase: fs.existsSync(databaseOf(folder)) ? "starting" : "creating",
+      phase: DeploymentFolder.wasStarted(folder) ? "starting" : "creating",
       port: 1,
       key: randomBytes(32).toString("hex"),
       uiUrl: "",
