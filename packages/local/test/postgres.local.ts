@@ -26,6 +26,7 @@ const ignored: Readonly<Record<string, ReadonlyArray<string> | "all">> = {
     "next_dagrun_create_after"
   ],
   dag_bundle: ["last_refreshed"],
+  dataset: ["updated_at"],
   ab_user: ["last_login", "login_count", "fail_login_count", "changed_on"]
 }
 
@@ -195,13 +196,15 @@ describe("a database on PostgreSQL", () => {
       CREATE TABLE job (id SERIAL PRIMARY KEY, job_type TEXT, latest_heartbeat TIMESTAMPTZ);
       CREATE TABLE ab_user (id SERIAL PRIMARY KEY, username TEXT, login_count INTEGER);
       CREATE TABLE xcom (value BYTEA);
+      CREATE TABLE dataset (uri TEXT, updated_at TIMESTAMPTZ);
       INSERT INTO alembic_version VALUES ('5f2621c13b39');
       INSERT INTO dag VALUES ('a', true, '2026-01-01 10:00Z', '1'), ('b', true, '2026-01-01 10:00Z', '1');
       INSERT INTO dag_run (dag_id, conf) VALUES ('a', '{"x": 1}');
       INSERT INTO note (run_id) VALUES (1);
       INSERT INTO job (job_type, latest_heartbeat) VALUES ('SchedulerJob', '2026-01-01 10:00:00.000001Z');
       INSERT INTO ab_user (username, login_count) VALUES ('admin', 0);
-      INSERT INTO xcom VALUES ('same')
+      INSERT INTO xcom VALUES ('same');
+      INSERT INTO dataset VALUES ('x', '2026-01-01 10:00Z')
     `)
     yield* database.take
     const valueOf = (query: string) =>
@@ -231,6 +234,7 @@ describe("a database on PostgreSQL", () => {
         INSERT INTO note (run_id) VALUES (2);
         INSERT INTO job (job_type) VALUES ('LocalTaskJob'), ('TriggererJob');
         UPDATE ab_user SET login_count = 7;
+        UPDATE dataset SET updated_at = '2026-01-01 11:00Z';
         INSERT INTO xcom VALUES ('same');
         CREATE TABLE later (id INTEGER);
         INSERT INTO later VALUES (1)

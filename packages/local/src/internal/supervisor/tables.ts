@@ -111,6 +111,8 @@ const unseen: Readonly<Record<string, ReadonlyArray<string>>> = {
     "next_dagrun_data_interval_end",
     "next_dagrun_create_after"
   ],
+  // Airflow 2 renews it whenever a file that names the dataset is parsed
+  dataset: ["updated_at"],
   // when the folder was last scanned
   dag_bundle: ["last_refreshed"],
   // when the file was last parsed
