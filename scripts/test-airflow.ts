@@ -33,7 +33,7 @@ const environment = (airflow: RealAirflow.RealAirflow) => ({
   AIRFLOW_AUTHORIZATION: airflow.authorization,
   AIRFLOW_DAGS_FOLDER: airflow.dagsFolder,
   AIRFLOW_DATABASE: airflow.database,
-  AIRFLOW_PIDS: Object.entries(airflow.pids).map(([name, pid]) => `${name}=${pid}`).join(",")
+  AIRFLOW_PIDS_FILE: airflow.pidsFile
 })
 
 const test = (version: string) =>
@@ -44,7 +44,7 @@ const test = (version: string) =>
       yield* Console.log(
         `Airflow ${version} is ready at ${airflow.url} after ${Math.round(Duration.toSeconds(took))} s`
       )
-      // if a process of Airflow ends, the tests may still pass but prove nothing
+      // if processes of Airflow end, the tests may still pass but prove nothing
       const suites = Run.vitest(config, { duration: "20 minutes", env: environment(airflow) })
       yield* Effect.raceFirst(suites, airflow.ended)
     }))

@@ -33,8 +33,9 @@ export interface RealAirflow extends Omit<User, "role"> {
   readonly database: string
   /** A folder that tests may write to. Airflow scans it every second. */
   readonly dagsFolder: string
-  readonly pids: Readonly<Record<string, number>>
-  /** Fails when one of its processes ends before the scope does. */
+  /** The file that says which of its processes run: their pids by their names, as JSON. */
+  readonly pidsFile: string
+  /** Fails when its processes have ended more than once. */
   readonly ended: Effect.Effect<never, Parts.AirflowFailed>
 }
 
@@ -79,6 +80,7 @@ export const start = (version: string) =>
     const environment = yield* install(version)
     const home = yield* temporaryHome
     const dagsFolder = path.join(home, "dags")
+    const pidsFile = path.join(home, "pids.json")
     fs.mkdirSync(dagsFolder)
     for (const file of dagFiles) fs.copyFileSync(file, path.join(dagsFolder, path.basename(file)))
     yield* Effect.mapError(
@@ -94,8 +96,9 @@ export const start = (version: string) =>
       otherUsers: [viewer],
       secret: randomBytes(32).toString("hex"),
       fernetKey: `${randomBytes(32).toString("base64url")}=`,
-      // a test could pass while a part is down
-      restarts: 0
+      // the scheduler ends if it is about to change a run that is deleted through the API
+      restarts: 1,
+      onStarted: (pids) => Effect.sync(() => fs.writeFileSync(pidsFile, JSON.stringify(pids)))
     })
     yield* awaitDags(parts, viewer, dagFiles.map((file) => path.basename(file))).pipe(
       Effect.mapError((missing) => new Parts.AirflowFailed({ message: `Airflow ${version} is not ready: ${missing}` })),
@@ -110,7 +113,7 @@ export const start = (version: string) =>
       authorization: parts.authorization,
       database: databaseOf(home),
       dagsFolder,
-      pids: parts.pids,
+      pidsFile,
       ended: parts.failed
     }
     return airflow

@@ -5,7 +5,7 @@ import * as fs from "node:fs"
 import { kindOf, suite, until } from "./AirflowApi.suite.js"
 import { connect, connectAs, connectAsViewer, delivery, isTwo, username, version } from "./real.js"
 
-const { AIRFLOW_PIDS: pids = "" } = process.env
+const { AIRFLOW_PIDS_FILE: pidsFile = "" } = process.env
 
 /**
  * Each version must be longer: Python does not recompile a file that has the same size and was changed in the same
@@ -67,10 +67,12 @@ produces()
 consumes()
 `
 
-const areAlive = Effect.forEach(pids.split(","), (entry) => {
-  const [name = "", pid] = entry.split("=")
-  return Effect.try({ try: () => process.kill(Number(pid), 0), catch: () => `${name} has ended` })
-})
+const areAlive = Effect.suspend(() =>
+  Effect.forEach(
+    Object.entries<number>(JSON.parse(fs.readFileSync(pidsFile, "utf8"))),
+    ([name, pid]) => Effect.try({ try: () => process.kill(pid, 0), catch: () => `${name} has ended` })
+  )
+)
 
 suite(`AirflowApi against Airflow ${version}`, connect, {
   version,

@@ -7,7 +7,7 @@ import * as Processes from "../src/internal/Processes.js"
 const {
   AIRFLOW_AUTHORIZATION: authorization = "",
   AIRFLOW_DAGS_FOLDER: dagsFolder = "",
-  AIRFLOW_PIDS: pids = "",
+  AIRFLOW_PIDS_FILE: pidsFile = "",
   AIRFLOW_URL: url = ""
 } = process.env
 export const { AIRFLOW_DATABASE: database = "", AIRFLOW_VERSION: version = "" } = process.env
@@ -16,12 +16,11 @@ const [majorNumber = 0, minor = 0] = version.split(".").map(Number)
 export const major = majorNumber === 2 ? 2 : 3
 
 /** Airflow's own processes. */
-export const parts: Effect.Effect<ReadonlyArray<Processes.ProcessId>> = Effect.forEach(
-  pids.split(","),
-  (entry) => {
-    const pid = Number(entry.split("=")[1])
-    return Effect.map(Processes.startedAt(pid), (startedAt = "") => ({ pid, startedAt }))
-  }
+export const parts: Effect.Effect<ReadonlyArray<Processes.ProcessId>> = Effect.suspend(() =>
+  Effect.forEach(
+    Object.values<number>(JSON.parse(fs.readFileSync(pidsFile, "utf8"))),
+    (pid) => Effect.map(Processes.startedAt(pid), (startedAt = "") => ({ pid, startedAt }))
+  )
 )
 
 /** Polls until a condition holds. */
