@@ -187,7 +187,7 @@ export class DeploymentProvider extends Context.Tag("@airflow-resource/core/Depl
       id: DeploymentId,
       variables: Readonly<Record<string, string | Redacted.Redacted>>
     ) => Effect.Effect<ReadonlyArray<DeploymentVariable>, ProviderError>
-    /** Empties an awake Airflow faster than its own API could. Absent: only its API can empty it. */
+    /** Empties an awake Airflow, and has verified that. If it is absent or fails, the pool empties the Airflow through its API. */
     readonly reset?: (id: DeploymentId) => Effect.Effect<void, ProviderError>
   }
 >() {}

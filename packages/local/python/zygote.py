@@ -5,8 +5,10 @@ of a new launcher. Started with the settings that all Airflows of the environmen
 after a quarter of an hour without a connection.
 """
 
+import contextlib
 import fcntl
 import gc
+import importlib
 import os
 import select
 import signal
@@ -19,10 +21,70 @@ import launcher
 IDLE_SECONDS = 900
 
 
+# What the parts of Airflow import, in one version or another.
+MODULES = (
+    "airflow.__main__",
+    "airflow.api_fastapi.app",
+    "airflow.api_fastapi.auth.managers.simple.routes.login",
+    "airflow.api_fastapi.auth.managers.simple.simple_auth_manager",
+    "airflow.api_fastapi.core_api.app",
+    "airflow.api_fastapi.core_api.routes.public",
+    "airflow.api_fastapi.core_api.routes.ui",
+    "airflow.api_fastapi.execution_api.app",
+    "airflow.api_fastapi.execution_api.routes",
+    "airflow.api_fastapi.execution_api.versions",
+    "airflow.cli.cli_parser",
+    "airflow.cli.commands.api_server_command",
+    "airflow.cli.commands.dag_processor_command",
+    "airflow.cli.commands.scheduler_command",
+    "airflow.cli.commands.triggerer_command",
+    "airflow.dag_processing.processor",
+    "airflow.jobs.dag_processor_job_runner",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.jobs.triggerer_job_runner",
+    "airflow.utils.db",
+    "alembic.command",
+    "anyio._backends._asyncio",
+    "fastapi.testclient",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+)
+
+
+def import_all():
+    for module in MODULES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+
+
+def build_task_api():
+    """Builds the API for tasks, which takes each process seconds when it gets its first request. It depends on no setting of a deployment."""
+    try:
+        import airflow.api_fastapi.app as server
+        import cadwyn.applications as applications
+        from airflow.api_fastapi.execution_api.app import create_task_execution_api_app
+
+        generate = applications.generate_versioned_routers
+        routers = []
+
+        def remembered(*args, **kwargs):
+            if not routers:
+                routers.append(generate(*args, **kwargs))
+            return routers[0]
+
+        # for the DAG processor and the triggerer, which have one of their own
+        applications.generate_versioned_routers = remembered
+        app = create_task_execution_api_app()
+        app._cadwyn_initialize()
+        server.create_task_execution_api_app = lambda: app
+    except (ImportError, AttributeError):
+        pass  # another version, which builds them itself
+
+
 def become(argv, env):
     """What a new process of Airflow does before it runs its command."""
-    import importlib
-
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(":") if path not in sys.path]
@@ -79,17 +141,8 @@ def main(name):
     except OSError:
         return  # another one is active
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    import airflow.api_fastapi.app
-    import airflow.api_fastapi.core_api.app
-    import airflow.api_fastapi.core_api.routes.public
-    import airflow.api_fastapi.execution_api.app
-    import airflow.cli.cli_parser
-    import airflow.cli.commands.api_server_command
-    import airflow.cli.commands.dag_processor_command
-    import airflow.cli.commands.scheduler_command
-    import airflow.cli.commands.triggerer_command
-    import airflow.jobs.scheduler_job_runner
-
+    import_all()
+    build_task_api()
     if threading.active_count() > 1:
         return  # a fork would lose the others, with what they have locked
     gc.collect()

@@ -1,5 +1,5 @@
 // What a provider may do beyond what every provider does.
-import { AirflowApi } from "@airflow-resource/airflow"
+import { type Airflow, AirflowApi, type AirflowError } from "@airflow-resource/airflow"
 import { Deployment, DeploymentCache, DeploymentPool, DeploymentProvider } from "@airflow-resource/core"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
@@ -24,11 +24,19 @@ const pool = (change: (provider: Provider) => Partial<Provider>) =>
     ])
   )
 
-const lease = (label: string, steps: Array<string> = []) =>
-  Effect.scoped(
-    Effect.flatMap(DeploymentPool.DeploymentPool, ({ acquire }) =>
-      acquire({ label, onProgress: ({ activity }) => Effect.sync(() => void steps.push(activity)) }))
-  )
+const lease = (
+  label: string,
+  steps: Array<string> = [],
+  body: (airflow: Airflow.Airflow) => Effect.Effect<void, AirflowError.AirflowApiError> = () => Effect.void
+) =>
+  Effect.scoped(Effect.gen(function*() {
+    const { acquire } = yield* DeploymentPool.DeploymentPool
+    const { airflow } = yield* acquire({
+      label,
+      onProgress: ({ activity }) => Effect.sync(() => void steps.push(activity))
+    })
+    yield* body(airflow)
+  }))
 
 it.live("provisions once for each creation, before it, and shows what it does", () => {
   const calls: Array<string> = []
@@ -65,15 +73,19 @@ it.live("creates nothing if what it needs cannot be provided", () => {
   }).pipe(Effect.provide(pool(() => ({ provision: () => failure, create: () => Effect.dieMessage("not stubbed") }))))
 })
 
-it.live("empties each deployment its own way, and through Airflow's API if that fails", () => {
+it.live("empties each deployment its own way alone, and through Airflow's API if that fails", () => {
   const reset: Array<string> = []
   let fails = false
+  const seen = (keys: ReadonlyArray<string>) => (airflow: Airflow.Airflow) =>
+    Effect.map(airflow.variables.list, (all) => assert.deepStrictEqual(all.map(({ key }) => key), keys))
   return Effect.gen(function*() {
-    yield* lease("first")
+    yield* lease("first", [], ({ variables }) => variables.put({ key: "left", value: "1" }))
     assert.lengthOf(reset, 1)
-    fails = true
-    yield* lease("second")
+    yield* lease("second", [], seen(["left"]))
     assert.lengthOf(reset, 2)
+    fails = true
+    yield* lease("third", [], seen([]))
+    assert.lengthOf(reset, 3)
   }).pipe(Effect.provide(pool(() => ({
     reset: (id) =>
       Effect.suspend(() => {

@@ -121,7 +121,7 @@ const partsOf = (provider: LocalProvider): Effect.Effect<Parts, ProviderError, P
     const platform = yield* Effect.context<Platform>()
     return {
       // its supervisor knows when Airflow is ready, and a token ends at the moment at which it is deleted
-      pool: { spec, longestPoll: "500 millis", readyPolls: 1, revocationWait: 0, reset: { settle: "1 second" } },
+      pool: { spec, longestPoll: "200 millis", readyPolls: 1, revocationWait: 0, reset: { settle: "1 second" } },
       keep: yield* keptOf(root),
       provider: Deployments.layer({
         home,

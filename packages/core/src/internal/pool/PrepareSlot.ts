@@ -464,10 +464,12 @@ const verifyEmpty = (slot: HeldSlot, deployment: Deployment, airflow: Airflow) =
     const settled = revokedAt === null ? now : revokedAt + Duration.toMillis(options.revocationWait)
     yield* Effect.sleep(Math.max(0, settled - now))
     if (provider.reset !== undefined) {
-      yield* Effect.catchAll(
-        provider.reset(deployment.id),
-        (error) => Effect.logWarning("The deployment is emptied through Airflow's API.", error)
-      )
+      const isEmpty = yield* Effect.matchEffect(provider.reset(deployment.id), {
+        onFailure: (error) =>
+          Effect.as(Effect.logWarning("The deployment is emptied through Airflow's API.", error), false),
+        onSuccess: () => Effect.succeed(true)
+      })
+      if (isEmpty) return
     }
     const leftovers = yield* AirflowReset.verify(airflow, options.reset)
     if (leftovers.length === 0) return

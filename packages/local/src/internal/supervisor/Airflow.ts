@@ -166,7 +166,11 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
             const tryWithout = usesZygote && !isStarted
             if (tryWithout) usesZygote = false
             // a port may have been taken between its choice and its use
-            return tryWithout || /address already in use/i.test(message)
+            const tryAgain = tryWithout || /address already in use/i.test(message)
+            return Effect.as(
+              tryAgain ? Effect.logWarning(`Airflow is started again: ${message}`) : Effect.void,
+              tryAgain
+            )
           }
         })
       )

@@ -28,6 +28,8 @@ export interface Ended {
 
 export interface Launcher {
   readonly pid: number
+  /** Whether its programs are forked from a zygote. */
+  readonly isForked: boolean
   /** Returns its pid. It leads a session of its own. */
   readonly start: (program: Program) => Effect.Effect<number>
   /** The next program that has ended. */
@@ -42,10 +44,17 @@ export const make = (
   Effect.gen(function*() {
     const ended = yield* Queue.unbounded<Ended>()
     const waiting = new Map<string, (pid: number) => void>()
+    let isForked = true
     const channel = yield* Effect.acquireRelease(
       Effect.flatMap(
         hasZygote ? Zygote.connect(environment) : Effect.succeedNone,
-        Option.match({ onNone: () => ownProcess(path.join(environment, "bin", "python")), onSome: Effect.succeed })
+        Option.match({
+          onNone: () => {
+            isForked = false
+            return ownProcess(path.join(environment, "bin", "python"))
+          },
+          onSome: Effect.succeed
+        })
       ),
       ({ close, isClosed }) =>
         Effect.async<void>((resume) => {
@@ -66,6 +75,7 @@ export const make = (
     })
     return {
       pid: channel.pid,
+      isForked,
       start: ({ name, ...program }) =>
         Effect.async<number>((resume) => {
           waiting.set(name, (pid) => {

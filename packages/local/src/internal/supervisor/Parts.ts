@@ -104,9 +104,10 @@ export const start = (options: Options): Effect.Effect<Running, AirflowFailed, S
       Effect.raceFirst(portTaken)
     )
 
-    yield* Effect.forEach(last, startPart, { discard: true })
+    // its start would slow down what a lease does first
+    yield* Effect.forEach(last, startPart, { discard: true }).pipe(Effect.delay("3 seconds"), Effect.forkScoped)
     // the next start is faster with one, and this one need not wait for it
-    if (hasZygote) yield* Zygote.ensure(options.environment, commandEnvironment(options))
+    if (hasZygote && !launcher.isForked) yield* Zygote.ensure(options.environment, commandEnvironment(options))
     let current = target
     yield* Effect.flatMap(
       Clock.currentTimeMillis,

@@ -57,8 +57,10 @@ export const connect = (environment: string): Effect.Effect<Option.Option<Channe
   )
 
 /** Starts one unless one is active. `settings` are those that all Airflows of the environment have in common. */
-export const ensure = (environment: string, settings: Readonly<Record<string, string>>): Effect.Effect<void> =>
+export const ensure = (folder: string, settings: Readonly<Record<string, string>>): Effect.Effect<void> =>
   Effect.sync(() => {
+    // a link to it may be deleted while the zygote, which would import more from there, serves others
+    const environment = fs.realpathSync(folder)
     const log = fs.openSync(path.join(environment, `${name}.log`), "w", 0o600)
     const child = spawn(path.join(environment, "bin", "python"), [script, name], {
       cwd: environment,
