@@ -17,12 +17,23 @@ except ImportError:
     from airflow.models import Variable
 
 from include.words import WORD
+from launcher import EXCLAMATION
+from of_a_plugin import QUESTION
 
 with DAG("uses", schedule=None):
     @task
     def say():
-        return f"{WORD} {Variable.get('region')} {Variable.get('limit')}"
+        return f"{WORD} {Variable.get('region')} {Variable.get('limit')}{EXCLAMATION}{QUESTION}"
     say()
+`
+
+/** Begins to run as soon as it is there. */
+const eager = `
+from datetime import datetime
+from airflow import DAG
+
+with DAG("eager", schedule="@daily", start_date=datetime(2024, 1, 1), catchup=False, is_paused_upon_creation=False):
+    pass
 `
 
 const plugin = `
@@ -67,14 +78,23 @@ describe(`a project by Astro's conventions, on a local Airflow ${Home.version}`,
           fs.writeFileSync(path.join(scene.project, file), text)
         })
       const lease = (testName: string, body: (airflow: Airflow.Airflow) => Effect.Effect<void, unknown>) =>
-        AirflowResource.use({ testName }, ({ airflow }) => body(airflow)).pipe(Effect.provide(scene.layer()))
+        AirflowResource.use({ testName }, ({ airflow }) =>
+          Effect.gen(function*() {
+            assert.deepStrictEqual(yield* airflow.runs(), [])
+            assert.isTrue((yield* airflow.dag("eager")).isPaused)
+            yield* body(airflow)
+          })).pipe(Effect.provide(scene.layer()))
       const says = (airflow: Airflow.Airflow) =>
         Effect.flatMap(
           airflow.runDag("uses", { timeout: "10 minutes" }),
           ({ runId }) => airflow.xcom("uses", runId, "say")
         )
 
-      yield* write("dags/uses.py", dag)
+      // as an editor on Windows writes it
+      yield* write("dags/uses.py", dag.replaceAll("\n", "\r\n"))
+      yield* write("dags/eager.py", eager)
+      yield* write("dags/launcher.py", `EXCLAMATION = "!"\n`)
+      yield* write("plugins/of_a_plugin.py", `QUESTION = "?"\n`)
       yield* write("include/words.py", `WORD = "hello"\n`)
       yield* write("plugins/marked.py", plugin)
       yield* write("airflow_settings.yaml", settings("10", warehouse))
@@ -86,7 +106,7 @@ describe(`a project by Astro's conventions, on a local Airflow ${Home.version}`,
       yield* lease("first", (airflow) =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* seen(airflow), expected)
-          assert.strictEqual(yield* says(airflow), "hello eu 10")
+          assert.strictEqual(yield* says(airflow), "hello eu 10!?")
           const { plugins } = (yield* airflow.request("GET", "/plugins")) as {
             readonly plugins: ReadonlyArray<{ readonly name: string }>
           }
@@ -98,7 +118,7 @@ describe(`a project by Astro's conventions, on a local Airflow ${Home.version}`,
       yield* lease("nothing has changed", (airflow) =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* seen(airflow), expected)
-          assert.strictEqual(yield* says(airflow), "hello eu 10")
+          assert.strictEqual(yield* says(airflow), "hello eu 10!?")
         }))
 
       yield* write("include/words.py", `WORD = "bye"\n`)
@@ -106,7 +126,7 @@ describe(`a project by Astro's conventions, on a local Airflow ${Home.version}`,
       yield* lease("some files have changed", (airflow) =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* seen(airflow), { ...expected, connections: [], variables: ["limit 12"] })
-          assert.strictEqual(yield* says(airflow), "bye eu 12")
+          assert.strictEqual(yield* says(airflow), "bye eu 12!?")
         }))
     }), 60 * 60_000)
 })

@@ -165,7 +165,10 @@ class Launcher:
                     pass
                 self.reap()
             if 0 in ready:
-                chunk = os.read(0, 65536)
+                try:
+                    chunk = os.read(0, 65536)
+                except OSError:
+                    chunk = b""  # of a supervisor that was killed before it had read everything
                 if not chunk:
                     self.kill(self.all)
                     return

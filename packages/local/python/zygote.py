@@ -15,10 +15,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 import launcher
 
 IDLE_SECONDS = 900
+
+# of the zygote alone: its script's folder, and what Airflow adds for its home
+OWN_PATHS = (os.path.dirname(os.path.abspath(__file__)), os.path.abspath("config"), os.path.abspath("plugins"))
 
 
 # What the parts of Airflow import, in one version or another.
@@ -87,8 +91,11 @@ def become(argv, env):
     """What a new process of Airflow does before it runs its command."""
     os.environ.clear()
     os.environ.update(env)
+    sys.path[:] = [path for path in sys.path if path not in OWN_PATHS]
     sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(":") if path not in sys.path]
     sys.argv = ["airflow", *argv[2:]]
+    # the project may have one of its own
+    sys.modules.pop("launcher", None)
 
     import airflow.config_templates.airflow_local_settings as local_settings
     from airflow import configuration, logging_config, settings
@@ -98,6 +105,7 @@ def become(argv, env):
     settings.AIRFLOW_HOME = env["AIRFLOW_HOME"]
     settings.dispose_orm()
     settings.configure_vars()
+    getattr(settings, "prepare_syspath_for_config_and_plugins", lambda: None)()
     importlib.reload(local_settings)
     logging_config.configure_logging()
     settings.configure_orm()
@@ -111,26 +119,33 @@ def become(argv, env):
 
 
 def serve(listener):
+    used = time.monotonic()
     while True:
-        ready, _, _ = select.select([listener], [], [], IDLE_SECONDS)
+        ready, _, _ = select.select([listener], [], [], 10)
         # children that have ended
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             pass
-        if not ready or not os.path.exists("bin/python"):
+        # the environment may have been deleted
+        if time.monotonic() - used > IDLE_SECONDS or not os.path.exists("bin/python"):
             return
+        if not ready:
+            continue
+        used = time.monotonic()
         connection, _ = listener.accept()
         if os.fork() == 0:
-            os.setsid()
-            os.dup2(connection.fileno(), 0)
-            os.dup2(connection.fileno(), 1)
-            os.closerange(3, 256)
-            child = launcher.Launcher(become)
-            child.say(launcher=os.getpid())
-            child.run()
-            os._exit(0)
+            try:
+                os.setsid()
+                os.dup2(connection.fileno(), 0)
+                os.dup2(connection.fileno(), 1)
+                os.closerange(3, 256)
+                child = launcher.Launcher(become)
+                child.say(launcher=os.getpid())
+                child.run()
+            finally:
+                os._exit(0)  # what follows is for the zygote
         connection.close()
 
 

@@ -99,7 +99,7 @@ export const pythonsOf = (version: string): ReadonlyArray<string> =>
 export const parse = (text: string): Either.Either<string, ProviderError> => {
   const version = text.trim()
   const refuse = (detail: string) => Either.left(unknown(`use Airflow ${version}`, detail, example))
-  if (!/^\d+\.\d+\.\d+$/.test(version)) return refuse("that is not a version of three numbers")
+  if (!/^\d+\.\d+\.\d+$/.test(version)) return refuse(`${version} is not a version of three numbers, such as 3.3.2`)
   if (order(version, "2.10.0") < 0) return refuse("versions before 2.10.0 are not supported")
   return order(version, "4.0.0") < 0 ? Either.right(version) : refuse("only Airflow 2 and 3 are known")
 }

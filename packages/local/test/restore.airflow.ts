@@ -76,7 +76,7 @@ describe(`the restore of a running Airflow ${dirty.version}`, () => {
       yield* Snapshot.take(dirty.database, base)
       yield* dirty.createUser
       yield* Snapshot.take(dirty.database, snapshot, { usersOf: base })
-      assert.deepStrictEqual(yield* Snapshot.differences(dirty.database, snapshot), ["ab_user", "ab_user_role"])
+      assert.includeMembers([...yield* Snapshot.differences(dirty.database, snapshot)], ["ab_user", "ab_user_role"])
       yield* Snapshot.restore(dirty.database, snapshot)
       const { body } = yield* dirty.send("GET", "/users?limit=100")
       assert.notInclude(body.users.map(({ username }: { readonly username: string }) => username), dirty.username)

@@ -82,6 +82,8 @@ export const environmentOf = (recipe: Recipe, site: Site, lockSeconds: number): 
   AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS: "False",
   // the time limit for locks is part of SQLite's URL
   AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: `sqlite:///${databaseOf(site.home)}?timeout=${lockSeconds}`,
+  // a delivery reads from the logs when a file was parsed
+  AIRFLOW__LOGGING__LOGGING_LEVEL: "INFO",
   AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(site.home, "logs"),
   AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT: String(site.logPort),
   // which has the triggerer's files as well

@@ -30,6 +30,26 @@ describe("the copy of a folder", () => {
     assert.deepStrictEqual([...Folders.filesOf(file("target"))], ["a.py"])
   })
 
+  it("deletes a link in the target, and nothing that it leads to", () => {
+    write("source/a.py", "1")
+    write("precious/own.txt", "mine")
+    mirror()
+    fs.symlinkSync(file("precious"), file("target/folder"))
+    fs.rmSync(file("target/a.py"))
+    fs.symlinkSync(file("precious/own.txt"), file("target/a.py"))
+    assert.deepStrictEqual(mirror(), ["a.py", "folder"])
+    assert.strictEqual(fs.readFileSync(file("precious/own.txt"), "utf8"), "mine")
+    assert.strictEqual(fs.readFileSync(file("target/a.py"), "utf8"), "1")
+    assert.deepStrictEqual(fs.readdirSync(file("target")), ["a.py"])
+  })
+
+  it("keeps the mode of a file", () => {
+    write("source/run.sh", "true")
+    fs.chmodSync(file("source/run.sh"), 0o755)
+    mirror()
+    assert.strictEqual(fs.statSync(file("target/run.sh")).mode & 0o700, 0o700)
+  })
+
   it("does not touch a file that is the same", () => {
     write("source/a.py", "1")
     mirror()

@@ -20,13 +20,16 @@ describe("Snapshot.take", () => {
       )
     }))
 
-  it.scopedLive("has the users of another snapshot", () =>
+  it.scopedLive("has the users of another snapshot, and no runs", () =>
     Effect.gen(function*() {
       const world = yield* database.make
       const base = `${world.folder}/base.db`
       yield* Snapshot.take(world.database, base)
       world.sql.exec(`
-        INSERT INTO xcom VALUES ('new');
+        INSERT INTO variable VALUES (2, 'new', '');
+        INSERT INTO xcom VALUES ('of a run');
+        INSERT INTO task_instance VALUES ('a', 'running');
+        UPDATE dag SET is_paused = 0;
         CREATE TABLE ab_register_user (username TEXT);
         INSERT INTO ab_register_user VALUES ('lease');
         INSERT INTO ab_user VALUES (2, 'lease', 0);
@@ -36,9 +39,13 @@ describe("Snapshot.take", () => {
       yield* Snapshot.take(world.database, world.snapshot, { usersOf: base })
       const copy = yield* database.open(world.snapshot)
       assert.deepStrictEqual(database.rows(copy, "SELECT * FROM ab_user"), ["1 admin 0"])
+      assert.deepStrictEqual(database.rows(copy, "SELECT dag_id, is_paused FROM dag"), ["a 1", "b 1"])
+      for (const table of ["dag_run", "task_instance", "xcom"]) {
+        assert.deepStrictEqual(database.rows(copy, `SELECT * FROM ${table}`), [])
+      }
       assert.deepStrictEqual(database.rows(copy, "SELECT * FROM ab_user_role"), ["1 1 1"])
       assert.deepStrictEqual(database.rows(copy, "SELECT * FROM ab_register_user"), [])
-      assert.deepStrictEqual(database.rows(copy, "SELECT * FROM xcom"), ["new"])
+      assert.deepStrictEqual(database.rows(copy, "SELECT key FROM variable"), ["kept", "new"])
     }))
 
   it.scopedLive("keeps the snapshot if the database is gone, and does not create one", () =>

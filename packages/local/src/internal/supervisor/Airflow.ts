@@ -43,6 +43,8 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
     const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
     let current: Running | undefined
     let usesZygote = true
+    /** Why it does not run, and is not going to. */
+    let failure: { readonly message: string } | undefined
     /** Whether this run has been healthy. */
     let isStarted = false
 
@@ -57,16 +59,19 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
       }
       yield* Effect.provide(database.prepare(airflow), ProcessRunner.layer)
       let processes: DeploymentFolder.State["processes"] = []
+      const delivered = Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing).variables
+      const variables = {
+        ...delivered,
+        ...Record.map(
+          Option.getOrElse(DeploymentFolder.variables.read(folder), () => ({})),
+          ({ value }) => value
+        )
+      }
       const parts = yield* Parts.start({
         ...airflow,
-        zygote: usesZygote,
-        variables: {
-          ...Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing).variables,
-          ...Record.map(
-            Option.getOrElse(DeploymentFolder.variables.read(folder), () => ({})),
-            ({ value }) => value
-          )
-        },
+        // Airflow has read some settings once and for all when the zygote has imported it
+        zygote: usesZygote && !Object.keys(variables).some((name) => name.startsWith("AIRFLOW__")),
+        variables,
         onStarted: (pids) =>
           Effect.gen(function*() {
             processes = yield* Effect.forEach(Object.entries(pids), ([name, pid]) =>
@@ -78,7 +83,13 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
       yield* database.take
       const restart = yield* Deferred.make<void>()
       isStarted = true
-      current = { parts, restart, processes: () => processes }
+      current = {
+        parts,
+        restart,
+        processes: () => processes,
+        variables: JSON.stringify(delivered),
+        hasOldPlugins: false
+      }
       yield* Effect.logInfo(`Airflow ${facts.version} is healthy: ${parts.url}`)
       yield* onHealthy(parts.url)
       yield* Effect.raceFirst(parts.failed, Deferred.await(restart))
@@ -90,10 +101,15 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
     const restart = Effect.flatMap(running, (before) =>
       Effect.zipRight(
         Deferred.succeed(before.restart, undefined),
-        Effect.repeat(Effect.sync(() => current), {
-          until: (now) => now !== undefined && now !== before,
-          schedule: Schedule.spaced("50 millis")
-        })
+        Effect.repeat(
+          Effect.suspend(() =>
+            failure === undefined ? Effect.succeed(current) : new Parts.AirflowFailed({ message: failure.message })
+          ),
+          {
+            until: (now) => now !== undefined && now !== before,
+            schedule: Schedule.spaced("50 millis")
+          }
+        )
       ))
 
     const quietRestore = ({ processes }: Running) =>
@@ -109,8 +125,10 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
 
     const restore = Effect.gen(function*() {
       const now = yield* running
-      if ((yield* database.differences).length === 0) return
-      const result = yield* Effect.either(quietRestore(now))
+      const result = yield* Effect.either(Effect.flatMap(
+        database.differences,
+        (tables) => tables.length === 0 ? Effect.succeed("restored" as const) : quietRestore(now)
+      ))
       if (result._tag === "Right" && result.right === "restored") return
       yield* Effect.logWarning(
         `The deployment is restarted, because a reset left ${
@@ -129,17 +147,28 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
     const deliver = (body: unknown) =>
       Effect.gen(function*() {
         const { dags, root, ...order } = yield* Schema.decodeUnknown(Order)(body)
-        yield* running
+        const now = yield* running
         const before = Option.getOrElse(DeploymentFolder.delivered.read(folder), () => nothing)
         const isSame = (key: keyof typeof order) => JSON.stringify(before[key]) === JSON.stringify(order[key])
         // whatever happens until it is
         DeploymentFolder.delivered.write(folder, { ...before, variables: order.variables, isLive: false })
-        const { hasNewPlugins, isChanged } = yield* Delivery.copy(folder, { dags, root })
-        if (before.isLive && !isChanged && isSame("variables") && isSame("settings") && isSame("allowBroken")) {
-          DeploymentFolder.delivered.write(folder, before)
+        const { hasNewPlugins, isChanged } = yield* Effect.tapError(
+          Delivery.copy(folder, { dags, root }),
+          () => Effect.sync(() => void (now.hasOldPlugins = true))
+        )
+        if (hasNewPlugins) now.hasOldPlugins = true
+        const isOutdated = now.hasOldPlugins || now.variables !== JSON.stringify(order.variables)
+        if (before.isLive && !isChanged && !isOutdated && isSame("settings") && isSame("allowBroken")) {
+          DeploymentFolder.delivered.write(folder, { ...order, isLive: true })
           return
         }
-        if (hasNewPlugins || !isSame("variables")) yield* restart
+        if (isOutdated) {
+          // the next start does without variables with which there is none
+          yield* Effect.tapError(
+            restart,
+            () => Effect.sync(() => DeploymentFolder.delivered.write(folder, { ...before, isLive: false }))
+          )
+        }
         const copiedAt = yield* Clock.currentTimeMillis
         const { parts } = yield* running
         yield* Delivery.awaitLive({
@@ -150,29 +179,29 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
           home: folder,
           deleteDag: deleteDag(parts)
         })
-        if (!isSame("settings")) yield* Settings.apply(parts, before.settings, order.settings)
+        if (!before.isLive || !isSame("settings")) yield* Settings.apply(parts, before.settings, order.settings)
         yield* database.take
+        // a DAG that is not paused at its creation has begun to run
+        yield* restore
         DeploymentFolder.delivered.write(folder, { ...order, isLive: true })
       })
 
     return {
       target: () => current?.parts,
       orders: { reset: () => oneAtATime(reset), deliver: (body) => oneAtATime(deliver(body)) },
-      run: Effect.forever(
-        Effect.retry(once, {
-          times: 2,
-          while: ({ message }) => {
-            // everything works without one
-            const tryWithout = usesZygote && !isStarted
-            if (tryWithout) usesZygote = false
-            // a port may have been taken between its choice and its use
-            const tryAgain = tryWithout || /address already in use/i.test(message)
-            return Effect.as(
-              tryAgain ? Effect.logWarning(`Airflow is started again: ${message}`) : Effect.void,
-              tryAgain
-            )
-          }
-        })
+      run: Effect.retry(once, {
+        times: 2,
+        while: ({ message }) => {
+          // everything works without one
+          const tryWithout = usesZygote && !isStarted
+          if (tryWithout) usesZygote = false
+          // a port may have been taken between its choice and its use
+          const tryAgain = tryWithout || /address already in use/i.test(message)
+          return Effect.as(tryAgain ? Effect.logWarning(`Airflow is started again: ${message}`) : Effect.void, tryAgain)
+        }
+      }).pipe(
+        Effect.forever,
+        Effect.tapError((error) => Effect.sync(() => void (failure = error)))
       )
     }
   })
@@ -196,6 +225,10 @@ interface Running {
   /** Ends this run, so that the next one begins. */
   readonly restart: Deferred.Deferred<void>
   readonly processes: () => DeploymentFolder.State["processes"]
+  /** The delivered variables that it was started with, as JSON. */
+  readonly variables: string
+  /** Plugins have changed since it was started. */
+  hasOldPlugins: boolean
 }
 
 /** What a client sends to deliver a project. */

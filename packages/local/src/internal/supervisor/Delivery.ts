@@ -89,9 +89,14 @@ const live = ({ allowBroken, copiedAt, database, home, recipe }: Options, files:
     const { broken, rows } = yield* read(recipe, database)
     const now = yield* Clock.currentTimeMillis
     const dead: Array<Broken> = []
+    const begins = Array.from(parsed.values(), ({ length }) => length).filter((length) => length > 0)
+    // Airflow lists its folder each second, and parses all files before it begins again
+    const isIgnored = begins.length === 0
+      ? now > copiedAt + longestUnknown
+      : now > copiedAt + longestRound && begins.every((count) => count >= 3)
     const missing = files.filter((file) => {
       const [begun, next] = parsed.get(file) ?? []
-      if (begun === undefined) return now < copiedAt + longestUnknown
+      if (begun === undefined) return !isIgnored
       if (broken.some(({ at, filename }) => isFile(filename, file, dags) && at >= begun)) return false
       const own = rows.filter(({ fileloc, parsed_at }) => isOf(fileloc, file) && parsed_at >= begun)
       if (own.length === 0) {
@@ -100,7 +105,8 @@ const live = ({ allowBroken, copiedAt, database, home, recipe }: Options, files:
         // without a DAG
         return death === undefined && next === undefined
       }
-      const text = file.endsWith(".py") ? fs.readFileSync(file, "utf8") : undefined
+      // as Python reads it
+      const text = file.endsWith(".py") ? fs.readFileSync(file, "utf8").replace(/\r\n?/g, "\n") : undefined
       return !own.some((row) => row.is_live === 1 && (text === undefined || row.source_code === text))
     })
     if (missing.length > 0) {
@@ -170,8 +176,11 @@ const isOf = (fileloc: string, file: string) => fileloc === file || fileloc.star
 /** Airflow 3.1 and later name a file relative to its folder. */
 const isFile = (filename: string, file: string, dags: string) => path.resolve(dags, filename) === file
 
-/** `.airflowignore` may leave out a file, so that no log tells of it. */
-const longestUnknown = 20_000
+/** `.airflowignore` may leave out a file, so that no log tells of it. In milliseconds, if others are parsed. */
+const longestRound = 20_000
+
+/** The same, if none is. */
+const longestUnknown = 60_000
 
 const millis = (sql: SqlClient, column: string) =>
   sql.onDialectOrElse({

@@ -58,7 +58,16 @@ export const make = (options: Options): Effect.Effect<number, never, Scope.Scope
         open(response)
         return void obey(options.orders, runtime, request, response)
       }
-      const token = liveToken(options.folder, bearer)
+      let token: string | undefined
+      try {
+        token = liveToken(options.folder, bearer)
+      } catch (error) {
+        return refuse(
+          response,
+          503,
+          `the tokens cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`
+        )
+      }
       if (token === undefined) return refuse(response, 401, "the token is not one of this deployment, or was deleted")
       open(response)
       const target = options.target()
@@ -147,14 +156,18 @@ const obey = async (
   }
 }
 
-const hopByHop = new Set([
+/** Headers that are for one connection only, or would outlive a token. */
+const notForwarded = new Set([
   "connection",
   "keep-alive",
   "proxy-connection",
   "te",
   "trailer",
   "transfer-encoding",
-  "upgrade"
+  "upgrade",
+  // Airflow 2 makes a session of a login, which would go on without a token
+  "cookie",
+  "set-cookie"
 ])
 
 const forward = (
@@ -163,7 +176,7 @@ const forward = (
   request: http.IncomingMessage,
   response: http.ServerResponse
 ): void => {
-  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !hopByHop.has(name)))
+  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !notForwarded.has(name)))
   const { host, hostname, port } = new URL(target.url)
   const upstream = http.request({
     hostname,
@@ -181,7 +194,7 @@ const forward = (
   upstream.once("response", (answer) => {
     const { location, ...rest } = answer.headers
     response.writeHead(answer.statusCode ?? 502, {
-      ...Object.fromEntries(Object.entries(rest).filter(([name]) => !hopByHop.has(name))),
+      ...Object.fromEntries(Object.entries(rest).filter(([name]) => !notForwarded.has(name))),
       ...(location === undefined ? {} : { location: location.replace(target.url, own) })
     })
     // a response that is cut must not look complete

@@ -62,7 +62,9 @@ export const make = (
           close()
         }).pipe(Effect.timeoutOption("15 seconds"))
     )
+    let isOver = false
     channel.isClosed.then((status) => {
+      isOver = true
       for (const started of waiting.values()) started(0)
       Queue.unsafeOffer(ended, { name: "launcher", status })
     })
@@ -78,6 +80,7 @@ export const make = (
       isForked,
       start: ({ name, ...program }) =>
         Effect.async<number>((resume) => {
+          if (isOver) return resume(Effect.succeed(0))
           waiting.set(name, (pid) => {
             waiting.delete(name)
             resume(Effect.succeed(pid))

@@ -77,6 +77,7 @@ export const make = ({ facts, folder, server }: {
           "CREATE SCHEMA snap",
           ...Array.from(current.keys(), (table) =>
             `CREATE TABLE snap.${tables.quote(table)} AS TABLE ${sourceOf(table)}`),
+          ...tables.withoutRuns("snap", current),
           ...(saved.size === 0 ? [] : ["DROP SCHEMA earlier CASCADE"])
         ].join(";\n"))
       })),

@@ -27,12 +27,13 @@ import {
   restoration,
   SnapshotError,
   type TableColumn,
-  userTables
+  userTables,
+  withoutRuns
 } from "./tables.js"
 
 /**
- * Copies the database into `snapshot`, which is replaced in one step. The copy has the users of the snapshot `usersOf` instead of the
- * database's: a lease may have created some already, and they must not come back with the copy.
+ * Copies the database into `snapshot`, which is replaced in one step. With `usersOf`, the copy has the users of that snapshot instead of the
+ * database's: a lease may have created some already, and they must not come back with the copy. It also has no runs then.
  */
 export const take = (
   database: string,
@@ -45,7 +46,7 @@ export const take = (
     Effect.gen(function*() {
       yield* remove
       yield* run("VACUUM INTO ?", copy)
-      if (usersOf !== undefined) yield* copyUsers(run, copy, yield* existing(usersOf))
+      if (usersOf !== undefined) yield* clean(run, copy, yield* existing(usersOf))
       yield* Effect.sync(() => fs.renameSync(copy, snapshot))
     }).pipe(Effect.onError(() => remove)))
 }
@@ -109,7 +110,7 @@ export const differences = (
 
 // internal
 
-const copyUsers = (run: Run, copy: string, base: string) =>
+const clean = (run: Run, copy: string, base: string) =>
   Effect.gen(function*() {
     yield* run("ATTACH ? AS copy", copy)
     yield* run("ATTACH ? AS snap", base)
@@ -117,13 +118,15 @@ const copyUsers = (run: Run, copy: string, base: string) =>
     yield* transaction(
       run,
       "BEGIN IMMEDIATE",
-      Effect.forEach(userTables.filter((table) => copied.has(table)), (table) =>
-        Effect.gen(function*() {
+      Effect.gen(function*() {
+        for (const table of userTables.filter((table) => copied.has(table))) {
           yield* run(`DELETE FROM copy.${quote(table)}`)
-          if (!saved.has(table)) return
+          if (!saved.has(table)) continue
           const columns = list(copied.get(table) ?? [])
           yield* run(`INSERT INTO copy.${quote(table)} (${columns}) SELECT ${columns} FROM snap.${quote(table)}`)
-        }))
+        }
+        for (const statement of withoutRuns("copy", copied)) yield* run(statement)
+      })
     )
     yield* run("DETACH snap")
     yield* run("DETACH copy")

@@ -100,13 +100,18 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
       }
     })
     yield* record({ port })
-    const run = Effect.catchAll(airflow.run, ({ message }) =>
-      Effect.logError(message).pipe(
-        // without a launcher, there is nothing else that ends them
-        Effect.zipRight(endLeftovers(folder, self)),
-        Effect.zipRight(record({ phase: "unhealthy", problem: message, processes: [] })),
-        Effect.zipRight(Effect.never)
-      ))
+    const run = airflow.run.pipe(
+      // the file system throws
+      Effect.catchAllDefect((defect) => Effect.fail({ message: String(defect) })),
+      Effect.catchAll(({ message }) =>
+        Effect.logError(message).pipe(
+          // without a launcher, there is nothing else that ends them
+          Effect.zipRight(endLeftovers(folder, self)),
+          Effect.zipRight(record({ phase: "unhealthy", problem: message, processes: [] })),
+          Effect.zipRight(Effect.never)
+        )
+      )
+    )
     const isUsed = Effect.gen(function*() {
       if (state.phase === "creating" || state.phase === "starting") return true
       if (use.open > 0 || performance.now() - use.last < Duration.toMillis(idle)) return true

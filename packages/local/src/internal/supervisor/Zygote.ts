@@ -29,9 +29,8 @@ export const connect = (environment: string): Effect.Effect<Option.Option<Channe
   Effect.async<Option.Option<Channel>>((resume) => {
     const none = () => resume(Effect.succeedNone)
     const file = path.join(environment, `${name}.sock`)
-    // a longer path would be cut
-    if (Buffer.byteLength(file) > 100 || !fs.existsSync(file)) return none()
-    const socket = net.connect(file)
+    if (!fs.existsSync(file)) return none()
+    const socket = connectTo(file)
     socket.on("error", none)
     const isClosed = new Promise<number>((resolve) => socket.once("close", () => resolve(-9)))
     isClosed.then(none)
@@ -64,10 +63,14 @@ export const ensure = (folder: string, settings: Readonly<Record<string, string>
     const log = fs.openSync(path.join(environment, `${name}.log`), "w", 0o600)
     const child = spawn(path.join(environment, "bin", "python"), [script, name], {
       cwd: environment,
-      // the deployment that they are of may be deleted, and Airflow would make its folders again
+      // not those of the deployment that they come from: it may be deleted, and others have nothing to do with it
       env: {
         ...settings,
+        HOME: environment,
+        PYTHONPATH: python("site"),
         AIRFLOW_HOME: environment,
+        AIRFLOW__CORE__DAGS_FOLDER: path.join(environment, "dags"),
+        AIRFLOW__CORE__PLUGINS_FOLDER: path.join(environment, "plugins"),
         AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(environment, "logs")
       },
       detached: true,
@@ -83,6 +86,18 @@ export const ensure = (folder: string, settings: Readonly<Record<string, string>
 const python = (file: string) => fileURLToPath(new URL(`../../../python/${file}`, import.meta.url))
 
 const script = python("zygote.py")
+
+/** The path of a socket has at most 107 bytes, which that of its folder alone may have. */
+const connectTo = (file: string): net.Socket => {
+  if (!fs.existsSync("/proc/self/fd")) return net.connect(file)
+  const folder = fs.openSync(path.dirname(file), "r")
+  try {
+    return net.connect(`/proc/self/fd/${folder}/${path.basename(file)}`)
+  } finally {
+    // the connection is made, or refused, by now
+    fs.closeSync(folder)
+  }
+}
 
 /** Another version of this package has another one: its launchers may speak differently. */
 const name = `zygote-${

@@ -86,6 +86,15 @@ export const quiet: Readonly<Record<"dag" | "dag_run" | "task_instance", string>
     WHERE state IS NULL OR state NOT IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')`
 }
 
+/**
+ * Statements that take out of a copy in the schema `copy` what a scheduler has begun by itself: a DAG may be unpaused from the beginning,
+ * and each lease would have its runs again.
+ */
+export const withoutRuns = (copy: string, copied: Columns): ReadonlyArray<string> => [
+  `UPDATE ${copy}.dag SET is_paused = TRUE`,
+  ...ofRuns.filter((table) => copied.has(table)).map((table) => `DELETE FROM ${copy}.${quote(table)}`)
+]
+
 /** A query for when the scheduler has last been heard of, in the database's words. */
 export const heartbeat = `SELECT CAST(max(latest_heartbeat) AS TEXT) AS "at" FROM job WHERE job_type = 'SchedulerJob'`
 
@@ -97,6 +106,40 @@ export interface Heartbeat {
 export const forgetTaskJobs = (main: string) => `DELETE FROM ${main}.job WHERE job_type = 'LocalTaskJob'`
 
 // internal
+
+/** The tables of runs, their tasks and what these have caused. */
+const ofRuns = [
+  "asset_alias_asset_event",
+  "asset_dag_run_queue",
+  "asset_event",
+  "asset_partition_dag_run",
+  "asset_state_store",
+  "backfill",
+  "backfill_dag_run",
+  "callback",
+  "dag_run",
+  "dag_run_note",
+  "dagrun_asset_event",
+  "dagrun_dataset_event",
+  "dataset_alias_dataset_event",
+  "dataset_dag_run_queue",
+  "dataset_event",
+  "deadline",
+  "hitl_detail",
+  "hitl_detail_history",
+  "partitioned_asset_key_log",
+  "rendered_task_instance_fields",
+  "sla_miss",
+  "task_fail",
+  "task_instance",
+  "task_instance_history",
+  "task_instance_note",
+  "task_map",
+  "task_reschedule",
+  "task_state_store",
+  "trigger",
+  "xcom"
+]
 
 /** Columns of `dag` that keep their value: a DAG that was parsed too long ago becomes inactive. */
 const kept = ["last_parsed_time", "last_parse_duration"]
