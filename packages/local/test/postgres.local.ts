@@ -190,20 +190,21 @@ describe("a database on PostgreSQL", () => {
     yield* run(`
       CREATE TABLE alembic_version (version_num TEXT);
       CREATE TABLE dag (dag_id TEXT PRIMARY KEY, is_paused BOOLEAN, last_parsed_time TIMESTAMPTZ, next_dagrun TEXT);
-      CREATE TABLE dag_run (id SERIAL PRIMARY KEY, dag_id TEXT REFERENCES dag ON DELETE CASCADE, state TEXT, conf JSON);
-      CREATE TABLE note (id SERIAL PRIMARY KEY, run_id INTEGER REFERENCES dag_run ON DELETE RESTRICT);
+      CREATE TABLE dag_run (id SERIAL PRIMARY KEY, dag_id TEXT, state TEXT);
+      CREATE TABLE dag_version (id SERIAL PRIMARY KEY, dag_id TEXT REFERENCES dag ON DELETE CASCADE, conf JSON);
+      CREATE TABLE dag_code (id SERIAL PRIMARY KEY, version_id INTEGER REFERENCES dag_version ON DELETE RESTRICT);
       CREATE TABLE task_instance (task_id TEXT, state TEXT);
       CREATE TABLE job (id SERIAL PRIMARY KEY, job_type TEXT, latest_heartbeat TIMESTAMPTZ);
       CREATE TABLE ab_user (id SERIAL PRIMARY KEY, username TEXT, login_count INTEGER);
-      CREATE TABLE xcom (value BYTEA);
+      CREATE TABLE variable (value BYTEA);
       CREATE TABLE dataset (uri TEXT, updated_at TIMESTAMPTZ);
       INSERT INTO alembic_version VALUES ('5f2621c13b39');
       INSERT INTO dag VALUES ('a', true, '2026-01-01 10:00Z', '1'), ('b', true, '2026-01-01 10:00Z', '1');
-      INSERT INTO dag_run (dag_id, conf) VALUES ('a', '{"x": 1}');
-      INSERT INTO note (run_id) VALUES (1);
+      INSERT INTO dag_version (dag_id, conf) VALUES ('a', '{"x": 1}');
+      INSERT INTO dag_code (version_id) VALUES (1);
       INSERT INTO job (job_type, latest_heartbeat) VALUES ('SchedulerJob', '2026-01-01 10:00:00.000001Z');
       INSERT INTO ab_user (username, login_count) VALUES ('admin', 0);
-      INSERT INTO xcom VALUES ('same');
+      INSERT INTO variable VALUES ('same');
       INSERT INTO dataset VALUES ('x', '2026-01-01 10:00Z')
     `)
     yield* database.take
@@ -229,17 +230,17 @@ describe("a database on PostgreSQL", () => {
         UPDATE dag SET is_paused = false, last_parsed_time = '2026-01-01 11:00Z', next_dagrun = '2' WHERE dag_id = 'a';
         DELETE FROM dag WHERE dag_id = 'b';
         INSERT INTO dag VALUES ('c', false, '2026-01-01 11:00Z', '2');
-        UPDATE dag_run SET conf = '{"x":1}';
-        INSERT INTO dag_run (dag_id) VALUES ('c');
-        INSERT INTO note (run_id) VALUES (2);
+        UPDATE dag_version SET conf = '{"x":1}';
+        INSERT INTO dag_version (dag_id) VALUES ('c');
+        INSERT INTO dag_code (version_id) VALUES (2);
         INSERT INTO job (job_type) VALUES ('LocalTaskJob'), ('TriggererJob');
         UPDATE ab_user SET login_count = 7;
         UPDATE dataset SET updated_at = '2026-01-01 11:00Z';
-        INSERT INTO xcom VALUES ('same');
+        INSERT INTO variable VALUES ('same');
         CREATE TABLE later (id INTEGER);
         INSERT INTO later VALUES (1)
       `)
-      assert.deepStrictEqual(yield* database.differences, ["dag", "dag_run", "later", "note", "xcom"])
+      assert.deepStrictEqual(yield* database.differences, ["dag", "dag_code", "dag_version", "later", "variable"])
       yield* database.restore
       assert.deepStrictEqual(yield* database.differences, [])
       assert.deepStrictEqual(
@@ -252,15 +253,15 @@ describe("a database on PostgreSQL", () => {
         "SchedulerJob",
         "TriggererJob"
       ])
-      assert.deepStrictEqual(yield* valueOf("SELECT conf::text AS value FROM dag_run"), ["{\"x\": 1}"])
-      assert.deepStrictEqual(yield* valueOf("INSERT INTO dag_run (dag_id) VALUES ('a') RETURNING id AS value"), [3])
+      assert.deepStrictEqual(yield* valueOf("SELECT conf::text AS value FROM dag_version"), ["{\"x\": 1}"])
+      assert.deepStrictEqual(yield* valueOf("INSERT INTO dag_version (dag_id) VALUES ('a') RETURNING id AS value"), [3])
       // foreign keys are checked again
-      assert.strictEqual((yield* Effect.flip(run("INSERT INTO note (run_id) VALUES (99)")))._tag, "SqlError")
+      assert.strictEqual((yield* Effect.flip(run("INSERT INTO dag_code (version_id) VALUES (99)")))._tag, "SqlError")
     }))
 
   test("is restored once no other connection has a lock on it", ({ database, refusals, run }) =>
     Effect.gen(function*() {
-      yield* run("INSERT INTO xcom VALUES ('left')")
+      yield* run("INSERT INTO variable VALUES ('left')")
       const restore = yield* database.use((sql) =>
         Effect.gen(function*() {
           yield* sql`BEGIN`
@@ -268,7 +269,7 @@ describe("a database on PostgreSQL", () => {
           const restore = yield* Effect.fork(database.restore)
           yield* holds("it has tried", Effect.map(refusals, (count) => count > 3))
           // it has no lock while it waits, or this would wait for it
-          yield* sql`INSERT INTO xcom VALUES ('more')`
+          yield* sql`INSERT INTO variable VALUES ('more')`
           assert.isTrue(Option.isNone(yield* Fiber.poll(restore)))
           yield* sql`COMMIT`
           return restore
@@ -282,7 +283,7 @@ describe("a database on PostgreSQL", () => {
     Effect.gen(function*() {
       yield* run(`
         UPDATE dag SET is_paused = false;
-        UPDATE dag_run SET state = 'running';
+        INSERT INTO dag_run (dag_id, state) VALUES ('a', 'running');
         INSERT INTO task_instance VALUES ('done', 'success'), ('runs', 'running'), ('waits', NULL)
       `)
       yield* database.quiet
@@ -298,17 +299,27 @@ describe("a database on PostgreSQL", () => {
       assert.notStrictEqual(yield* database.heartbeat, before)
     }))
 
+  test("has no runs in its snapshot", ({ database, run, valueOf }) =>
+    Effect.gen(function*() {
+      yield* run("INSERT INTO dag_run (dag_id, state) VALUES ('a', 'running'); UPDATE dag SET is_paused = false")
+      yield* database.take
+      assert.deepStrictEqual(yield* database.differences, ["dag", "dag_run"])
+      yield* database.restore
+      assert.deepStrictEqual(yield* valueOf("SELECT id AS value FROM dag_run"), [])
+      assert.deepStrictEqual(yield* valueOf("SELECT is_paused AS value FROM dag"), [true, true])
+    }))
+
   test("keeps the users of its first snapshot, and refuses one of another version", ({ database, run, valueOf }) =>
     Effect.gen(function*() {
-      yield* run("INSERT INTO ab_user (username) VALUES ('lease'); INSERT INTO xcom VALUES ('new')")
+      yield* run("INSERT INTO ab_user (username) VALUES ('lease'); INSERT INTO variable VALUES ('new')")
       yield* database.take
       yield* database.take
       assert.deepStrictEqual(yield* database.differences, ["ab_user"])
-      yield* run("UPDATE alembic_version SET version_num = 'other'; DELETE FROM xcom")
+      yield* run("UPDATE alembic_version SET version_num = 'other'; DELETE FROM variable")
       assert.include((yield* Effect.flip(database.restore)).message, "different versions")
       yield* run("UPDATE alembic_version SET version_num = '5f2621c13b39'")
       yield* database.restore
       assert.deepStrictEqual(yield* valueOf("SELECT username AS value FROM ab_user"), ["admin"])
-      assert.deepStrictEqual(yield* valueOf("SELECT count(*)::int AS value FROM xcom"), [2])
+      assert.deepStrictEqual(yield* valueOf("SELECT count(*)::int AS value FROM variable"), [2])
     }))
 })
