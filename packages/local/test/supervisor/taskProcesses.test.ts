@@ -5,11 +5,11 @@ import * as os from "node:os"
 import * as Processes from "../../src/internal/Processes.js"
 import * as taskProcesses from "../../src/internal/supervisor/taskProcesses.js"
 
-/** A scheduler with pid 1 that its supervisor, 9, has started. */
+/** A scheduler with pid 1 that the launcher, 9, has started, which leads a session of its own. */
 const scheduler = (...processes: ReadonlyArray<readonly [pid: number, parent: number, title: string]>) =>
-  [[1, 9, "python airflow scheduler"] as const, ...processes].map(([pid, parent, title]) => (
-    { pid, parent, title, group: pid, session: 1, startedAt: "1" }
-  ))
+  [[9, 0, "python launcher.py"] as const, [1, 9, "python airflow scheduler"] as const, ...processes].map(
+    ([pid, parent, title]) => ({ pid, parent, title, group: pid, session: pid === 9 ? 9 : 1, startedAt: "1" })
+  )
 
 const tasksOf = (processes: ReturnType<typeof scheduler>) =>
   Array.from(new Set(taskProcesses.ofMembers(processes).map(({ pid }) => pid))).sort()

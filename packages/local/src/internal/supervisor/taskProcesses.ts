@@ -25,13 +25,13 @@ export const list = ({ home, sessions }: Parts): Effect.Effect<ReadonlyArray<Pro
 
 /** Selects from the members of the parts' sessions. */
 export const ofMembers = (members: ReadonlyArray<Processes.Process>): ReadonlyArray<Processes.Process> => {
-  const pids = new Set(members.map(({ pid }) => pid))
+  const sessions = new Map(members.map(({ pid, session }) => [pid, session]))
   const workers = members.filter(isWorker)
   // a task is forked by a worker, and has the worker's title at first
   const own = new Set(workers.map(({ pid }) => pid))
   const tasks = Processes.descendantsOf(members, workers.filter(({ parent }) => !own.has(parent)).map(({ pid }) => pid))
-  // what a task has left behind after its end. A part's own processes end with it.
-  const orphans = members.filter(({ parent, pid, session }) => !pids.has(parent) && pid !== session)
+  // what a task has left behind after its end, which the launcher has adopted. A part's own processes end with it.
+  const orphans = members.filter(({ parent, pid, session }) => pid !== session && sessions.get(parent) !== session)
   return [...tasks, ...orphans, ...members.filter(hasTaskTitle)]
 }
 
