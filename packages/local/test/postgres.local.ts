@@ -45,7 +45,8 @@ const rowsOf = (server: PostgresServer.PostgresServer, folder: string, schema: "
             without.join(",")
           }}'::text[])::text AS row FROM ${schema}."${table}" AS t ORDER BY 1`
         )
-        rows[table] = found.map(({ row }) => row)
+        // the triggerer starts last, and writes that it does
+        rows[table] = found.map(({ row }) => row).filter((row) => !row.includes("\"cli_triggerer\""))
       }
       return rows
     }))
