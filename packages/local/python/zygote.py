@@ -25,6 +25,9 @@ IDLE_SECONDS = 900
 OWN_PATHS = (os.path.dirname(os.path.abspath(__file__)), os.path.abspath("config"), os.path.abspath("plugins"))
 
 
+# The settings that say where a deployment's files are.
+FOLDERS = ("AIRFLOW_HOME", "DAGS_FOLDER", "PLUGINS_FOLDER")
+
 # What the parts of Airflow import, in one version or another.
 MODULES = (
     "airflow.__main__",
@@ -101,10 +104,16 @@ def become(argv, env):
     from airflow import configuration, logging_config, settings
     from airflow.__main__ import main
 
+    before = {name: getattr(settings, name, None) for name in FOLDERS}
     configuration.AIRFLOW_HOME = env["AIRFLOW_HOME"]
     settings.AIRFLOW_HOME = env["AIRFLOW_HOME"]
     settings.dispose_orm()
     settings.configure_vars()
+    # some modules have copied them when they were imported
+    for name, module in list(sys.modules.items()):
+        for folder in FOLDERS if name.startswith("airflow.") else ():
+            if module.__dict__.get(folder) == before[folder] is not None:
+                setattr(module, folder, getattr(settings, folder))
     getattr(settings, "prepare_syspath_for_config_and_plugins", lambda: None)()
     importlib.reload(local_settings)
     logging_config.configure_logging()
