@@ -119,6 +119,8 @@ export const play = (scene: Scene): Effect.Effect<number, unknown, FileSystem.Fi
     assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
     const { slots } = yield* inspect
     assert.isTrue(slots.every(({ holder, tokens }) => holder === null && !tokens.mayExist))
+    // first, because the reaper's end deletes SQLite's files that belong to its connection
+    yield* untilSome("the end of its process", Effect.sync(() => isAlive(reaper)), (alive) => !alive || undefined)
     for (const file of fs.readdirSync(folder)) {
       assert.notInclude(fs.readFileSync(`${folder}/${file}`, "latin1"), Redacted.value(emulator.astroToken), file)
     }

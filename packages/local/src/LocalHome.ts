@@ -10,6 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as DeploymentFolder from "./internal/DeploymentFolder.js"
+import { endWriters } from "./internal/environment/once.js"
 import * as FileLock from "./internal/FileLock.js"
 import * as Identity from "./internal/Identity.js"
 import { remove } from "./internal/remove.js"
@@ -100,8 +101,10 @@ export const prune = (home: string): Effect.Effect<ReadonlyArray<string>> =>
       yield* Effect.scoped(Effect.gen(function*() {
         const isFree = yield* FileLock.tryAcquire(`${folder}.lock`)
         if (!isFree) return
+        const marker = path.join(folder, "complete")
+        if (!fs.existsSync(marker)) yield* endWriters(folder)
         // an environment without it is not complete, even if this process is killed halfway
-        fs.rmSync(path.join(folder, "complete"), { force: true })
+        fs.rmSync(marker, { force: true })
         fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
         removed.push(folder)
       })).pipe(Effect.catchAll(({ message }) => Effect.logWarning(message)))

@@ -3,6 +3,8 @@ import { PythonEnvironment } from "@airflow-resource/local"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, type Scope } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -403,7 +405,14 @@ describe("PythonEnvironment", () => {
     Effect.gen(function*() {
       const on = machine({}, home)
       yield* ensure(home, on)
-      fs.mkdirSync(`${home}/environments/3.1.8-py3.11-0123/bin`, { recursive: true })
+      const folder = `${home}/environments/3.1.8-py3.11-0123`
+      fs.mkdirSync(folder, { recursive: true })
+      // what the killed process had started lives on
+      const script =
+        "process.stdout.write('runs'); setInterval(() => require('fs').mkdirSync(process.argv[1] + '/bin', { recursive: true }), 5)"
+      const writer = spawn(process.execPath, ["-e", script, folder], { stdio: ["ignore", "pipe", "inherit"] })
+      yield* Effect.addFinalizer(() => Effect.sync(() => writer.kill("SIGKILL")))
+      yield* Effect.promise(() => once(writer.stdout, "data"))
       yield* ensure(home, on, { version: "3.2.2" })
       assert.deepStrictEqual(environmentsIn(home).map((name) => name.split("-")[0]).sort(), ["3.2.2", "3.3.2"])
     }))

@@ -5,6 +5,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as FileLock from "../FileLock.js"
+import * as Processes from "../Processes.js"
 
 /**
  * The folder is complete when it has this file, which is written last. An environment cannot be moved into place instead, because pip
@@ -39,17 +40,33 @@ export const once = <E, R>(folder: string, { make, onFile, onWait, program }: {
     }
     if (yield* complete) return
     yield* Effect.ignore(removeLeftovers(parent))
-    const remove = fs.remove(folder, { recursive: true, force: true })
-    yield* Effect.mapError(remove, onFile)
+    yield* Effect.mapError(remove(folder), onFile)
     yield* make.pipe(
       Effect.zipRight(Effect.mapError(fs.writeFileString(`${folder}/${marker}`, ""), onFile)),
-      Effect.onError(() => Effect.ignore(remove))
+      Effect.onError(() => Effect.ignore(remove(folder)))
     )
   }).pipe(Effect.scoped)
+
+/** Ends what a killed process has left that still writes to this folder. Only for one that is not complete, with its lock. */
+export const endWriters = (folder: string): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const writers = yield* Processes.naming(folder)
+    yield* Effect.forEach(writers, (writer) => Processes.kill(writer, "SIGKILL"), { discard: true })
+    const running = Effect.filter(writers, Processes.isSame)
+    yield* Effect.repeat(Effect.delay(running, "10 millis"), { until: ({ length }) => length === 0, times: 1_000 })
+  })
 
 // internal
 
 const lockOf = (folder: string) => `${folder}.lock`
+
+/** Deletes a folder whose lock this process holds. */
+const remove = (folder: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    if (!(yield* fs.exists(`${folder}/${marker}`))) yield* endWriters(folder)
+    yield* fs.remove(folder, { recursive: true, force: true })
+  })
 
 /** Deletes what processes have left that were killed while they made a folder next to this one. */
 const removeLeftovers = (parent: string) =>
@@ -59,6 +76,6 @@ const removeLeftovers = (parent: string) =>
       const folder = `${parent}/${name}`
       if (name.endsWith(".lock") || (yield* fs.exists(`${folder}/${marker}`))) continue
       const isFree = yield* FileLock.tryAcquire(lockOf(folder))
-      if (isFree) yield* fs.remove(folder, { recursive: true, force: true })
+      if (isFree) yield* remove(folder)
     }
   }).pipe(Effect.scoped)
