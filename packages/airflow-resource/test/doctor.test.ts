@@ -6,7 +6,7 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResources } from "airflow-resource"
 import Database from "better-sqlite3"
-import { Clock, Duration, Effect, Fiber, Layer, Option, Redacted, type Scope, TestClock } from "effect"
+import { Clock, Config, Duration, Effect, Fiber, Layer, Option, Redacted, type Scope, TestClock } from "effect"
 import * as fs from "node:fs"
 import * as StandIn from "../../astro/test/StandIn.js"
 import * as DagFolder from "../src/internal/delivery/astro.js"
@@ -15,6 +15,7 @@ import * as Checks from "../src/internal/doctor/checks.js"
 import * as Doctor from "../src/internal/doctor/doctor.js"
 import * as Verdict from "../src/internal/doctor/verdict.js"
 import * as Astro from "../src/internal/provider/astroChecks.js"
+import * as Local from "../src/internal/provider/localChecks.js"
 import { folder, project, start } from "./child.js"
 
 const services = Layer.mergeAll(FetchHttpClient.layer, NodeContext.layer, ProcessRunner.layer)
@@ -127,6 +128,97 @@ describe("doctor checks this machine:", () => {
         Effect.provideService(AstroPrerequisites.organization(account), HttpClient.HttpClient, late.http)
       )
       is(Astro.clock(yield* late.ahead), "fail", /^2h behind/, /NTP/)
+    }))
+})
+
+describe("doctor checks what a local Airflow needs:", () => {
+  /** A machine with Python 3.11, and perhaps with a uv that prints this when it is asked for packages. */
+  const machine = (uv: { readonly exitCode: number; readonly stderr: string } | undefined) =>
+    Layer.succeed(
+      ProcessRunner.ProcessRunner,
+      ProcessRunner.ProcessRunner.of({
+        run: ({ args, command }) => {
+          const ended = { exitCode: 0, signal: null, stdout: "", stderr: "", isCut: false }
+          if (args[0] === "-c") return Effect.succeed({ ...ended, stdout: "3.11\n/opt/python3.11\n" })
+          if (uv === undefined) {
+            return new ProcessRunner.ProcessError({ kind: "notFound", command, detail: "not found", remedy: "-" })
+          }
+          if (args[0] === "--version") return Effect.succeed(ended)
+          assert.deepStrictEqual([command, args.slice(0, 3)], ["uv", ["pip", "compile", "-"]])
+          return Effect.succeed({ ...ended, ...uv })
+        }
+      })
+    )
+
+  const verdict = (
+    root: string,
+    name: string,
+    uv?: { readonly exitCode: number; readonly stderr: string }
+  ) => {
+    const check = Local.checks(Config.succeed({
+      _tag: "Local",
+      home: `${root}/home`,
+      idle: "15 minutes",
+      python: Option.none(),
+      version: Option.none(),
+      runtime: Option.none(),
+      database: Option.none(),
+      allowBroken: false,
+      root,
+      cache: `${root}/cache.db`,
+      variables: {}
+    }))[name]
+    assert.isDefined(check)
+    return Effect.provide(check!, machine(uv))
+  }
+
+  test("what is installed with it, without installing it", () =>
+    Effect.gen(function*() {
+      const root = yield* folder
+      const airflow = (stderr?: string) =>
+        verdict(
+          root,
+          "Airflow",
+          stderr === undefined ? undefined : { exitCode: stderr === "" ? 0 : 1, stderr }
+        )
+      is(yield* airflow(), "pass", /^3\.3\.2 for python3\.11; the first lease installs it$/)
+      is(yield* airflow(""), "pass", /the first lease installs it/)
+      is(yield* airflow("error sending request for url"), "fail", /request/, /check the network and the proxy/)
+      is(
+        yield* airflow("there is no version of apache-airflow==3.3.2"),
+        "fail",
+        /the package index has no apache-airflow==3\.3\.2/,
+        /AIRFLOW_RESOURCE_AIRFLOW_VERSION/
+      )
+      fs.writeFileSync(`${root}/requirements.txt`, "flask<1\n")
+      is(yield* airflow("you require flask<1"), "fail", /flask<1/, /Change requirements\.txt/)
+      assert.isFalse(fs.existsSync(`${root}/home`))
+    }))
+
+  test("airflow_settings.yaml", () =>
+    Effect.gen(function*() {
+      const root = yield* folder
+      is(yield* verdict(root, "settings"), "pass", /0 connections/)
+      fs.writeFileSync(`${root}/airflow_settings.yaml`, "airflow: { pools: [{ pool_name: a, pool_slot: 1 }] }")
+      is(yield* verdict(root, "settings"), "pass", /0 connections, 0 variables, 1 pools/)
+      fs.writeFileSync(`${root}/airflow_settings.yaml`, "airflow: 1")
+      is(yield* verdict(root, "settings"), "fail", /airflow \(line 1\) has the wrong form/, /Correct it/)
+    }))
+
+  test("memory", () =>
+    Effect.gen(function*() {
+      const root = yield* folder
+      is(yield* verdict(root, "memory"), "pass", /GiB are free/)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const { availableMemory } = process
+          process.availableMemory = () => 1024 ** 3 - 1
+          return availableMemory
+        }),
+        (availableMemory) => Effect.sync(() => void (process.availableMemory = availableMemory))
+      )
+
+      is(yield* verdict(root, "memory"), "fail", /1\.0 GiB are free, and each local Airflow needs 1 GiB/, /End other/)
     }))
 })
 

@@ -8,7 +8,9 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import type { ParseOptions } from "effect/SchemaAST"
 import { type Document, isNode, LineCounter, parseDocument } from "yaml"
+import * as connectionUri from "./internal/connectionUri.js"
 
 const Text = Schema.Union(Schema.String, Schema.Number, Schema.Boolean).pipe(
   Schema.transform(Schema.String, { strict: true, decode: String, encode: (text) => text })
@@ -35,7 +37,8 @@ const File = Schema.Struct({
         login: text("conn_login"),
         password: text("conn_password"),
         port: text("conn_port"),
-        extra: json("conn_extra")
+        extra: json("conn_extra"),
+        uri: text("conn_uri")
       })),
       variables: list(Schema.Struct({ key: text("variable_name"), value: json("variable_value") })),
       pools: list(
@@ -130,8 +133,12 @@ export const read = (
     if (broken !== undefined) {
       return yield* invalid(`it is not YAML: ${broken.message.split("\n")[0]?.replace(/:$/, "")}`)
     }
-    const { airflow } = yield* Schema.decodeUnknown(File)(document.toJS() ?? {}).pipe(
-      Effect.mapError((error) => invalid(placesOf(error, document, lines)))
+    const decode = (options: ParseOptions) => Schema.decodeUnknown(File)(document.toJS() ?? {}, options)
+    const placesOf = places(document, lines)
+    const { airflow } = yield* Effect.mapError(decode({}), (error) => invalid(`${placesOf(error)} has the wrong form`))
+    yield* Effect.catchAll(
+      decode({ onExcessProperty: "error", errors: "all" }),
+      (error) => Effect.logWarning(`${file} has keys that are not known, and are ignored: ${placesOf(error)}.`)
     )
     const number = (what: string, value: string, least: number) => {
       const number = Number(value)
@@ -142,14 +149,17 @@ export const read = (
     return {
       connections: yield* Effect.forEach(
         airflow.connections.filter(({ id }) => id !== ""),
-        (connection) =>
+        ({ extra, id, uri, ...fields }) =>
           Effect.gen(function*() {
-            if (connection.type === "") return yield* invalid(`the connection ${connection.id} has no conn_type`)
-            return {
-              ...connection,
-              extra: textOf(connection.extra),
-              port: connection.port === "" ? null : yield* number(`the port of ${connection.id}`, connection.port, 0)
+            const given = { ...fields, extra: textOf(extra) }
+            const connection = uri === "" ? given : connectionUri.parse(uri)
+            if (connection === undefined) return yield* invalid(`the conn_uri of ${id} is not a URI`)
+            if (uri !== "" && Object.values(given).some((value) => value !== "")) {
+              return yield* invalid(`the connection ${id} has conn_uri and other fields, and can have only one of both`)
             }
+            if (connection.type === "") return yield* invalid(`the connection ${id} has neither conn_type nor conn_uri`)
+            const port = connection.port === "" ? null : yield* number(`the port of ${id}`, connection.port, 0)
+            return { id, ...connection, port }
           })
       ),
       variables: airflow.variables.filter(({ key }) => key !== "").map(({ key, value }) => ({
@@ -168,7 +178,7 @@ export const read = (
 const textOf = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
 /** Where it is wrong, without the values there. */
-const placesOf = (error: ParseResult.ParseError, document: Document, lines: LineCounter): string => {
+const places = (document: Document, lines: LineCounter) => (error: ParseResult.ParseError): string => {
   const paths = ParseResult.ArrayFormatter.formatErrorSync(error).map(({ path }) => path)
   // all that is around a wrong value is not null either, which would have been right
   const innermost = paths.filter((path) =>
@@ -179,5 +189,5 @@ const placesOf = (error: ParseResult.ParseError, document: Document, lines: Line
     const line = isNode(node) && node.range ? ` (line ${lines.linePos(node.range[0]).line})` : ""
     return `${path.join(".") || "the document"}${line}`
   })
-  return `${Array.from(new Set(places)).slice(0, 3).join(", ")} has the wrong form`
+  return Array.from(new Set(places)).slice(0, 3).join(", ")
 }

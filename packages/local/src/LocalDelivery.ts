@@ -11,8 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
-import * as path from "node:path"
 import * as AirflowSettings from "./AirflowSettings.js"
+import * as DeploymentFolder from "./internal/DeploymentFolder.js"
 import { give } from "./internal/order.js"
 import type { Order } from "./internal/supervisor/Airflow.js"
 
@@ -85,7 +85,7 @@ export const layer = (
             settings,
             variables: Record.map(variables, Redacted.value)
           }
-          yield* give(path.join(home, "deployments", deploymentId), "deliver", order)
+          yield* give(DeploymentFolder.folderOf(home, deploymentId), "deliver", order)
         }).pipe(
           Effect.provide(context),
           Effect.mapError((error) =>

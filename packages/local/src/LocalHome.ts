@@ -4,16 +4,19 @@
  * @since 0.1.0
  */
 import type { DeploymentId } from "@airflow-resource/core/Deployment"
+import { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import process from "node:process"
 import * as DeploymentFolder from "./internal/DeploymentFolder.js"
 import { endWriters } from "./internal/environment/once.js"
 import * as FileLock from "./internal/FileLock.js"
 import * as Identity from "./internal/Identity.js"
 import { remove } from "./internal/remove.js"
+import * as Seed from "./internal/supervisor/Seed.js"
 
 /**
  * @since 0.1.0
@@ -36,6 +39,7 @@ export interface Details {
  * @example
  * ```ts
  * import type { DeploymentId } from "@airflow-resource/core/Deployment"
+import { ProviderError } from "@airflow-resource/core/DeploymentProvider"
  * import * as LocalHome from "@airflow-resource/local/LocalHome"
  * import * as Effect from "effect/Effect"
  * import * as Option from "effect/Option"
@@ -49,7 +53,7 @@ export interface Details {
  */
 export const details = (home: string, id: DeploymentId): Effect.Effect<Option.Option<Details>> =>
   Effect.gen(function*() {
-    const folder = path.join(home, "deployments", id)
+    const folder = DeploymentFolder.folderOf(home, id)
     const facts = DeploymentFolder.facts.read(folder)
     if (Option.isNone(facts)) return Option.none()
     const self = yield* Identity.self
@@ -69,27 +73,32 @@ export const details = (home: string, id: DeploymentId): Effect.Effect<Option.Op
   })
 
 /**
- * Deletes what is left of deployments whose deletion did not come to its end, with their databases, and the Python environments that no
+ * Deletes what is left of deployments whose creation or deletion did not come to its end, with their databases, and the Python environments that no
  * deployment was created with, unless they are being installed. Returns the folders. The next lease that needs an environment installs it
  * again.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const prune = (home: string): Effect.Effect<ReadonlyArray<string>> =>
+export const prune = (home: string): Effect.Effect<ReadonlyArray<string>, ProviderError> =>
   Effect.gen(function*() {
-    const [deployments, environments] = [path.join(home, "deployments"), path.join(home, "environments")]
-    const used = new Set(
-      DeploymentFolder.names(deployments).flatMap((name) =>
-        Option.toArray(DeploymentFolder.facts.read(path.join(deployments, name))).map(({ environment }) => environment)
-      )
-    )
+    const environments = path.join(home, "environments")
     const removed: Array<string> = []
+    if (!fs.existsSync(home)) return removed
     const self = yield* Identity.self
-    for (const name of DeploymentFolder.names(deployments)) {
-      const folder = path.join(deployments, name)
-      // a dot: it is being created
-      if (name.startsWith(".") || Option.isSome(DeploymentFolder.facts.read(folder))) continue
+    // no deployment is created meanwhile
+    yield* FileLock.acquire(DeploymentFolder.namesLockOf(home))
+    for (const folder of DeploymentFolder.unfinishedOnes(home)) {
+      fs.rmSync(folder, { recursive: true, force: true })
+      removed.push(folder)
+    }
+    const used = new Set<string>()
+    for (const folder of DeploymentFolder.all(home)) {
+      const facts = DeploymentFolder.facts.read(folder)
+      if (Option.isSome(facts)) {
+        used.add(facts.value.environment)
+        continue
+      }
       yield* Effect.scoped(Effect.gen(function*() {
         const isFree = yield* FileLock.tryAcquire(DeploymentFolder.lockOf(folder))
         if (isFree && (yield* remove(folder, self))) removed.push(folder)
@@ -99,7 +108,8 @@ export const prune = (home: string): Effect.Effect<ReadonlyArray<string>> =>
       const folder = path.join(environments, name)
       if (used.has(folder) || !fs.statSync(folder).isDirectory()) continue
       yield* Effect.scoped(Effect.gen(function*() {
-        const isFree = yield* FileLock.tryAcquire(`${folder}.lock`)
+        const isFree = (yield* FileLock.tryAcquire(`${folder}.lock`)) &&
+          (yield* FileLock.tryAcquire(Seed.lockOf(folder)))
         if (!isFree) return
         const marker = path.join(folder, "complete")
         if (!fs.existsSync(marker)) yield* endWriters(folder)
@@ -110,4 +120,26 @@ export const prune = (home: string): Effect.Effect<ReadonlyArray<string>> =>
       })).pipe(Effect.catchAll(({ message }) => Effect.logWarning(message)))
     }
     return removed
-  })
+  }).pipe(
+    Effect.scoped,
+    Effect.mapError(({ message }) =>
+      new ProviderError({
+        kind: "unusable",
+        operation: `delete what is not used in ${home}`,
+        detail: message,
+        remedy: "Then run the command again."
+      })
+    )
+  )
+
+/**
+ * How much memory processes can still get, in bytes. `None` on macOS before libuv 1.52, where Node counts only the pages that nothing uses
+ * at all.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const availableMemory: Effect.Effect<Option.Option<number>> = Effect.sync(() => {
+  const [, minor = 0] = process.versions.uv.split(".").map(Number)
+  return process.platform === "darwin" && minor < 52 ? Option.none() : Option.some(process.availableMemory())
+})

@@ -28,6 +28,7 @@ import * as Order from "./internal/order.js"
 import { remove } from "./internal/remove.js"
 import type { Message } from "./internal/supervisor/main.js"
 import * as Seed from "./internal/supervisor/Seed.js"
+import * as LocalHome from "./LocalHome.js"
 import * as PostgresServer from "./PostgresServer.js"
 
 /**
@@ -69,10 +70,10 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
     const runner = yield* ProcessRunner
     const self = yield* Identity.self
     const isAlive = Identity.isAlive(self)
-    const deployments = path.join(options.home, "deployments")
+    const { home } = options
     const idle = Duration.toMillis(options.idle)
 
-    const folderOf = (id: DeploymentId) => path.join(deployments, id)
+    const folderOf = (id: DeploymentId) => DeploymentFolder.folderOf(home, id)
     const notFound = (id: DeploymentId) =>
       new ProviderError({
         kind: "notFound",
@@ -164,7 +165,7 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
         const until = Option.flatMapNullable(request, ({ until }) => until)
         const { description, environmentName, id, name, version } = facts.value
         const { port, problem, uiUrl } = Option.getOrElse(state, () => ({ port: 1, problem: undefined, uiUrl: "" }))
-        const status = statusOf(folder, { isAsleep, age: now - requestedAt, requestedAt, state, active })
+        const status = statusOf({ isAsleep, age: now - requestedAt, requestedAt, state, active })
         return Option.some(
           new Deployment({
             id: DeploymentId.make(id),
@@ -183,8 +184,7 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
       }).pipe(refused("read a deployment"))
 
     const list = Effect.gen(function*() {
-      const folders = DeploymentFolder.names(deployments).map((name) => path.join(deployments, name))
-      const own = folders.filter((folder) =>
+      const own = DeploymentFolder.all(home).filter((folder) =>
         Option.exists(DeploymentFolder.facts.read(folder), ({ workspace }) => workspace === options.workspace)
       )
       return (yield* Effect.forEach(own, read)).flatMap(Option.toArray)
@@ -198,14 +198,15 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
 
     return {
       ready: Effect.suspend(() => {
+        const deployments = DeploymentFolder.deploymentsOf(home)
         fs.mkdirSync(deployments, { recursive: true, mode: 0o700 })
         const network = NetworkFileSystem.of(deployments)
         return network === undefined
-          ? Effect.succeed({ host: os.hostname(), organizationId: options.home, workspaceId: options.workspace })
+          ? Effect.succeed({ host: os.hostname(), organizationId: home, workspaceId: options.workspace })
           : new ProviderError({
             kind: "unusable",
             operation: "use the home of local Airflows",
-            detail: `${options.home} is on ${network}, where locks may not work`,
+            detail: `${home} is on ${network}, where locks may not work`,
             remedy: "Set AIRFLOW_RESOURCE_LOCAL_HOME to a folder on a local disk."
           })
       }).pipe(refused("use the home of local Airflows")),
@@ -229,13 +230,14 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
         }),
       create: ({ description, name, spec }) =>
         Effect.gen(function*() {
-          const environment = yield* options.environment.ensure(() => Effect.void)
           yield* checkMemory
-          fs.mkdirSync(deployments, { recursive: true, mode: 0o700 })
-          yield* FileLock.acquire(path.join(options.home, "names.lock"))
-          const taken = DeploymentFolder.names(deployments).some((one) =>
+          fs.mkdirSync(DeploymentFolder.deploymentsOf(home), { recursive: true, mode: 0o700 })
+          yield* FileLock.acquire(DeploymentFolder.namesLockOf(home))
+          // under the lock: an environment without a deployment may be pruned
+          const environment = yield* options.environment.ensure(() => Effect.void)
+          const taken = DeploymentFolder.all(home).some((folder) =>
             Option.exists(
-              DeploymentFolder.facts.read(path.join(deployments, one)),
+              DeploymentFolder.facts.read(folder),
               (facts) => facts.name === name && facts.workspace === options.workspace
             )
           )
@@ -249,8 +251,7 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
           }
           const createdAt = yield* Clock.currentTimeMillis
           const id = `d${randomBytes(8).toString("hex")}`
-          const folder = path.join(deployments, id)
-          const temporary = path.join(deployments, `.${id}`)
+          const [folder, temporary] = [DeploymentFolder.folderOf(home, id), DeploymentFolder.unfinishedOf(home, id)]
           for (const part of ["dags", "tokens", "logs"]) {
             fs.mkdirSync(path.join(temporary, part), { recursive: true, mode: 0o700 })
           }
@@ -340,7 +341,7 @@ export const make = (options: Options): Effect.Effect<typeof DeploymentProvider.
       setVariables: (id, variables) =>
         Effect.gen(function*() {
           const folder = yield* find(id)
-          yield* FileLock.acquire(path.join(folder, "variables.lock"))
+          yield* FileLock.acquire(DeploymentFolder.variablesLockOf(folder))
           const before = Option.getOrElse(DeploymentFolder.variables.read(folder), () =>
             ({}) as DeploymentFolder.Variables)
           const all = Record.union(
@@ -397,7 +398,6 @@ const isRunning = ({ phase, processes }: DeploymentFolder.State): boolean =>
   phase !== "hibernated" && (phase !== "unhealthy" || processes.length > 0)
 
 const statusOf = (
-  folder: string,
   { active, age, isAsleep, requestedAt, state }: {
     readonly active: boolean
     readonly isAsleep: boolean
@@ -410,25 +410,26 @@ const statusOf = (
   if (Option.isSome(state)) {
     const { phase, requestedAt: served } = state.value
     if (phase === "unhealthy" && served === requestedAt) return "UNHEALTHY"
-    if (active) return phase === "healthy" ? "HEALTHY" : phase === "creating" ? "CREATING" : "DEPLOYING"
+    if (active) return phase === "healthy" ? "HEALTHY" : "DEPLOYING"
   }
   if (isAsleep) return "HIBERNATING"
   if (age > longestStart) return "UNHEALTHY"
-  return DeploymentFolder.wasStarted(folder) ? "DEPLOYING" : "CREATING"
+  return Option.isSome(state) ? "DEPLOYING" : "CREATING"
 }
 
 const gibibyte = 1024 ** 3
 
 /** An Airflow needs half of this while it idles, and more when it runs tasks. */
-const checkMemory = Effect.suspend(() => {
-  const free = os.freemem()
-  return free >= gibibyte ? Effect.void : new ProviderError({
-    kind: "quota",
-    operation: "start another Airflow on this machine",
-    detail: `it needs 1 GiB of free memory, and ${(free / gibibyte).toFixed(1)} GiB are free`,
-    remedy: "End other programs, or set AIRFLOW_RESOURCE_MAX to a smaller number."
-  })
-})
+const checkMemory = Effect.flatMap(
+  LocalHome.availableMemory,
+  (available) =>
+    Option.isNone(available) || available.value >= gibibyte ? Effect.void : new ProviderError({
+      kind: "quota",
+      operation: "start another Airflow on this machine",
+      detail: `it needs 1 GiB of free memory, and ${(available.value / gibibyte).toFixed(1)} GiB are free`,
+      remedy: "End other programs, or set AIRFLOW_RESOURCE_MAX to a smaller number."
+    })
+)
 
 const cannot = (operation: string) => ({ message }: { readonly message: string }) =>
   new ProviderError({ kind: "unusable", operation, detail: message, remedy: "Read the lines above for the cause." })

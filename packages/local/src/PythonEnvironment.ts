@@ -117,6 +117,27 @@ export const find: (
 })
 
 /**
+ * Fails as {@link ensure} would if the package index has no such Airflow, or if the requirements do not go with it, and installs nothing.
+ * `false` if that cannot be known yet, because there is no uv on this machine.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const resolves: (
+  options: Options
+) => Effect.Effect<boolean, ProviderError, ProcessRunner | FileSystem.FileSystem | Path.Path> = Effect.fn(
+  "PythonEnvironment.resolves"
+)(function*(options) {
+  const { extras, python } = yield* makePlan(options)
+  const [airflow, operation] = [airflowOf(options), operationOf(options)]
+  return yield* Installer.resolves(
+    { home: options.home, python, env: variables(options.environment), operation },
+    [airflow, ...extras],
+    [noSuchVersion(airflow), ...(extras.length > 0 ? [unresolvable] : [])]
+  )
+})
+
+/**
  * A short name for what the environment has besides Airflow: `python3.11`, or `python3.11-1a2b3c4d` with requirements, and with
  * `-postgresql` for that database. Two deployments of
  * the same Airflow version and name run the same code. Installs nothing.
@@ -154,6 +175,8 @@ interface Plan {
 }
 
 const operationOf = ({ version }: Options) => `install Airflow ${version}`
+
+const airflowOf = ({ version }: Options) => `apache-airflow==${version}`
 
 const findPython = (options: Options) => Python.find(options.version, options.python, variables(options.environment))
 
@@ -194,7 +217,7 @@ const install = <E>(plan: Plan, onProgress: (activity: string) => Effect.Effect<
     const installer = yield* Installer.make({ home, python, env, operation, onProgress })
     yield* onProgress(`installing Airflow ${version} for Python ${python.minor}`)
     yield* installer.create(folder)
-    const airflow = `apache-airflow==${version}`
+    const airflow = airflowOf(options)
     const missing = [noSuchVersion(airflow)]
     const packages = yield* Option.match(plan.pins, {
       onNone: () => Effect.map(installer.asOf(airflow, missing), (date) => [airflow, ...date]),

@@ -1,7 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Logger } from "effect"
 import { AirflowSettings } from "../src/index.js"
 
 const read = (text: string) =>
@@ -74,7 +74,13 @@ airflow:
       "airflow: { connections: [{ conn_id: a, conn_port: secret, conn_type: http }] }",
       /port of a must be a whole number/
     ],
-    ["airflow: { connections: [{ conn_id: a }] }", /the connection a has no conn_type/],
+    ["airflow: { connections: [{ conn_id: a }] }", /the connection a has neither conn_type nor conn_uri/],
+    ["airflow: { connections: [{ conn_id: a, conn_uri: secret }] }", /the conn_uri of a is not a URI/],
+    ["airflow: { connections: [{ conn_id: a, conn_uri: 'x://secret%' }] }", /the conn_uri of a is not a URI/],
+    [
+      "airflow: { connections: [{ conn_id: a, conn_uri: 'x://secret', conn_host: secret }] }",
+      /the connection a has conn_uri and other fields/
+    ],
     ["airflow: { pools: [{ pool_name: a }] }", /slots of a must be a whole number/]
   ]
   for (const [text, detail] of wrong) {
@@ -86,6 +92,47 @@ airflow:
         assert.notInclude(message, "secret")
       }))
   }
+
+  const uris: Readonly<Record<string, object>> = {
+    "postgresql://me:p%40ss@DB.example:5432/sales%2Feu?sslmode=require&x=": {
+      type: "postgres",
+      host: "db.example",
+      schema: "sales/eu",
+      login: "me",
+      password: "p@ss",
+      port: 5432,
+      extra: `{"sslmode":"require","x":""}`
+    },
+    "google-cloud-platform://?__extra__=%7B%22a%22%3A+%7B%22b%22%3A+1%7D%7D": {
+      type: "google_cloud_platform",
+      extra: `{"a": {"b": 1}}`
+    },
+    "http://https://example.com": { type: "http", host: "https://example.com" },
+    "redis://:p@ss@[::1]:6379/0": { type: "redis", host: "::1", schema: "0", password: "p@ss", port: 6379 }
+  }
+  for (const [uri, fields] of Object.entries(uris)) {
+    it.effect(`may have a connection as a URI, as Airflow reads it: ${uri}`, () =>
+      Effect.gen(function*() {
+        const { connections } = yield* read(`airflow: { connections: [{ conn_id: a, conn_uri: "${uri}" }] }`)
+        const none = { id: "a", host: "", schema: "", login: "", password: "", port: null, extra: "" }
+        assert.deepStrictEqual(connections, [{ ...none, ...fields }] as never)
+      }))
+  }
+
+  it.effect("may have keys that are not known: a warning names them", () =>
+    Effect.gen(function*() {
+      const messages: Array<unknown> = []
+      const logger = Logger.replace(Logger.defaultLogger, Logger.make(({ message }) => messages.push(message)))
+      const { pools } = yield* read(
+        "other: 1\nairflow:\n  pools:\n    - pool_name: a\n      pool_slot: 1\n      pool_slots: secret\n"
+      ).pipe(Effect.provide(logger))
+      assert.lengthOf(pools, 1)
+      assert.lengthOf(messages, 1)
+      assert.match(
+        String(messages[0]),
+        /airflow_settings\.yaml has keys that are not known, and are ignored: other \(line 1\), airflow\.pools\.0\.pool_slots \(line 6\)\.$/
+      )
+    }))
 
   it.effect("need not exist", () =>
     Effect.gen(function*() {

@@ -51,7 +51,7 @@ export const State = Schema.Struct({
   supervisor: ProcessIdentity,
   /** The request that it follows. */
   requestedAt: Schema.Number,
-  phase: Schema.Literal("creating", "starting", "healthy", "unhealthy", "hibernated"),
+  phase: Schema.Literal("starting", "healthy", "unhealthy", "hibernated"),
   /** Why it is unhealthy. */
   problem: Schema.optional(Schema.String),
   /** The port of the ingress. */
@@ -112,22 +112,48 @@ export const tokens = (folder: string): ReadonlyArray<Token> =>
     /^[0-9a-f]+\.json$/.test(name) ? Option.toArray(token(name.slice(0, -5)).read(folder)) : []
   )
 
+/** The folders of a home's deployments. One that is being created has another name. */
+export const all = (home: string): ReadonlyArray<string> =>
+  names(deploymentsOf(home)).filter((name) => !name.startsWith(unfinished)).map((name) => folderOf(home, name))
+
+/** What killed processes have left that were creating a deployment. Only to be called under the lock of all names. */
+export const unfinishedOnes = (home: string): ReadonlyArray<string> =>
+  names(deploymentsOf(home)).filter((name) => name.startsWith(unfinished)).map((name) => folderOf(home, name))
+
+export const deploymentsOf = (home: string): string => path.join(home, "deployments")
+export const folderOf = (home: string, id: string): string => path.join(deploymentsOf(home), id)
+/** Where a deployment is created, before it is one. */
+export const unfinishedOf = (home: string, id: string): string => folderOf(home, `${unfinished}${id}`)
+/** Held while a deployment is created. */
+export const namesLockOf = (home: string): string => path.join(home, "names.lock")
+
 /** Whether a request to hibernate applies at the time `now`. */
 export const isAsleep = (request: Option.Option<Request>, now: number): boolean =>
   Option.exists(request, ({ hibernate, until = Infinity }) => hibernate && until > now)
 
-export const lockOf = (folder: string): string => path.join(folder, "supervisor.lock")
-/** Whether its Airflow has been started, with a database. */
-export const wasStarted = (folder: string): boolean => fs.existsSync(path.join(folder, "logs", "scheduler.log"))
-export const logOf = (folder: string): string => path.join(folder, "supervisor.log")
+const [lock, variablesLock, log] = ["supervisor.lock", "variables.lock", "supervisor.log"]
+export const lockOf = (folder: string): string => path.join(folder, lock)
+export const variablesLockOf = (folder: string): string => path.join(folder, variablesLock)
+export const logOf = (folder: string): string => path.join(folder, log)
+
+/** The names of its files, apart from tokens. */
+export const files: ReadonlyArray<string> = [
+  ...[facts, request, state, variables, delivered, server].map(({ name }) => name),
+  lock,
+  variablesLock,
+  log
+]
 
 /** The names in a folder; none if it does not exist. */
 export const names = (folder: string): ReadonlyArray<string> => unlessMissing(() => fs.readdirSync(folder)) ?? []
 
 // internal
 
+const unfinished = "."
+
 interface Fact<A> {
-  /** `None` if it does not exist. Throws if it cannot be read. */
+  readonly name: string
+  /** `None` if it does not exist, or is of a version of this library that wrote it differently. Throws if it cannot be read. */
   readonly read: (folder: string) => Option.Option<A>
   /** For this user alone. */
   readonly write: (folder: string, value: A) => void
@@ -136,12 +162,13 @@ interface Fact<A> {
 
 function fact<A, I>(name: string, schema: Schema.Schema<A, I>): Fact<A> {
   const json = Schema.parseJson(schema)
-  const [decode, encode] = [Schema.decodeSync(json), Schema.encodeSync(json)]
+  const [decode, encode] = [Schema.decodeOption(json), Schema.encodeSync(json)]
   return {
+    name,
     read: (folder) =>
-      Option.map(
+      Option.flatMap(
         Option.fromNullable(unlessMissing(() => fs.readFileSync(path.join(folder, name), "utf8"))),
-        (text) => decode(text)
+        decode
       ),
     write: (folder, value) => {
       const file = path.join(folder, name)

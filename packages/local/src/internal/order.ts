@@ -2,6 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { once } from "node:events"
+import * as http from "node:http"
+import { text } from "node:stream/consumers"
 import * as DeploymentFolder from "./DeploymentFolder.js"
 import { ordersPath } from "./supervisor/Ingress.js"
 
@@ -18,13 +21,20 @@ export const give = (folder: string, name: string, body: object = {}): Effect.Ef
     const state = Option.getOrUndefined(DeploymentFolder.state.read(folder))
     return Effect.tryPromise({
       try: async (signal) => {
-        const response = await fetch(`http://127.0.0.1:${state?.port ?? 1}${ordersPath}${name}`, {
+        const request = http.request(`http://127.0.0.1:${state?.port ?? 1}${ordersPath}${name}`, {
           method: "POST",
           headers: { authorization: `Bearer ${state?.key}`, "content-type": "application/json" },
-          body: JSON.stringify(body),
           signal
         })
-        return { isOk: response.ok, body: (await response.json()) as { readonly detail: string } | null }
+        // `once` rejects with it
+        request.on("error", () => {})
+        request.end(JSON.stringify(body))
+        // not `fetch`, which waits for five minutes at most
+        const [response] = (await once(request, "response")) as [http.IncomingMessage]
+        return {
+          isOk: response.statusCode === 200,
+          body: JSON.parse(await text(response)) as { readonly detail: string } | null
+        }
       },
       catch: () => new OrderFailed({ detail: "its supervisor does not respond", log, isRefused: false })
     }).pipe(

@@ -1,13 +1,14 @@
 /** What a lease of a local Airflow needs. */
 import type { ProviderError } from "@airflow-resource/core/DeploymentProvider"
 import * as NetworkFileSystem from "@airflow-resource/core/NetworkFileSystem"
+import * as AirflowSettings from "@airflow-resource/local/AirflowSettings"
+import * as LocalHome from "@airflow-resource/local/LocalHome"
 import * as PostgresServer from "@airflow-resource/local/PostgresServer"
 import * as PythonEnvironment from "@airflow-resource/local/PythonEnvironment"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import * as Verdict from "../doctor/verdict.js"
 import { type LocalProvider, type Plan, plan } from "./localPlan.js"
@@ -39,7 +40,8 @@ export const checks = (config: Config.Config<LocalProvider>): Verdict.Checks => 
     ),
     database: planned(unknown, database),
     home: Verdict.given(config, ({ home }) => Effect.sync(() => homeVerdict(home))),
-    memory: Effect.sync(memory)
+    settings: Verdict.given(config, settings),
+    memory
   }
 }
 
@@ -49,12 +51,25 @@ const gibibyte = 1024 ** 3
 const shown = (bytes: number) => `${(bytes / gibibyte).toFixed(1)} GiB`
 
 const airflow = ({ options, spec: { region, runtimeVersion } }: Plan): Verdict.Check =>
-  Effect.match(PythonEnvironment.find(options), {
-    onFailure: Verdict.failed,
+  Effect.matchEffect(PythonEnvironment.find(options), {
+    onFailure: (error) => Effect.succeed(Verdict.failed(error)),
     onSuccess: Option.match({
-      onNone: () => Verdict.pass(`${runtimeVersion} for ${region}; the first lease installs it`),
-      onSome: () => Verdict.pass(`${runtimeVersion} for ${region}`)
+      onNone: () =>
+        Effect.match(PythonEnvironment.resolves(options), {
+          onFailure: Verdict.failed,
+          onSuccess: () => Verdict.pass(`${runtimeVersion} for ${region}; the first lease installs it`)
+        }),
+      onSome: () => Effect.succeed(Verdict.pass(`${runtimeVersion} for ${region}`))
     })
+  })
+
+const settings = ({ root }: LocalProvider): Verdict.Check =>
+  Effect.match(AirflowSettings.read(root), {
+    onFailure: ({ detail, file }) => Verdict.fail(`${file}: ${detail}`, "Correct it, or remove it."),
+    onSuccess: ({ connections, pools, variables }) =>
+      Verdict.pass(
+        `airflow_settings.yaml has ${connections.length} connections, ${variables.length} variables, ${pools.length} pools`
+      )
   })
 
 const database = ({ options }: Plan, { database }: LocalProvider): Verdict.Check =>
@@ -97,9 +112,13 @@ const homeVerdict = (home: string): Verdict.Verdict => {
 /** The folder itself, or the lowest one above it that exists. */
 const nearest = (folder: string): string => fs.existsSync(folder) ? folder : nearest(path.dirname(folder))
 
-const memory = (): Verdict.Verdict => {
-  const free = os.freemem()
-  return free < gibibyte
-    ? Verdict.fail(`${shown(free)} are free, and each local Airflow needs 1 GiB`, "End other programs.")
-    : Verdict.pass(`${shown(free)} are free`)
-}
+const memory = Effect.map(
+  LocalHome.availableMemory,
+  Option.match({
+    onNone: () => Verdict.skip("this Node does not know how much memory is free on macOS"),
+    onSome: (free) =>
+      free < gibibyte
+        ? Verdict.fail(`${shown(free)} are free, and each local Airflow needs 1 GiB`, "End other programs.")
+        : Verdict.pass(`${shown(free)} are free`)
+  })
+)

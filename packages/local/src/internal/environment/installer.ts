@@ -7,7 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Failure from "./failure.js"
-import { once } from "./once.js"
+import { isComplete, once } from "./once.js"
 import type { Python } from "./python.js"
 
 export interface Installer {
@@ -72,12 +72,10 @@ export const make = <E>(options: {
       asOf: (requirement) => newer(`Without uv, the packages as of the release of ${requirement} cannot be found`)
     }
 
-    const onPath = yield* run({ command: "uv", args: ["--version"], env, cwd: "/", timeout: "1 minute" }).pipe(
-      Effect.match({ onFailure: () => false, onSuccess: ({ exitCode }) => exitCode === 0 })
-    )
-    if (onPath) return viaUv("uv")
+    const found = yield* findUv(options)
+    if (Option.isSome(found)) return viaUv(found.value)
 
-    const tools = `${home}/tools/uv-${uvVersion}`
+    const tools = toolsOf(home)
     const pipInstall = (command: string, ...target: ReadonlyArray<string>) =>
       call(command, [..."-m pip install --quiet --only-binary :all:".split(" "), ...target, `uv==${uvVersion}`])
     const install = Effect.gen(function*() {
@@ -90,17 +88,61 @@ export const make = <E>(options: {
       return yield* check(Effect.succeed(ended), [noUv])
     })
     return yield* once(tools, {
-      program: "bin/uv",
+      program: uvProgram,
       make: Effect.asVoid(install),
       onWait: onProgress("waiting for another process that installs uv"),
       onFile: Failure.ofFile(operation, home)
     }).pipe(
-      Effect.as(viaUv(`${tools}/bin/uv`)),
+      Effect.as(viaUv(`${tools}/${uvProgram}`)),
       Effect.catchIf(
         (error) => error instanceof ProviderError && error.kind === noUv.kind,
         () => Effect.succeed(viaPip)
       )
     )
+  })
+
+/** A uv that is there already. */
+export const findUv = (
+  { env, home }: { readonly home: string; readonly env: Readonly<Record<string, string>> }
+): Effect.Effect<Option.Option<string>, never, ProcessRunner | FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const { run } = yield* ProcessRunner
+    const onPath = yield* run({ command: "uv", args: ["--version"], env, cwd: "/", timeout: "1 minute" }).pipe(
+      Effect.match({ onFailure: () => false, onSuccess: ({ exitCode }) => exitCode === 0 })
+    )
+    if (onPath) return Option.some("uv")
+    const isInstalled = yield* Effect.orElseSucceed(isComplete(toolsOf(home), uvProgram), () => false)
+    return isInstalled ? Option.some(`${toolsOf(home)}/${uvProgram}`) : Option.none()
+  })
+
+/** Fails as an installation of these requirements would, and changes nothing. `false` if there is no uv yet, which is needed for it. */
+export const resolves = (
+  options: {
+    readonly home: string
+    readonly python: Python
+    readonly env: Readonly<Record<string, string>>
+    readonly operation: string
+  },
+  requirements: ReadonlyArray<string>,
+  cases: ReadonlyArray<Failure.Case>
+) =>
+  Effect.gen(function*() {
+    const { env, home, operation, python } = options
+    const uv = yield* findUv(options)
+    if (Option.isNone(uv)) return false
+    const { run } = yield* ProcessRunner
+    const ended = yield* Effect.mapError(
+      run({
+        command: uv.value,
+        args: ["pip", "compile", "-", "--quiet", "--python", python.executable],
+        env,
+        cwd: "/",
+        stdin: requirements.join("\n"),
+        timeout: "1 minute"
+      }),
+      Failure.ofProcess(operation)
+    )
+    return ended.exitCode === 0 ? true : yield* Failure.ofOutput(operation, ended, home, cases)
   })
 
 /** The interpreter of an environment. */
@@ -109,6 +151,8 @@ export const pythonOf = (folder: string): string => `${folder}/bin/python`
 // internal
 
 const uvVersion = "0.13.9"
+const toolsOf = (home: string) => `${home}/tools/uv-${uvVersion}`
+const uvProgram = "bin/uv"
 
 /** Only a lock file says when a package was uploaded. */
 const lock = "pip compile - --quiet --no-deps --format pylock.toml".split(" ")

@@ -14,11 +14,11 @@ import * as Processes from "../Processes.js"
 import type { Database } from "./Database.js"
 import * as Delivery from "./Delivery.js"
 import type { Orders, Target } from "./Ingress.js"
-import * as Logs from "./logs.js"
 import * as Parts from "./Parts.js"
 import * as QuietRestore from "./QuietRestore.js"
 import * as Settings from "./settings.js"
 import * as SqliteDatabase from "./SqliteDatabase.js"
+import * as taskFiles from "./taskFiles.js"
 
 export interface Airflow {
   /** `undefined` while it is not up. */
@@ -142,7 +142,7 @@ export const make = ({ facts, folder, onHealthy, onStarted }: Options): Effect.E
       yield* restart
     })
 
-    const reset = Effect.zipRight(restore, Effect.sync(() => Logs.deleteOfTasks(folder)))
+    const reset = Effect.zipRight(restore, Effect.sync(() => taskFiles.deleteAll(folder)))
 
     const deliver = (body: unknown) =>
       Effect.gen(function*() {

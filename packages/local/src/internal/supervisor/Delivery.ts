@@ -83,6 +83,7 @@ interface Broken {
 /** Waits until each file was parsed after the copy: it has a DAG with its text, or an import error, or provably no DAG. */
 const live = ({ allowBroken, copiedAt, database, home, recipe }: Options, files: ReadonlyArray<string>) => {
   const dags = path.join(home, "dags")
+  let progress = { left: Infinity, at: copiedAt }
   const check = Effect.gen(function*() {
     // before the rows: what a parse has found is stored when the next one begins
     const parsed = new Map(files.map((file) => [file, parses.begunAfter(home, path.relative(dags, file), copiedAt)]))
@@ -113,15 +114,21 @@ const live = ({ allowBroken, copiedAt, database, home, recipe }: Options, files:
       const named = missing.map((file) =>
         `${path.relative(dags, file)}${parsed.get(file)?.length === 0 ? "" : " (its import has begun)"}`
       )
+      if (missing.length < progress.left) progress = { left: missing.length, at: now }
       return yield* Effect.fail(`${named.join(", ")} not parsed yet`)
     }
     return [...broken.filter(({ filename }) => files.some((file) => isFile(filename, file, dags))), ...dead]
   })
   return check.pipe(
-    Effect.retry(Schedule.upTo(Schedule.spaced("100 millis"), "2 minutes")),
+    // a project may have many files, so that only a pause is limited
+    Effect.retry({
+      schedule: Schedule.spaced("100 millis"),
+      while: () => Effect.map(Clock.currentTimeMillis, (now) => now < progress.at + longestPause)
+    }),
     Effect.mapError((reason) =>
       new NotLive({
-        message: `Not all DAGs were live after 2 minutes: ${String(reason)}. See ${Logs.folderOf(home)}.`
+        message: `Not all DAGs are live, and none became so for 2 minutes: ${String(reason)}. ` +
+          `See ${Logs.folderOf(home)}.`
       })
     ),
     Effect.filterOrFail(
@@ -181,6 +188,8 @@ const longestRound = 20_000
 
 /** The same, if none is. */
 const longestUnknown = 60_000
+
+const longestPause = 120_000
 
 const millis = (sql: SqlClient, column: string) =>
   sql.onDialectOrElse({

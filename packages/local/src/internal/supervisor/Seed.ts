@@ -13,6 +13,9 @@ import * as SqliteDatabase from "./SqliteDatabase.js"
 
 export const exists = (environment: string): boolean => fs.existsSync(SqliteDatabase.seedOf(environment))
 
+/** Held while it is made. */
+export const lockOf = (environment: string): string => `${SqliteDatabase.seedOf(environment)}.lock`
+
 /** Makes the seed of an environment unless it has one: once, however many processes ask. */
 export const ensure = (
   environment: string,
@@ -22,7 +25,7 @@ export const ensure = (
   Effect.gen(function*() {
     const seed = SqliteDatabase.seedOf(environment)
     if (fs.existsSync(seed)) return
-    yield* FileLock.acquire(`${seed}.lock`)
+    yield* FileLock.acquire(lockOf(environment))
     if (fs.existsSync(seed)) return
     const home = yield* temporaryFolder(environment)
     const dagsFolder = path.join(home, "dags")

@@ -13,6 +13,7 @@ import { endLeftovers } from "../leftovers.js"
 import * as Airflow from "./Airflow.js"
 import * as Ingress from "./Ingress.js"
 import * as Logs from "./logs.js"
+import * as taskFiles from "./taskFiles.js"
 
 /** What its supervisor needs to know besides the deployment's folder. */
 export interface Options {
@@ -56,12 +57,12 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
     )
     // after any other end, they may tell of its cause
     if (isAfterRest) Logs.deleteAll(folder)
-    else Logs.deleteOfTasks(folder)
+    taskFiles.deleteAll(folder)
     const requestedAt = requestTime(folder)
     let state: DeploymentFolder.State = {
       supervisor: self,
       requestedAt,
-      phase: DeploymentFolder.wasStarted(folder) ? "starting" : "creating",
+      phase: "starting",
       port: 1,
       key: randomBytes(32).toString("hex"),
       uiUrl: "",
@@ -74,7 +75,7 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
       })
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(
-        Effect.ignore(Effect.try(() => Logs.deleteOfTasks(folder))),
+        Effect.ignore(Effect.try(() => taskFiles.deleteAll(folder))),
         record({ phase: "hibernated", processes: [] })
       )
     )
@@ -113,7 +114,7 @@ const awake = ({ folder, idle }: Options, facts: DeploymentFolder.Facts) =>
       )
     )
     const isUsed = Effect.gen(function*() {
-      if (state.phase === "creating" || state.phase === "starting") return true
+      if (state.phase === "starting") return true
       if (use.open > 0 || performance.now() - use.last < Duration.toMillis(idle)) return true
       const owners = DeploymentFolder.tokens(folder).map(({ owner }) => owner)
       return (yield* Effect.filter(owners, Identity.isAlive(self))).length > 0
