@@ -1,6 +1,6 @@
 import { NodeContext } from "@effect/platform-node"
 import { it } from "@effect/vitest"
-import { Cause, Console, Effect } from "effect"
+import { Cause, Console, Effect, Exit, Option } from "effect"
 import { type End, ends, endsInTerminal, type Phase, phases, play, type Scene } from "./scene.js"
 
 /** Every way to end a run in every phase, or those that match this pattern; seven of them by default. */
@@ -29,13 +29,16 @@ const scenes: ReadonlyArray<Scene> = pattern !== undefined
 it.live(
   "a run that is ended in any phase leaves nothing awake and no token valid, without a further command",
   () =>
+    // all of them, even if one fails, because they take long
     Effect.forEach(scenes, (scene) =>
       Effect.gen(function*() {
-        const seconds = yield* play(scene).pipe(
-          Effect.scoped,
-          Effect.mapErrorCause((cause) => Cause.parallel(Cause.die(JSON.stringify(scene)), cause))
+        const seconds = yield* Effect.scoped(play(scene)).pipe(
+          Effect.tapErrorCause((cause) => Console.error(JSON.stringify(scene), Cause.pretty(cause)))
         )
         if (pattern !== undefined) yield* Console.log(`${seconds.toFixed(1)} s`, JSON.stringify(scene))
-      }), { concurrency: 4, discard: true }).pipe(Effect.provide(NodeContext.layer)),
+      }).pipe(Effect.exit), { concurrency: 4 }).pipe(
+        Effect.flatMap((exits) => Option.getOrElse(Exit.all(exits, { parallel: true }), () => Exit.succeed([]))),
+        Effect.provide(NodeContext.layer)
+      ),
   pattern !== undefined ? 4 * 3_600_000 : 900_000
 )
