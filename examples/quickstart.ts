@@ -1,13 +1,48 @@
 /**
  * Leases an Airflow, runs a DAG on it, prints the task's log and releases the Airflow. Then does the same again, to show how much time
- * the kept deployment saves. `npm start` runs this against a real Airflow on this machine if it can, else against the emulator;
- * `npm start -- --provider api` runs it against your account.
+ * the kept deployment saves. `npm start -- --help` shows what it can be run against.
  */
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { AirflowResource, AirflowResources, DeploymentPool, Settings } from "airflow-resource"
 import { Clock, Console, Duration, Effect, Layer, Logger, LogLevel, Option, Ref } from "effect"
 import path from "node:path"
+import { parseArgs } from "node:util"
+
+const usage = `npm start [-- --provider PROVIDER]
+
+Leases an Airflow twice, runs the DAG examples/dags/hello_world_dag.py on it, and shows how long each step took.
+
+  --provider local     a real Airflow on this machine; needs Python 3.10 to 3.13, and installs Airflow from PyPI the first time
+  --provider emulator  an Airflow that is emulated; needs nothing
+  --provider api       Astro over REST; needs an account: npx airflow-resource doctor says which variables to set
+  --provider cli       Astro through the astro CLI; likewise
+
+Without it: local if this machine can, else emulator.
+`
+const providers = ["local", "emulator", "api", "cli"]
+
+/** Which provider the arguments name. Prints the usage and ends this process if they ask for it, or are wrong. */
+const provided = () => {
+  const wrong = (problem: string) => {
+    process.stderr.write(`${problem}\n\n${usage}`)
+    process.exit(2)
+  }
+  try {
+    const { help, provider } = parseArgs({
+      options: { help: { type: "boolean", short: "h" }, provider: { type: "string" } }
+    }).values
+    if (help === true) {
+      process.stdout.write(usage)
+      process.exit(0)
+    }
+    return provider === undefined || providers.includes(provider)
+      ? provider
+      : wrong(`There is no provider "${provider}".`)
+  } catch (error) {
+    return wrong((error as Error).message)
+  }
+}
 
 const dagId = "hello_world_dag"
 const speed = 60
@@ -30,7 +65,7 @@ const noLocalAirflow = Effect.gen(function*() {
   Effect.match({ onFailure: ({ message }) => message, onSuccess: () => undefined })
 )
 
-const asked = process.argv.includes("--provider") ? process.argv[process.argv.indexOf("--provider") + 1] : undefined
+const asked = provided()
 process.env["AIRFLOW_RESOURCE_PROVIDER"] = asked ?? "local"
 const reason = asked === undefined ? await Effect.runPromise(noLocalAirflow) : undefined
 if (reason !== undefined) {
@@ -87,6 +122,10 @@ const lease = (title: string) =>
 const seconds = (millis: number) => `${(millis / 1000).toFixed(1)} s`
 const onAstro = (millis: number) => emulated ? Duration.format(Duration.seconds(Math.round(millis * speed / 1000))) : ""
 
+/** How long the name of a step may be in the overview. */
+const longest = 42
+const label = (text: string) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text).padEnd(longest)
+
 type Lease = Effect.Effect.Success<ReturnType<typeof lease>>
 
 /** How long the steps of each lease took. */
@@ -96,19 +135,19 @@ const timeline = (leases: ReadonlyArray<Lease>) => {
     const total = end - startedAt
     const rows = steps.slice(0, -1).map((step, index) => {
       const took = (steps[index + 1]?.at ?? end) - step.at
-      return { activity: step.activity.split(":")[0] ?? "", offset: step.at - startedAt, took }
+      return { activity: step.activity.split(/:| \(/)[0] ?? "", offset: step.at - startedAt, took }
     })
     return [
-      `\n${title} (${reused})${" ".repeat(Math.max(1, 56 - title.length - reused.length))}here${
+      `\n${title} (${reused})${" ".repeat(Math.max(1, longest + 22 - title.length - reused.length))}here${
         emulated ? "   at Astro's pace" : ""
       }`,
       ...rows.filter(({ took }) => took >= total / 100).map(({ activity, offset, took }) => {
         const from = Math.round(offset / total * 20)
         const width = Math.max(1, Math.round(took / total * 20))
         const bar = `${" ".repeat(from)}${"█".repeat(width)}`.slice(0, 21).padEnd(21)
-        return `  ${bar} ${activity.slice(0, 34).padEnd(34)} ${seconds(took).padStart(7)}   ${onAstro(took)}`
+        return `  ${bar} ${label(activity)} ${seconds(took).padStart(7)}   ${onAstro(took)}`
       }),
-      `  ${" ".repeat(21)} ${"total".padEnd(34)} ${seconds(total).padStart(7)}   ${onAstro(total)}`
+      `  ${" ".repeat(21)} ${label("total")} ${seconds(total).padStart(7)}   ${onAstro(total)}`
     ]
   })
   const [first, second] = leases.map(({ startedAt, steps }) => (steps.at(-1)?.at ?? startedAt) - startedAt)
@@ -153,18 +192,13 @@ const layer = emulated
   ? AirflowResources.layerEmulator({ emulator: { speed, dags } })
   : AirflowResources.layerFromEnv
 
-if (["emulator", "local", "cli", "api"].includes(provider)) {
-  program.pipe(
-    Effect.provide(layer),
-    // onProgress prints the steps already
-    Logger.withMinimumLogLevel(LogLevel.Warning),
-    // the message of a typed error says what to do next; a stack adds nothing
-    Effect.catchAll((error) => Effect.zipRight(Console.error(`\n${error.message}`), Effect.fail(error))),
-    NodeRuntime.runMain({ disableErrorReporting: true })
-  )
-} else {
-  process.stderr.write(
-    `There is no provider "${provider}". Use --provider local or emulator (no account needed), cli or api.\n`
-  )
-  process.exitCode = 1
-}
+process.once("SIGINT", () => process.stderr.write("\nInterrupted: the Airflow is given back, which takes a moment.\n"))
+
+program.pipe(
+  Effect.provide(layer),
+  // onProgress prints the steps already
+  Logger.withMinimumLogLevel(LogLevel.Warning),
+  // the message of a typed error says what to do next; a stack adds nothing
+  Effect.catchAll((error) => Effect.zipRight(Console.error(`\n${error.message}`), Effect.fail(error))),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)

@@ -19,7 +19,10 @@ alias = AssetAlias("left_alias")
 
 deadline = {}
 if version >= (3, 1):
-    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+    if version >= (3, 2):
+        from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+    else:
+        from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
 
     async def noticed(**_):
         pass
