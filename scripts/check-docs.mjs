@@ -3,7 +3,8 @@
 // 2. every export has a docblock with @since and one @category;
 // 3. every ```ts block of README.md and docs/, and every @example, compiles;
 // 4. a block of a document under <!-- examples/NAME.ts --> equals that file (scripts/sync-readme.mjs copies it);
-// 5. the README documents every environment variable, with its default, and no other.
+// 5. docs/environment.md documents every environment variable, with its default, and no other;
+// 6. docs/errors.md names every error.
 import { internalVariables, variables } from "airflow-resource/Settings"
 import fs from "node:fs"
 import path from "node:path"
@@ -187,38 +188,35 @@ const otherNames = new Set([
   "ASTRO_RECORDINGS"
 ])
 
-const readme = read("README.md").split("\n")
-const sectionStart = readme.indexOf("## Environment")
-const sectionEnd = readme.findIndex((line, index) => index > sectionStart && line.startsWith("## "))
-
+const environment = "docs/environment.md"
 const documented = new Set()
-for (let at = sectionStart; at < sectionEnd; at++) {
-  const name = /^\| `([A-Z_]+)` \|/.exec(readme[at])?.[1]
+for (const [at, line] of read(environment).split("\n").entries()) {
+  const name = /^\| `([A-Z_]+)` \|/.exec(line)?.[1]
   if (name === undefined) continue
-  const [, , defaultCell = "", meaning = ""] = readme[at].split("|").map((cell) => cell.trim())
+  const [, , defaultCell = "", meaning = ""] = line.split("|").map((cell) => cell.trim())
   const variable = Object.hasOwn(variables, name) ? variables[name] : undefined
-  if (documented.has(name)) report("README.md", at + 1, `documents ${name} twice`)
+  if (documented.has(name)) report(environment, at + 1, `documents ${name} twice`)
   documented.add(name)
   if (variable === undefined) {
-    report("README.md", at + 1, `documents ${name}, which is not in Settings.variables`)
+    report(environment, at + 1, `documents ${name}, which is not in Settings.variables`)
     continue
   }
   const hasDefault = variable.default !== undefined
   if (hasDefault ? defaultCell !== `\`${variable.default}\`` : !/^(required\b.*)?$/.test(defaultCell)) {
     report(
-      "README.md",
+      environment,
       at + 1,
       `says "${defaultCell}" for the default of ${name}, which is ${variable.default ?? "none"}`
     )
   }
   for (const value of variable.values ?? []) {
     if (!meaning.includes(`\`${value}\``)) {
-      report("README.md", at + 1, `does not explain \`${value}\`, a value of ${name}`)
+      report(environment, at + 1, `does not explain \`${value}\`, a value of ${name}`)
     }
   }
 }
 for (const name of Object.keys(variables)) {
-  if (!documented.has(name)) report("README.md", sectionStart + 1, `has no row for ${name}`)
+  if (!documented.has(name)) report(environment, 1, `has no row for ${name}`)
 }
 
 const known = new Set([...Object.keys(variables), ...Object.keys(internalVariables), ...otherNames])
@@ -237,6 +235,14 @@ for (
   for (const match of namesIn(text)) {
     const line = text.slice(0, match.index).split("\n").length
     if (!known.has(match[1])) report(file, line, `names ${match[1]}, which is not in Settings.variables`)
+  }
+}
+
+// 6. errors
+
+for (const file of modules) {
+  for (const [, name] of read(file).matchAll(/^export class (\w+)\s+extends (?:Schema|Data)\.TaggedError/gm)) {
+    if (!read("docs/errors.md").includes(`\`${name}\``)) report("docs/errors.md", 1, `does not name ${name} (${file})`)
   }
 }
 

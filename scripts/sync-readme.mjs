@@ -1,7 +1,12 @@
-// Copies examples into the READMEs that name them. Run `npm run format` after changing an example.
+// Copies examples into the documents that name them. Run `npm run format` after changing an example.
 import fs from "node:fs"
 
-for (const readme of ["README.md", ...fs.readdirSync("packages").map((name) => `packages/${name}/README.md`)]) {
+const documents = [
+  "README.md",
+  ...fs.readdirSync("docs").filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+  ...fs.readdirSync("packages").map((name) => `packages/${name}/README.md`)
+]
+for (const readme of documents) {
   if (!fs.existsSync(readme)) continue
   const text = fs.readFileSync(readme, "utf8")
   const synced = text.replace(
