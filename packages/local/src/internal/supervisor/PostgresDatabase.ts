@@ -19,7 +19,7 @@ export const make = ({ facts, folder, server }: {
   readonly server: PostgresServer
 }): Database => {
   const name = nameOf(folder)
-  const attempt = <A>(operation: string, statements: (sql: SqlClient) => Effect.Effect<A, SqlError | Refusal>) =>
+  const attempt = <A>(operation: string, statements: (sql: SqlClient) => Effect.Effect<A, SqlError | tables.Refusal>) =>
     Postgres.use(server, name, (sql) => sql.withTransaction(statements(sql))).pipe(
       retried,
       explained(server, operation)
@@ -27,7 +27,7 @@ export const make = ({ facts, folder, server }: {
   const restore = (sql: SqlClient) =>
     Effect.gen(function*() {
       const [current, saved] = yield* bothOf(sql)
-      yield* requireSameSchema(sql, current, saved)
+      yield* tables.requireSameVersion(current, (versions) => different(sql, versions, [current, saved]))
       if (current.has("job")) yield* sql.unsafe(tables.forgetTaskJobs("public"))
       yield* lock(sql, Array.from(current.keys()).filter((table) => !tables.isLeft(table)))
       yield* Postgres.skipTriggers(sql)
@@ -110,22 +110,16 @@ export const drop = (folder: string, server: PostgresServer): Effect.Effect<void
 
 // internal
 
-interface Refusal {
-  readonly _tag: "Refusal"
-  readonly detail: string
-  readonly remedy: string
-}
-
 const explained =
   (server: PostgresServer, operation: string) =>
-  <A, R>(self: Effect.Effect<A, SqlError | Refusal, R>): Effect.Effect<A, tables.SnapshotError, R> =>
+  <A, R>(self: Effect.Effect<A, SqlError | tables.Refusal, R>): Effect.Effect<A, tables.SnapshotError, R> =>
     Effect.mapError(self, (error) => {
       const { detail, remedy } = error._tag === "Refusal" ? error : Postgres.refusalOf(server, error)
       return new tables.SnapshotError({ operation, detail, remedy })
     })
 
 /** Again, from the beginning, while Airflow has a lock. */
-const retried = <A>(self: Effect.Effect<A, SqlError | Refusal>) =>
+const retried = <A>(self: Effect.Effect<A, SqlError | tables.Refusal>) =>
   Effect.retry(self, {
     while: (error) => error._tag === "SqlError" && ["55P03", "40P01", "40001"].includes(Postgres.codeOf(error.cause)),
     schedule: Schedule.jittered(Schedule.spaced("20 millis")).pipe(Schedule.upTo("30 seconds"))
@@ -190,11 +184,3 @@ const different = (sql: SqlClient, all: ReadonlyArray<string>, [current, saved]:
     (rows) => rows.map(({ table }) => table).sort()
   )
 }
-
-const requireSameSchema = (sql: SqlClient, current: tables.Columns, saved: tables.Columns) =>
-  Effect.gen(function*() {
-    const versions = Array.from(current.keys()).filter(tables.isVersion)
-    if (versions.length === 0 || (yield* different(sql, versions, [current, saved])).length > 0) {
-      return yield* Effect.fail<Refusal>({ _tag: "Refusal", ...tables.otherVersion })
-    }
-  })

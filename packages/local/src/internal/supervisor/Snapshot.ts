@@ -18,12 +18,12 @@ import {
   forgetTaskJobs,
   type Heartbeat,
   heartbeat as heartbeatQuery,
-  isVersion,
   list,
   ofRows,
-  otherVersion,
   quiet as statements,
   quote,
+  Refusal,
+  requireSameVersion,
   restoration,
   SnapshotError,
   type TableColumn,
@@ -63,7 +63,7 @@ export const restore = (database: string, snapshot: string): Effect.Effect<void,
         "BEGIN IMMEDIATE",
         Effect.gen(function*() {
           const [current, saved] = [yield* columnsOf(run, "main"), yield* columnsOf(run, "snap")]
-          yield* requireSameSchema(run, current, saved)
+          yield* requireSameVersion(current, (versions) => different(run, versions, [current, saved]))
           for (const statement of restoration("main", current, saved)) yield* run(statement)
           if (current.has("job")) yield* run(forgetTaskJobs("main"))
         })
@@ -102,8 +102,7 @@ export const differences = (
         "BEGIN",
         Effect.gen(function*() {
           const [current, saved] = [yield* columnsOf(run, "main"), yield* columnsOf(run, "snap")]
-          return yield* Effect.filter(compared(current, saved), (table) =>
-            hasDifference(run, table, current.get(table), saved.get(table)))
+          return yield* different(run, compared(current, saved), [current, saved])
         })
       )
     }))
@@ -132,20 +131,17 @@ const clean = (run: Run, copy: string, base: string) =>
     yield* run("DETACH copy")
   })
 
-const hasDifference = (
-  run: Run,
-  table: string,
-  current: ReadonlyArray<string> | undefined,
-  saved: ReadonlyArray<string> | undefined
-) => {
-  const condition = differs("main", table, [current, saved], (columns) => {
-    const select = (from: string) => `SELECT ${list(columns)} FROM ${from}.${quote(table)}`
-    return `(SELECT count(*) FROM main.${quote(table)}) <> (SELECT count(*) FROM snap.${quote(table)})
-      OR EXISTS (${select("main")} EXCEPT ${select("snap")})
-      OR EXISTS (${select("snap")} EXCEPT ${select("main")})`
+/** Those of the tables that differ. */
+const different = (run: Run, all: ReadonlyArray<string>, [current, saved]: readonly [Columns, Columns]) =>
+  Effect.filter(all, (table) => {
+    const condition = differs("main", table, [current.get(table), saved.get(table)], (columns) => {
+      const select = (from: string) => `SELECT ${list(columns)} FROM ${from}.${quote(table)}`
+      return `(SELECT count(*) FROM main.${quote(table)}) <> (SELECT count(*) FROM snap.${quote(table)})
+        OR EXISTS (${select("main")} EXCEPT ${select("snap")})
+        OR EXISTS (${select("snap")} EXCEPT ${select("main")})`
+    })
+    return Effect.map(run<{ readonly is: number }>(`SELECT ${condition} AS "is"`), ([row]) => row?.is === 1)
   })
-  return Effect.map(run<{ readonly is: number }>(`SELECT ${condition} AS "is"`), ([row]) => row?.is === 1)
-}
 
 /** The columns of each table, in their order. */
 const columnsOf = (run: Run, schema: "main" | "snap" | "copy"): Effect.Effect<Columns, SqlError> =>
@@ -158,28 +154,11 @@ const columnsOf = (run: Run, schema: "main" | "snap" | "copy"): Effect.Effect<Co
     ofRows
   )
 
-const requireSameSchema = (run: Run, current: Columns, saved: Columns) =>
-  Effect.gen(function*() {
-    const versions = Array.from(current.keys()).filter(isVersion)
-    const differ = yield* Effect.filter(versions, (table) =>
-      hasDifference(run, table, current.get(table), saved.get(table)))
-    if (versions.length === 0 || differ.length > 0) {
-      return yield* refusal(otherVersion.detail, otherVersion.remedy)
-    }
-  })
-
-interface Refusal {
-  readonly _tag: "Refusal"
-  readonly detail: string
-  readonly remedy: string
-}
-
-const refusal = (detail: string, remedy: string): Effect.Effect<never, Refusal> =>
-  Effect.fail({ _tag: "Refusal", detail, remedy })
-
 /** SQLite would create the file. */
 const existing = (file: string): Effect.Effect<string, Refusal> =>
-  fs.existsSync(file) ? Effect.succeed(file) : refusal(`${file} does not exist`, "Delete the deployment.")
+  fs.existsSync(file)
+    ? Effect.succeed(file)
+    : new Refusal({ detail: `${file} does not exist`, remedy: "Delete the deployment." })
 
 /** Runs a statement. Quicker than the client's own way, which makes a span for each. */
 type Run = <Row = unknown>(

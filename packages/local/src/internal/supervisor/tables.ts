@@ -1,5 +1,7 @@
 /** What is compared and restored of Airflow's tables, whatever the database. The SQL here is the same for all. */
 import * as ErrorFields from "@airflow-resource/core/ErrorFields"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 export class SnapshotError extends Schema.TaggedError<SnapshotError>("@airflow-resource/local/SnapshotError")(
@@ -72,11 +74,23 @@ export const differs = (
   return rowsDiffer(current.filter((column) => unseen[table]?.includes(column) !== true))
 }
 
-/** A snapshot that is empty, or of another schema, would empty Airflow's database. */
-export const otherVersion = {
-  detail: "the database and the snapshot are of different versions of Airflow",
-  remedy: "Take a new snapshot."
-}
+/** Nothing was done, because something is not as it must be. Another attempt fails as well. */
+export class Refusal extends Data.TaggedError("Refusal")<{ readonly detail: string; readonly remedy: string }> {}
+
+/** Fails if `differing` finds that the versions differ: a snapshot that is empty, or of another schema, would empty Airflow's database. */
+export const requireSameVersion = <E, R>(
+  current: Columns,
+  differing: (tables: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>, E, R>
+): Effect.Effect<void, E | Refusal, R> =>
+  Effect.gen(function*() {
+    const versions = Array.from(current.keys()).filter(isVersion)
+    if (versions.length === 0 || (yield* differing(versions)).length > 0) {
+      return yield* new Refusal({
+        detail: "the database and the snapshot are of different versions of Airflow",
+        remedy: "Take a new snapshot."
+      })
+    }
+  })
 
 /** Statements that leave Airflow nothing to do: they pause all DAGs, and end all runs. */
 export const quiet: Readonly<Record<"dag" | "dag_run" | "task_instance", string>> = {
