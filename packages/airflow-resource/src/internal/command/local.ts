@@ -113,37 +113,34 @@ const logs = Command.make("logs", {
     })
   )).pipe(Command.withDescription("Prints the logs of a deployment's processes."))
 
-const open = Command.make(
-  "open",
-  { deployment },
-  ({ deployment }) =>
+const open = Command.make("open", { deployment, json }, ({ deployment, json }) =>
+  output(
+    json,
     withProvider(({ home }, provider) =>
       Effect.gen(function*() {
         const one = yield* find(provider, deployment)
         const { password, username } = yield* detailsOf(home, one)
-        if (!one.isAwake) {
-          return yield* Console.log(`${one.name} is ${one.status}: its pages are there while a test leases it.`)
-        }
-        yield* Console.log(`${one.uiUrl}\nuser      ${username}\npassword  ${Redacted.value(password)}`)
-        const { run } = yield* ProcessRunner
-        yield* run({
-          command: process.platform === "darwin" ? "open" : "xdg-open",
-          args: [one.uiUrl],
-          env: Object.fromEntries(Object.entries(process.env).map(([name, value]) => [name, value ?? ""])),
-          cwd: process.cwd(),
-          timeout: "5 seconds"
-        }).pipe(Effect.catchAll(() => Console.error("No browser could be started.")))
+        const { name, status } = one
+        return { name, status, uiUrl: one.isAwake ? one.uiUrl : null, username, password: Redacted.value(password) }
       })
-    )
-).pipe(Command.withDescription("Opens the pages of an awake deployment, and says how to log in."))
+    ),
+    ({ name, password, status, uiUrl, username }) =>
+      uiUrl === null
+        ? `${name} is ${status}: its pages are there while a test leases it.`
+        : `${uiUrl}\nuser      ${username}\npassword  ${password}`
+  ).pipe(
+    Effect.flatMap(({ uiUrl }) => uiUrl === null || json ? Effect.void : openBrowser(uiUrl)),
+    Effect.provide(PoolLayer.platform)
+  )).pipe(Command.withDescription("Opens the pages of an awake deployment, and says how to log in."))
 
 const stop = Command.make(
   "stop",
-  { deployment },
-  ({ deployment }) =>
-    withUnused(
-      deployment,
-      ({ hibernate }, { id, name }) => Effect.zipRight(hibernate(id), Console.log(`${name} stops.`))
+  { deployment, json },
+  ({ deployment, json }) =>
+    output(
+      json,
+      withUnused(deployment, ({ hibernate }, { id, name }) => Effect.as(hibernate(id), { name, id })),
+      ({ name }) => `${name} stops.`
     )
 ).pipe(
   Command.withDescription("Stops a deployment that is not leased. The next lease starts it again.")
@@ -151,11 +148,12 @@ const stop = Command.make(
 
 const remove = Command.make(
   "remove",
-  { deployment },
-  ({ deployment }) =>
-    withUnused(
-      deployment,
-      (provider, { id, name }) => Effect.zipRight(provider.delete(id), Console.log(`${name} is deleted.`))
+  { deployment, json },
+  ({ deployment, json }) =>
+    output(
+      json,
+      withUnused(deployment, (provider, { id, name }) => Effect.as(provider.delete(id), { name, id })),
+      ({ name }) => `${name} is deleted.`
     )
 ).pipe(
   Command.withDescription("Deletes a deployment that is not leased, with its database and logs.")
@@ -221,6 +219,16 @@ const withUnused = <A, E, R>(name: string, body: (provider: Provider, one: Deplo
       return isLeased ? yield* new InUse({ name: one.name }) : yield* body(provider, one)
     })
   )
+
+const openBrowser = (url: string) =>
+  Effect.flatMap(ProcessRunner, ({ run }) =>
+    run({
+      command: process.platform === "darwin" ? "open" : "xdg-open",
+      args: [url],
+      env: Object.fromEntries(Object.entries(process.env).map(([name, value]) => [name, value ?? ""])),
+      cwd: process.cwd(),
+      timeout: "5 seconds"
+    })).pipe(Effect.catchAll(() => Console.error("No browser could be started.")))
 
 /** What a file has after an offset, in parts: it may be large. */
 function* partsOf(file: string, offset: number): Generator<Buffer> {
