@@ -5,7 +5,7 @@
 import { Emulator } from "@airflow-resource/emulator"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { AirflowResource, AirflowResources, DeploymentPool, Settings } from "airflow-resource"
-import { Clock, Console, Duration, Effect, Layer, Logger, LogLevel, Option, Ref } from "effect"
+import { Cause, Clock, Console, Duration, Effect, Exit, Layer, Logger, LogLevel, Option, Ref } from "effect"
 import path from "node:path"
 import { parseArgs } from "node:util"
 
@@ -200,5 +200,8 @@ program.pipe(
   Logger.withMinimumLogLevel(LogLevel.Warning),
   // the message of a typed error says what to do next; a stack adds nothing
   Effect.catchAll((error) => Effect.zipRight(Console.error(`\n${error.message}`), Effect.fail(error))),
-  NodeRuntime.runMain({ disableErrorReporting: true })
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, end) => end(Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? 130 : 1)
+  })
 )
