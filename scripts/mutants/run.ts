@@ -114,7 +114,7 @@ const withMutant = async <A>(scratch: string, { file, find, replace }: Mutant, b
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 
 const [only = ""] = process.argv.slice(2)
-const all = ["historical.json", "protocol.json", "astro.json", "airflow.json"].flatMap((file) =>
+const all = ["historical.json", "protocol.json", "astro.json", "airflow.json", "local.json"].flatMap((file) =>
   read(path.join(folder, file))
 )
   .filter(({ name }) => name.includes(only))

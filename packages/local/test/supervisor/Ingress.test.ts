@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule, type Scope } from "effect"
 import { createHash, randomBytes } from "node:crypto"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -51,6 +52,7 @@ const until = (what: string, condition: () => boolean) =>
 describe("the ingress", () => {
   const test = (title: string, body: Effect.Effect<void, unknown, Scope.Scope>) => it.scopedLive(title, () => body)
 
+  let orders = 0
   const make = (listener: http.RequestListener) =>
     Effect.gen(function*() {
       const home = yield* folder
@@ -58,13 +60,61 @@ describe("the ingress", () => {
       const target = { url, authorization: "Bearer of Airflow" }
       const port = yield* Ingress.make({
         folder: home,
-        key: "",
+        key: "of the supervisor",
         target: () => target,
-        orders: {},
+        orders: { count: () => Effect.sync(() => ++orders) },
         onRequest: () => {}
       })
       return { home, token: mint(home), url: `http://127.0.0.1:${port}/api` }
     })
+
+  test(
+    "lets in what has a live token and names its own host, without cookies, and orders with its key",
+    Effect.gen(function*() {
+      const seen: Array<http.IncomingHttpHeaders> = []
+      const { home, token, url } = yield* make((request, response) => {
+        seen.push(request.headers)
+        response.writeHead(200, { "set-cookie": "session=1" }).end()
+      })
+      const other = mint(home)
+      const send = (path: string, headers: http.OutgoingHttpHeaders, method = "GET") =>
+        Effect.promise(async () => {
+          const request = http.request(new URL(path, url), { method, agent: false, headers })
+          request.end()
+          const [response] = (await once(request, "response")) as [http.IncomingMessage]
+          response.resume()
+          return [response.statusCode, response.headers["set-cookie"]] as const
+        })
+      const { authorization } = token.headers
+      const [id = "", secret = ""] = authorization.slice("Bearer ".length).split(".")
+      const refused: ReadonlyArray<readonly [status: number, headers: http.OutgoingHttpHeaders]> = [
+        [401, {}],
+        [401, { authorization: `Bearer ${id}.${"0".repeat(secret.length)}` }],
+        [401, { authorization: `Bearer ${other.id}.${secret}` }],
+        [401, { authorization: `Bearer ../tokens/${id}.${secret}` }],
+        [401, { authorization: "Bearer of Airflow" }],
+        [401, { authorization: "Bearer of the supervisor" }],
+        [403, { authorization, host: "evil.example" }],
+        [403, { authorization, host: "evil.example:80" }]
+      ]
+      for (const [status, headers] of refused) {
+        assert.strictEqual((yield* send("/api", headers))[0], status, JSON.stringify(headers))
+      }
+      assert.deepStrictEqual(seen, [])
+      assert.deepStrictEqual(yield* send("/api", { authorization, cookie: "session=1" }), [200, undefined])
+      assert.deepStrictEqual(seen.map(({ authorization, cookie }) => [authorization, cookie]), [
+        ["Bearer of Airflow", undefined]
+      ])
+      DeploymentFolder.token(token.id).remove(home)
+      assert.strictEqual((yield* send("/api", { authorization }))[0], 401)
+
+      const order = `${Ingress.ordersPath}count`
+      for (const authorization of ["", other.headers.authorization, "Bearer x"]) {
+        assert.strictEqual((yield* send(order, { authorization }, "POST"))[0], 401)
+      }
+      assert.strictEqual(orders, 0)
+    })
+  )
 
   test(
     "passes on each part of a body and of a response before the next one exists",
