@@ -5,7 +5,7 @@
  */
 import * as PinnedClock from "@airflow-resource/core/PinnedClock"
 import * as TimeLimit from "@airflow-resource/core/TimeLimit"
-import type { Octokit } from "@octokit/rest"
+import type { request as octokitRequest } from "@octokit/request"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -123,7 +123,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
 
     const publicKey = (repository: GithubRepository.GithubRepository) => {
       const operation = `get the public key of ${repository.fullName}`
-      return read(operation, repository, (octokit, common) => octokit.rest.actions.getRepoPublicKey(common)).pipe(
+      return read(operation, repository, (octokit, common) => octokit(routes.publicKey, common)).pipe(
         Effect.flatMap(({ data }) => decode(PublicKey, operation, data))
       )
     }
@@ -139,7 +139,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
         Effect.mapError(({ detail }) => undecodable(operation, detail)),
         Effect.flatMap((sealed) =>
           request(operation, repository, (octokit, common) =>
-            octokit.rest.actions.createOrUpdateRepoSecret({
+            octokit(routes.secret, {
               ...common,
               secret_name: name,
               encrypted_value: sealed,
@@ -176,7 +176,7 @@ export const make = (options: Options): Effect.Effect<typeof GithubSecrets.Servi
 
     const check = Effect.fnUntraced(function*(repository: GithubRepository.GithubRepository) {
       const operation = `get the repository ${repository.fullName}`
-      const { data } = yield* read(operation, repository, (octokit, common) => octokit.rest.repos.get(common))
+      const { data } = yield* read(operation, repository, (octokit, common) => octokit(routes.repository, common))
       const { full_name: fullName, permissions } = yield* decode(Repository, operation, data)
       if (permissions?.push === false) {
         return yield* new GithubError({
@@ -246,8 +246,16 @@ const traced = (
   })
 }
 
+const routes = {
+  repository: "GET /repos/{owner}/{repo}",
+  publicKey: "GET /repos/{owner}/{repo}/actions/secrets/public-key",
+  secret: "PUT /repos/{owner}/{repo}/actions/secrets/{secret_name}"
+} as const
+
 /** Octokit does not send a version. */
 const headers = { "x-github-api-version": "2022-11-28" }
+
+type Octokit = typeof octokitRequest
 
 // a type: an interface is not assignable to an index signature
 type Common = {
@@ -272,15 +280,19 @@ const decode = <A, I>(schema: Schema.Schema<A, I>, operation: string, data: unkn
     () => undecodable(operation, "the response is not what GitHub's API documents")
   )
 
-/** Without the plugins for retries and throttling: they retry what must not be sent twice, and delay aborts. */
+/**
+ * Version 9, because 10 needs Node 22 through content-type 3. Without Octokit's plugins for retries and throttling: they retry what must not
+ * be sent twice, and delay aborts.
+ */
 const makeOctokit = (options: Options): Effect.Effect<Octokit> =>
   Effect.promise(async () => {
-    const { Octokit } = await import("@octokit/rest")
+    const { request } = await import("@octokit/request")
     const silence = () => {}
-    return new Octokit({
-      auth: Redacted.value(options.token),
-      userAgent: "airflow-resource",
-      log: { debug: silence, info: silence, warn: silence, error: silence },
-      request: options.fetch === undefined ? {} : { fetch: options.fetch }
+    return request.defaults({
+      headers: { authorization: `token ${Redacted.value(options.token)}`, "user-agent": "airflow-resource" },
+      request: {
+        log: { debug: silence, info: silence, warn: silence, error: silence },
+        ...(options.fetch === undefined ? {} : { fetch: options.fetch })
+      }
     })
   })

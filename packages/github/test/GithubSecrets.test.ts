@@ -1,5 +1,5 @@
 import { GithubRepository, GithubSecrets } from "@airflow-resource/github"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, Redacted } from "effect"
 import { inspect } from "node:util"
 import * as FakeGithub from "./FakeGithub.js"
@@ -55,6 +55,19 @@ describe("GithubSecrets", () => {
         assert.strictEqual(headers.get("x-github-api-version"), "2022-11-28")
         assert.strictEqual(headers.get("authorization"), `token ${token}`)
       }
+    }))
+
+  it.scoped("prints nothing when GitHub says that a route is deprecated", () =>
+    Effect.gen(function*() {
+      const { github, secrets } = yield* setup
+      const deprecated = { deprecation: "Sat, 01 Jan 2028 00:00:00 GMT", sunset: "Sat, 01 Jan 2029 00:00:00 GMT" }
+      const facts = { full_name: "My-Org/my-dags" }
+      github.plan(`GET ${base}`, json(200, facts, deprecated))
+      const warn = vi.spyOn(console, "warn").mockImplementation(() => {})
+      yield* Effect.addFinalizer(() => Effect.sync(() => warn.mockRestore()))
+      yield* secrets.check(repository)
+      assert.strictEqual(github.count(`GET ${base}`), 1)
+      assert.deepStrictEqual(warn.mock.calls, [])
     }))
 
   it.scoped("fetches the key again when it has changed in between", () =>
