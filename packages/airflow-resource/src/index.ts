@@ -6,13 +6,16 @@
 export {
   AirflowApi,
   AirflowError,
+  AirflowPromise,
   AirflowReadiness,
   AirflowReset,
   CallSite,
   PinnedClock,
+  Plain,
   TaskLog
 } from "@airflow-resource/airflow"
 export { AirflowResource, DeploymentPool, Lease, Upkeep } from "@airflow-resource/core"
+export * as Airflow from "./Airflow.js"
 export * as AirflowResources from "./AirflowResources.js"
 export * as ConfigurationError from "./ConfigurationError.js"
 export * as Http from "./Http.js"

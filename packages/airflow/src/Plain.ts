@@ -84,6 +84,19 @@ export const original = (value: unknown): unknown =>
   (Predicate.isObject(value) ? originals.get(value) : undefined) ?? value
 
 /**
+ * Runs an effect for the caller of a function. The promise is rejected with the effect's own error, and the error's
+ * stack begins with the line that called the function.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const run = <A, E>(
+  self: Effect.Effect<A, E>,
+  called: (...args: never) => unknown,
+  options: Options = {}
+): Promise<A> => runAt(self, framesAbove(called), options)
+
+/**
  * A function that calls `f` and runs the effect or the stream that it returns. A promise is rejected with the effect's
  * own error, and the error's stack begins with the line of the call.
  *
@@ -154,9 +167,9 @@ const framesAbove = (called: (...args: never) => unknown): () => string => {
 }
 
 const promise = async (self: Effect.Effect<unknown, unknown>, frames: () => string, options: Options) =>
-  convert(await run(self, frames, options), options)
+  convert(await runAt(self, frames, options), options)
 
-const run = async <A>(self: Effect.Effect<A, unknown>, frames: () => string, { ended }: Options): Promise<A> => {
+const runAt = async <A>(self: Effect.Effect<A, unknown>, frames: () => string, { ended }: Options): Promise<A> => {
   const exit = await Effect.runPromiseExit(ended === undefined ? self : unlessEnded(self, ended))
   if (Exit.isSuccess(exit)) return exit.value
   throw at(Cause.originalError(Cause.squash(exit.cause)), frames)
@@ -182,7 +195,7 @@ async function* iterate(self: Stream.Stream<unknown, unknown>, frames: () => str
       Option.match({ onNone: () => Effect.succeedNone, onSome: Effect.fail })
     )
     for (;;) {
-      const chunk = await run(next, frames, options)
+      const chunk = await runAt(next, frames, options)
       if (Option.isNone(chunk)) return
       for (const item of chunk.value) yield convert(item, options)
     }
