@@ -19,7 +19,8 @@ const subpathOnly = new Set([
   "packages/core/src/ProcessRunner.ts",
   "packages/core/src/SqliteDeploymentCache.ts",
   "packages/airflow-resource/src/main.ts",
-  "packages/testing/src/globalSetup.ts"
+  "packages/testing/src/globalSetup.ts",
+  "packages/testing/src/vitest.ts"
 ])
 
 const categories = new Set(

@@ -39,11 +39,19 @@ export interface VitestRun {
   readonly signal: string | null
 }
 
+/** The folder of the repository's vitest. */
+export const vitestFolder = path.dirname(require.resolve("vitest/package.json"))
+
 /** Runs vitest with its own configuration. `onText` gets all text that was printed so far, and can send a signal. */
 export const vitest = (options: {
   readonly config: URL
+  /** The folder of vitest [the repository's]. */
+  readonly vitest?: string
+  /** [`run`] */
+  readonly command?: "run" | "watch"
   /** A pattern for the titles of the tests to run [all]. */
   readonly tests?: string
+  readonly args?: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
   /** [5 minutes] */
   readonly timeout?: Duration.DurationInput
@@ -53,11 +61,12 @@ export const vitest = (options: {
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
         spawn(process.execPath, [
-          path.join(path.dirname(require.resolve("vitest/package.json")), "vitest.mjs"),
-          "run",
+          path.join(options.vitest ?? vitestFolder, "vitest.mjs"),
+          options.command ?? "run",
           "--config",
           fileURLToPath(options.config),
-          ...(options.tests === undefined ? [] : ["-t", options.tests])
+          ...(options.tests === undefined ? [] : ["-t", options.tests]),
+          ...(options.args ?? [])
         ], {
           cwd: path.dirname(fileURLToPath(options.config)),
           env: { PATH: process.env["PATH"], NO_COLOR: "1", NODE_NO_WARNINGS: "1", ...options.env },

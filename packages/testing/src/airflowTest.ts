@@ -1,17 +1,20 @@
 /**
- * A vitest test with its own Airflow, whose timeout counts neither getting the Airflow nor giving it back.
+ * A vitest test in Effect with its own Airflow, whose timeout counts neither getting the Airflow nor giving it back.
  *
  * @since 0.1.0
  */
-import { it } from "@effect/vitest"
 import type { Lease } from "airflow-resource"
 import { AirflowResource, CallSite, PinnedClock } from "airflow-resource"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { LazyArg } from "effect/Function"
 import type * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { TestContext } from "vitest"
+import { test, type TestAPI, type TestContext } from "vitest"
+import * as EffectTest from "./internal/effectTest.js"
+import * as Names from "./internal/names.js"
+import { AcquireBudgetSpent, BodyTimeout } from "./TestingError.js"
 
 /**
  * Where a test gets its Airflow from, and how long each part of it may take.
@@ -34,27 +37,42 @@ export interface Options<E> extends Omit<AirflowResource.AcquireOptions, "testNa
 }
 
 /**
- * The body took longer than its timeout.
+ * Declares a test. A body gets the leased Airflow and vitest's context.
  *
  * @since 0.1.0
- * @category errors
+ * @category models
  */
-export class BodyTimeout extends Schema.TaggedError<BodyTimeout>("@airflow-resource/testing/BodyTimeout")(
-  "BodyTimeout",
-  { timeout: Schema.DurationFromSelf }
-) {
-  override get message(): string {
-    return `airflowTest: the test's body took longer than ${
-      Duration.format(this.timeout)
-    }, not counting the time to get the Airflow. ` +
-      `Allow more with { timeout }.`
-  }
+export interface Declare<Args extends ReadonlyArray<unknown>> {
+  <A, E, LE>(
+    name: string,
+    body: (
+      ...args: [...Args, resource: AirflowResource.AirflowResource, context: TestContext]
+    ) => Effect.Effect<A, E, Scope.Scope | AirflowResource.Requirements>,
+    options: Options<LE>
+  ): void
 }
 
 /**
- * Runs `body` with a leased Airflow, which is given back afterwards. The timeout counts real time, although the body
- * runs under the test's clock. Fails with {@link BodyTimeout} when the body takes longer, with an `AcquireError` when
- * no Airflow can be leased, and with `LeaseLost` when the lease is lost during the body.
+ * {@link airflowTest} and its variants, which are those of vitest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AirflowTest extends Declare<[]> {
+  readonly only: AirflowTest
+  readonly skip: AirflowTest
+  readonly fails: AirflowTest
+  readonly skipIf: (condition: unknown) => AirflowTest
+  readonly runIf: (condition: unknown) => AirflowTest
+  /** Declares a test for each case, which is the first argument of its body. Each has its own Airflow. */
+  readonly each: <Case>(cases: ReadonlyArray<Case>) => Declare<[value: Case]>
+}
+
+/**
+ * Runs `body` with a leased Airflow, which is given back afterwards. The timeouts count real time, although the body
+ * runs under the test's clock. Fails with {@link BodyTimeout} when the body takes longer, with
+ * {@link AcquireBudgetSpent} or an `AcquireError` when no Airflow can be leased, and with `LeaseLost` when the lease is
+ * lost during the body.
  *
  * @since 0.1.0
  * @category combinators
@@ -65,16 +83,35 @@ export const withAirflow = <A, E, R, LE>(
   options: Options<LE>
 ): Effect.Effect<
   A,
-  E | LE | BodyTimeout | AirflowResource.AcquireError | Lease.LeaseLost,
+  E | LE | BodyTimeout | AcquireBudgetSpent | AirflowResource.AcquireError | Lease.LeaseLost,
   Exclude<Exclude<R, Scope.Scope>, AirflowResource.Requirements>
-> => {
-  const timeout = Duration.decode(options.timeout ?? "5 seconds")
-  const limit = PinnedClock.live(Effect.sleep(timeout))
-  return AirflowResource.use(
-    { ...options, testName },
-    (resource) => Effect.raceFirst(body(resource), Effect.zipRight(limit, new BodyTimeout({ timeout })))
-  ).pipe(Effect.provide(PinnedClock.liveLayer(options.layer)))
-}
+> =>
+  Effect.gen(function*() {
+    const timeout = Duration.decode(options.timeout ?? defaults.timeout)
+    const budget = Duration.decode(options.acquireTimeout ?? defaults.acquireTimeout)
+    const after = (duration: Duration.Duration) => PinnedClock.live(Effect.sleep(duration))
+    const leased = yield* Deferred.make<void>()
+    let during = "starting"
+    const isTooLate = after(budget).pipe(
+      Effect.zipRight(Effect.suspend(() => new AcquireBudgetSpent({ testName, budget, during }))),
+      Effect.raceFirst(Effect.zipRight(Deferred.await(leased), Effect.never))
+    )
+    return yield* AirflowResource.use(
+      {
+        ...options,
+        testName,
+        onProgress: (progress) => {
+          during = progress.activity
+          return options.onProgress?.(progress) ?? Effect.void
+        }
+      },
+      (resource) =>
+        Effect.zipRight(
+          Deferred.succeed(leased, undefined),
+          Effect.raceFirst(body(resource), Effect.zipRight(after(timeout), new BodyTimeout({ timeout })))
+        )
+    ).pipe(Effect.raceFirst(isTooLate))
+  }).pipe(Effect.provide(PinnedClock.liveLayer(options.layer)))
 
 /**
  * Declares a test with its own Airflow. The body runs under TestClock, as in `it.scoped`; the Airflow keeps real time.
@@ -89,46 +126,75 @@ export const withAirflow = <A, E, R, LE>(
  *   Effect.gen(function*() {
  *     yield* airflow.verifyAirflowDagExists("hello_world_dag")
  *   }), { layer: AirflowResources.layerFromEnv, timeout: "30 seconds" })
+ *
+ * airflowTest.runIf(process.env["CI"]).each(["hello_world_dag", "nightly"])("has %s", (dagId, { airflow }) =>
+ *   airflow.awaitDag(dagId), { layer: AirflowResources.layerFromEnv })
  * ```
  *
  * @since 0.1.0
  * @category constructors
  */
-export const airflowTest = Object.assign(declare(it.effect), {
-  only: declare(it.effect.only),
-  skip: declare(it.effect.skip),
-  fails: declare(it.effect.fails)
-})
+export const airflowTest: AirflowTest = of(test)
 
 // internal
 
-function declare(test: typeof it.effect.only) {
-  return <A, E, LE>(
-    name: string,
-    body: (
-      resource: AirflowResource.AirflowResource,
-      context: TestContext
-    ) => Effect.Effect<A, E, Scope.Scope | AirflowResource.Requirements>,
-    options: Options<LE>
-  ): void => {
-    const captureStackTrace = CallSite.callSite()
-    const budget = Duration.sum(
-      Duration.sum(options.acquireTimeout ?? "20 minutes", options.timeout ?? "5 seconds"),
-      options.releaseTimeout ?? "2 minutes"
-    )
-    test(
+const defaults = { acquireTimeout: "20 minutes", timeout: "5 seconds", releaseTimeout: "2 minutes" } as const
+
+function of(test: TestAPI): AirflowTest {
+  const declare: Declare<[]> = (name, body, options) => {
+    const declaredAt = CallSite.callSite()
+    test(name, timeouts(options), (context) => run(context, declaredAt, (resource) => body(resource, context), options))
+  }
+  const each: AirflowTest["each"] = (cases) => (name, body, options) => {
+    const declaredAt = CallSite.callSite()
+    test.for(cases)(
       name,
-      (context) =>
-        withAirflow(`${context.task.file.name} > ${context.task.name}`, (resource) =>
-          Effect.zipRight(
-            Effect.promise(() =>
-              context.annotate(
-                `${resource.deploymentName} (${resource.reused}), lease ${resource.leaseId}, ${resource.uiUrl}`
-              )
-            ),
-            body(resource, context)
-          ), options).pipe(Effect.withSpan("airflowTest", { captureStackTrace })),
-      Duration.toMillis(budget)
+      timeouts(options),
+      (value, context) => run(context, declaredAt, (resource) => body(value, resource, context), options)
     )
   }
+  const variants = {
+    each,
+    get only() {
+      return of(test.only as TestAPI)
+    },
+    get skip() {
+      return of(test.skip as TestAPI)
+    },
+    get fails() {
+      return of(test.fails as TestAPI)
+    },
+    skipIf: (condition: unknown) => of(test.skipIf(condition) as TestAPI),
+    runIf: (condition: unknown) => of(test.runIf(condition) as TestAPI)
+  }
+  return Object.defineProperties(declare, Object.getOwnPropertyDescriptors(variants)) as AirflowTest
 }
+
+/** Vitest's timeout counts everything. */
+const timeouts = <E>(options: Options<E>) => ({
+  timeout: Duration.toMillis(
+    Duration.sum(
+      Duration.sum(options.acquireTimeout ?? defaults.acquireTimeout, options.timeout ?? defaults.timeout),
+      options.releaseTimeout ?? defaults.releaseTimeout
+    )
+  )
+})
+
+const run = <A, E, LE>(
+  context: TestContext,
+  captureStackTrace: LazyArg<string | undefined>,
+  body: (
+    resource: AirflowResource.AirflowResource
+  ) => Effect.Effect<A, E, Scope.Scope | AirflowResource.Requirements>,
+  options: Options<LE>
+) =>
+  EffectTest.run(
+    withAirflow(
+      Names.nameOf(context.task),
+      (resource) =>
+        Effect.zipRight(Effect.promise(() => context.annotate(Names.annotationOf(resource))), body(resource)),
+      options
+    ).pipe(Effect.withSpan("airflowTest", { captureStackTrace })),
+    context,
+    Duration.toMillis(options.releaseTimeout ?? defaults.releaseTimeout)
+  )

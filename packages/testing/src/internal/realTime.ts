@@ -1,0 +1,14 @@
+/** Timers that `vi.useFakeTimers()` does not replace: they are the ones that there were when vitest loaded this. */
+import * as Duration from "effect/Duration"
+
+// oxlint-disable-next-line no-restricted-properties
+const { clearTimeout, setTimeout } = globalThis
+
+/** The longest time of a timer, in milliseconds. */
+export const longest = 2 ** 31 - 1
+
+/** Calls `f` later, unless it is stopped before. */
+export const after = (duration: Duration.DurationInput, f: () => void): { readonly stop: () => void } => {
+  const timer = setTimeout(f, Math.min(Duration.toMillis(duration), longest))
+  return { stop: () => clearTimeout(timer) }
+}

@@ -1,0 +1,286 @@
+/** Runs of vitest over the fixtures, each with an emulator of its own, which afterwards has nothing awake and no valid token. */
+import { Emulator } from "@airflow-resource/emulator"
+import { FileSystem } from "@effect/platform"
+import { assert } from "@effect/vitest"
+import { Effect, Schedule, type Scope } from "effect"
+import * as fs from "node:fs"
+import * as Child from "../child.js"
+import type { Project } from "./project.js"
+
+export type Scene = (project: Project) => Effect.Effect<void, unknown, FileSystem.FileSystem | Scope.Scope>
+
+/** A test of a run, by its full name. */
+interface Outcome {
+  readonly status: string
+  readonly failure: string
+}
+
+interface Run extends Child.VitestRun {
+  readonly tests: Readonly<Record<string, Outcome>>
+}
+
+interface World {
+  readonly emulator: Emulator.Service
+  readonly env: Readonly<Record<string, string>>
+  /** A temporary folder. */
+  readonly folder: string
+  readonly run: (files: ReadonlyArray<string>, options?: Options) => Effect.Effect<Run>
+}
+
+type Options = Partial<Pick<Parameters<typeof Child.vitest>[0], "args" | "command" | "env" | "onText" | "tests">>
+
+const inWorld = (
+  { max = 1, reaper = "off" }: { readonly max?: number; readonly reaper?: "on" | "off" },
+  play: (world: World, project: Project) => Effect.Effect<void, unknown, FileSystem.FileSystem | Scope.Scope>
+): Scene =>
+(project) =>
+  Effect.gen(function*() {
+    const emulator = yield* Emulator.make({ speed: 200 })
+    const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+    const env = { ...Child.environment(emulator, folder, max), AIRFLOW_RESOURCE_REAPER: reaper }
+    let runs = 0
+    const run: World["run"] = (files, options = {}) =>
+      Effect.map(
+        Child.vitest({
+          ...options,
+          config: project.config,
+          vitest: project.vitest,
+          env: { ...env, ...options.env },
+          args: [
+            ...files.map((file) => `${file}.fixture.ts`),
+            "--reporter=default",
+            "--reporter=json",
+            `--outputFile.json=${folder}/${++runs}.json`,
+            ...options.args ?? []
+          ]
+        }),
+        (ended) => ({ ...ended, tests: testsOf(`${folder}/${runs}.json`) })
+      )
+    yield* play({ emulator, env, folder, run }, project)
+    // with a reaper, soon
+    const { awake, tokens } = yield* Effect.repeat(emulator.audit, {
+      until: ({ awake, tokens }) => reaper === "off" || awake.length + tokens.length === 0,
+      schedule: Schedule.spaced("100 millis")
+    }).pipe(Effect.zipRight(emulator.audit), Effect.timeout("3 minutes"), Effect.orDie)
+    assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
+  })
+
+/** What vitest's JSON reporter has written. */
+const testsOf = (file: string): Run["tests"] => {
+  if (!fs.existsSync(file)) return {}
+  const { testResults } = JSON.parse(fs.readFileSync(file, "utf8"))
+  return Object.fromEntries(
+    testResults.flatMap((file: { assertionResults: Array<Record<string, unknown>> }) =>
+      file.assertionResults.map(({ ancestorTitles, failureMessages, status, title }) => [
+        [...ancestorTitles as Array<string>, title].join(" > "),
+        { status, failure: (failureMessages as Array<string>).join("\n") }
+      ])
+    )
+  )
+}
+
+const statusesOf = ({ tests }: Run) =>
+  Object.fromEntries(Object.entries(tests).map(([name, { status }]) => [name, status]))
+
+/** The first line of a stack. */
+const firstFrame = ({ failure }: Outcome) => failure.split("\n").find((line) => line.startsWith("    at "))
+
+/** The file and line of a text in a fixture. */
+const lineOf = ({ fixtures }: Project, file: string, text: string) => {
+  const lines = fs.readFileSync(`${fixtures}/${file}.fixture.ts`, "utf8").split("\n")
+  return `${file}.fixture.ts:${lines.findIndex((line) => line.includes(text)) + 1}:`
+}
+
+/** Passes, failures, timeouts and retries. */
+export const outcomes = (pool: "forks" | "threads"): Scene =>
+  inWorld({}, ({ run }, project) =>
+    Effect.gen(function*() {
+      const ended = yield* run(["basic"], { args: [`--pool=${pool}`] })
+      assert.deepStrictEqual(statusesOf(ended), {
+        "passes": "passed",
+        "fails": "failed",
+        "uses nothing": "passed",
+        "times out": "failed",
+        "a retry > has a lease of its own": "passed"
+      }, ended.text)
+      const { fails, "times out": timesOut } = ended.tests
+      assert.match(fails!.failure, /^AirflowApiError: Could not trigger no_such_dag: /)
+      assert.include(firstFrame(fails!), lineOf(project, "basic", "runDag(\"no_such_dag\")"))
+      assert.match(timesOut!.failure, /^BodyTimeout: The test's body took longer than 2s, not counting/)
+      assert.include(firstFrame(timesOut!), lineOf(project, "basic", "test(\"times out\""))
+      assert.include(ended.text, "aborted\nthen: LeaseEnded\nlate: LeaseEnded\n")
+      assert.notMatch(ended.text, /Unhandled/)
+      assert.strictEqual(ended.code, 1)
+    }))
+
+/** What else vitest's `test` can do, hooks and fake timers. */
+export const variants: Scene = inWorld({}, ({ run }) =>
+  Effect.gen(function*() {
+    const ended = yield* run(["variants"])
+    assert.deepStrictEqual(statusesOf(ended), {
+      "for hello_world_dag": "passed",
+      "for no_such_dag": "passed",
+      "each 1": "passed",
+      "is skipped": "skipped",
+      "fails, as it should": "passed",
+      "has fixtures of its own": "passed",
+      "a hook > prepares the test's Airflow": "passed",
+      "fake timers > stop neither the body's timeout nor the release": "failed",
+      "fake timers > before the lease > are refused": "failed"
+    }, ended.text)
+    assert.match(ended.tests["fake timers > stop neither the body's timeout nor the release"]!.failure, /^BodyTimeout/)
+    assert.match(
+      ended.tests["fake timers > before the lease > are refused"]!.failure,
+      /^TimersAreFake: .*useRealTimers/
+    )
+  }))
+
+export const effects: Scene = inWorld({}, ({ run }) =>
+  Effect.gen(function*() {
+    const ended = yield* run(["effect"])
+    assert.deepStrictEqual(statusesOf(ended), {
+      "passes in Effect": "passed",
+      "fails in Effect": "failed",
+      "times out in Effect": "failed",
+      "has the case 1": "passed",
+      "has the case 2": "passed",
+      "is skipped in Effect": "skipped"
+    }, ended.text)
+    assert.match(ended.tests["fails in Effect"]!.failure, /^AirflowApiError: Could not trigger no_such_dag/)
+    assert.match(ended.tests["fails in Effect"]!.failure, /at Airflow\.runDag \(.*effect\.fixture\.ts:\d+/)
+    assert.match(ended.tests["times out in Effect"]!.failure, /^BodyTimeout/)
+  }))
+
+export const scopeOfFile: Scene = inWorld({}, ({ emulator, run }) =>
+  Effect.gen(function*() {
+    const ended = yield* run(["file"])
+    assert.deepStrictEqual(new Set(Object.values(statusesOf(ended))), new Set(["passed"]), ended.text)
+    assert.lengthOf(Object.keys(ended.tests), 4)
+    const { requests } = yield* emulator.audit
+    assert.lengthOf(requests.filter(({ method, path }) => method === "POST" && path.endsWith("/deployments")), 1)
+  }))
+
+export const lost: Scene = inWorld({}, ({ run }) =>
+  Effect.gen(function*() {
+    const ended = yield* run(["lost"], { env: { AIRFLOW_RESOURCE_MAX_HOLD: "1 second" } })
+    assert.match(ended.tests["is lost"]!.failure, /^LeaseLost: /, ended.text)
+    assert.match(firstFrame(ended.tests["is lost"]!)!, /lost\.fixture\.ts:3:/)
+    assert.notMatch(ended.text, /Unhandled/)
+  }))
+
+/** One worker for two files, whose modules they share. */
+export const notIsolated = (pool: "forks" | "threads"): Scene =>
+  inWorld({}, ({ emulator, run }) =>
+    Effect.gen(function*() {
+      const ended = yield* run(["one", "two"], {
+        args: [`--pool=${pool}`, "--no-isolate", "--no-file-parallelism"]
+      })
+      assert.deepStrictEqual(statusesOf(ended), {
+        "one a": "passed",
+        "one b": "passed",
+        "two a": "passed",
+        "two b": "passed"
+      }, ended.text)
+      assert.lengthOf(new Set(ended.text.match(/worker \d+/g)), 1)
+      const { requests } = yield* emulator.audit
+      const checks = requests.filter(({ path }) => /^\/v1\/organizations(\?|$)/.test(path))
+      assert.lengthOf(checks, 1, "there is one pool")
+    }))
+
+export const shards: Scene = inWorld({ max: 2 }, ({ run }) =>
+  Effect.gen(function*() {
+    const shards = yield* Effect.forEach(
+      ["1/2", "2/2"],
+      (shard) => run(["one", "two"], { args: [`--shard=${shard}`] }),
+      { concurrency: 2 }
+    )
+    for (const { code, text } of shards) assert.strictEqual(code, 0, text)
+    assert.lengthOf(shards.flatMap(({ text }) => text.match(/^worker \d+$/gm) ?? []), 4)
+  }))
+
+/** One file fails while the other one has its Airflow. */
+export const bail: Scene = inWorld({ reaper: "on" }, ({ folder, run }) =>
+  Effect.gen(function*() {
+    const { code, text } = yield* run(["holds", "bails"], {
+      args: ["--bail=1", "--maxWorkers=2"],
+      env: { AIRFLOW_RESOURCE_TEST_MARKER: `${folder}/marker` }
+    })
+    assert.strictEqual(code, 1, text)
+    assert.include(text, "it holds")
+  }))
+
+/** A rerun after a change, and the end of the watch. */
+export const watch: Scene = inWorld({ reaper: "on" }, ({ run }, { fixtures }) =>
+  Effect.gen(function*() {
+    let touched = false
+    let ended = false
+    const { text } = yield* run(["one"], {
+      command: "watch",
+      onText: (text, kill) => {
+        const waits = text.split("Waiting for file changes").length - 1
+        if (waits === 1 && !touched) {
+          touched = true
+          fs.appendFileSync(`${fixtures}/one.fixture.ts`, "// changed\n")
+        }
+        if (waits === 2 && !ended) {
+          ended = true
+          kill("SIGTERM")
+        }
+      }
+    })
+    assert.lengthOf(text.match(/^worker \d+$/gm) ?? [], 4, text)
+  }))
+
+/** A signal while a test has its Airflow. */
+export const killed: Scene = inWorld({ reaper: "on" }, ({ folder, run }) =>
+  Effect.gen(function*() {
+    const { text } = yield* run(["holds"], {
+      env: { AIRFLOW_RESOURCE_TEST_MARKER: `${folder}/marker`, AIRFLOW_RESOURCE_TEST_SETUP: "true" },
+      onText: (text, kill) => {
+        if (text.includes("it holds\n")) kill("SIGTERM")
+      }
+    })
+    assert.include(text, "it holds")
+  }))
+
+const withoutAccount = { ASTRO_ACCESS_TOKEN: "", ASTRO_WORKSPACE_ID: "", ASTRO_REGION: "" }
+
+/** Says what is wrong and what to do, and leases nothing. */
+export const badInput: Scene = inWorld({}, ({ emulator, folder, run }) =>
+  Effect.gen(function*() {
+    const incomplete = yield* run(["basic"], { tests: "passes|uses nothing", env: withoutAccount })
+    assert.deepInclude(statusesOf(incomplete), { "passes": "failed", "uses nothing": "passed" }, incomplete.text)
+    assert.match(incomplete.tests["passes"]!.failure, /^ConfigurationError: [^]*ASTRO_WORKSPACE_ID is missing/)
+    assert.match(firstFrame(incomplete.tests["passes"]!)!, /basic\.fixture\.ts:4:/)
+
+    fs.writeFileSync(`${folder}/otherNode.cjs`, otherNode)
+    const driver = yield* run(["basic"], {
+      tests: "passes",
+      args: ["--pool=forks"],
+      env: { NODE_OPTIONS: `--require=${folder}/otherNode.cjs` }
+    })
+    assert.match(
+      driver.tests["passes"]!.failure,
+      /^CacheError: .*better-sqlite3 is not built for this Node.*npm rebuild/
+    )
+    const { deployments } = yield* emulator.audit
+    assert.deepStrictEqual(deployments, [])
+  }))
+
+const otherNode = `
+const { dlopen } = process
+process.dlopen = (module, file, ...flags) => {
+  if (!file.endsWith("better_sqlite3.node")) return dlopen.call(process, module, file, ...flags)
+  const message = "The module '" + file + "' was compiled against a different Node.js version using NODE_MODULE_VERSION 83."
+  throw Object.assign(new Error(message), { code: "ERR_DLOPEN_FAILED" })
+}
+`
+
+/** The pools that run each file in a VM context. */
+export const vmPool = (pool: "vmThreads" | "vmForks"): Scene =>
+  inWorld({}, ({ run }) =>
+    Effect.gen(function*() {
+      const ended = yield* run(["basic"], { tests: "passes|fails", args: [`--pool=${pool}`] })
+      assert.deepInclude(statusesOf(ended), { "passes": "passed", "fails": "failed" }, ended.text)
+      assert.match(ended.tests["fails"]!.failure, /^AirflowApiError/)
+    }))
