@@ -924,11 +924,17 @@ export const kindOf = <A, R>(call: Effect.Effect<A, { readonly _tag: string; rea
 
 /** Polls until the value satisfies the condition. Fails after a minute. */
 export const until = <A, E>(read: Effect.Effect<A, E>, condition: (value: A) => boolean) =>
-  read.pipe(
-    Effect.tap((value) => condition(value) ? Effect.void : Effect.sleep("200 millis")),
-    Effect.repeat({ until: condition }),
-    Effect.timeoutFail({ duration: "1 minute", onTimeout: () => "the condition was not met within a minute" })
-  )
+  Effect.suspend(() => {
+    let last: A | undefined
+    return read.pipe(
+      Effect.tap((value) => {
+        last = value
+        return condition(value) ? Effect.void : Effect.sleep("200 millis")
+      }),
+      Effect.repeat({ until: condition }),
+      Effect.timeoutFail({ duration: "1 minute", onTimeout: () => `not within a minute: ${JSON.stringify(last)}` })
+    )
+  })
 
 /** A run that stays queued because its DAG is paused. Deleted at the end of the test. */
 const waiting = (airflow: Airflow.Airflow, options?: Airflow.TriggerOptions) =>

@@ -244,8 +244,9 @@ describe(`the database of Airflow ${version}`, () => {
       assert.deepStrictEqual(Object.keys(before).filter((name) => !known.has(name)), [])
 
       yield* leave(airflow)
-      // this feature is newer than its tables
-      const isMissing = (name: string) => !(name in before) || (version.startsWith("3.0") && name === "deadline")
+      // deadlines are newer than their table, and 3.0 does not record which event of an alias has started a run
+      const isMissing = (name: string) =>
+        !(name in before) || (version.startsWith("3.0") && ["deadline", "dagrun_asset_event"].includes(name))
       const notFilled = Effect.map(readTables, (now) => {
         const filled = differences(before, now)
         return emptied.filter((name) => filled[name] === undefined && !isMissing(name))
