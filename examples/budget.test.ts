@@ -1,7 +1,7 @@
 import { airflowTest } from "@airflow-resource/testing"
-import { assert } from "@effect/vitest"
 import { AirflowResources } from "airflow-resource"
 import { Effect } from "effect"
+import { assert } from "vitest"
 
 airflowTest("hello_world_dag exists", ({ airflow }) =>
   Effect.gen(function*() {

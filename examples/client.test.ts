@@ -1,7 +1,7 @@
 import { airflowTest } from "@airflow-resource/testing"
-import { assert } from "@effect/vitest"
 import { AirflowResources, TaskLog } from "airflow-resource"
 import { Effect, Stream } from "effect"
+import { assert } from "vitest"
 
 const layer = AirflowResources.layerFromEnv
 const dagId = "hello_world_dag"
