@@ -13,6 +13,8 @@ export interface Project {
   readonly fixtures: string
   /** Vitest's configuration. */
   readonly config: URL
+  /** What else vitest's process needs. */
+  readonly env: Readonly<Record<string, string>>
 }
 
 const here = fileURLToPath(new URL(".", import.meta.url))
@@ -21,7 +23,8 @@ const root = path.join(here, "../..")
 export const repository: Project = {
   vitest: Child.vitestFolder,
   fixtures: path.join(here, "fixtures"),
-  config: pathToFileURL(path.join(here, "vitest.config.ts"))
+  config: pathToFileURL(path.join(here, "vitest.config.ts")),
+  env: {}
 }
 
 /** A project in a temporary folder, with the vitest in this folder and copies of this repository's packages. */
@@ -33,7 +36,13 @@ export const make = (vitest: string): Effect.Effect<Project, never, Scope.Scope>
       fs.cpSync(path.join(here, "fixtures"), folder, { recursive: true })
       fs.writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module", private: true }))
       fs.writeFileSync(path.join(folder, "vitest.config.js"), config)
-      return { vitest, fixtures: folder, config: pathToFileURL(path.join(folder, "vitest.config.js")) }
+      fs.writeFileSync(path.join(folder, "node20.cjs"), node20)
+      return {
+        vitest,
+        fixtures: folder,
+        config: pathToFileURL(path.join(folder, "vitest.config.js")),
+        env: { NODE_OPTIONS: `--require=${path.join(folder, "node20.cjs")}` }
+      }
     }),
     ({ fixtures }) => Effect.sync(() => fs.rmSync(fixtures, { recursive: true, force: true }))
   )
@@ -44,8 +53,22 @@ const config = `
 export default {
   test: {
     include: ["*.fixture.ts"],
+    // only a safety net: on a busy machine everything takes longer
+    testTimeout: 60_000,
     globalSetup: process.env.AIRFLOW_RESOURCE_TEST_SETUP ? ["@airflow-resource/testing/globalSetup"] : []
   }
+}
+`
+
+/** Vitest 5 is for Node 22 and later. This is all that it misses in Node 20. */
+const node20 = `
+Map.groupBy ??= (items, keyOf) => {
+  const groups = new Map()
+  for (const item of items) {
+    const key = keyOf(item)
+    groups.set(key, [...groups.get(key) ?? [], item])
+  }
+  return groups
 }
 `
 

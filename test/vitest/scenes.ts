@@ -3,7 +3,11 @@ import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { Effect, Schedule, type Scope } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
+import { createRequire } from "node:module"
+import { text } from "node:stream/consumers"
 import * as Child from "../child.js"
 import type { Project } from "./project.js"
 
@@ -45,7 +49,7 @@ const inWorld = (
           ...options,
           config: project.config,
           vitest: project.vitest,
-          env: { ...env, ...options.env },
+          env: { ...project.env, ...env, ...options.env },
           args: [
             ...files.map((file) => `${file}.fixture.ts`),
             "--reporter=default",
@@ -160,7 +164,8 @@ export const scopeOfFile: Scene = inWorld({}, ({ emulator, run }) =>
     assert.lengthOf(requests.filter(({ method, path }) => method === "POST" && path.endsWith("/deployments")), 1)
   }))
 
-export const lost: Scene = inWorld({}, ({ run }) =>
+/** The reaper does for a lost lease what its holder may not do any more. */
+export const lost: Scene = inWorld({ reaper: "on" }, ({ run }) =>
   Effect.gen(function*() {
     const ended = yield* run(["lost"], { env: { AIRFLOW_RESOURCE_MAX_HOLD: "1 second" } })
     assert.match(ended.tests["is lost"]!.failure, /^LeaseLost: /, ended.text)
@@ -214,10 +219,11 @@ export const watch: Scene = inWorld({ reaper: "on" }, ({ run }, { fixtures }) =>
   Effect.gen(function*() {
     let touched = false
     let ended = false
-    const { text } = yield* run(["one"], {
+    const watched = yield* run(["one"], {
       command: "watch",
       onText: (text, kill) => {
-        const waits = text.split("Waiting for file changes").length - 1
+        // or "Watching", after a failure
+        const waits = text.match(/(Waiting|Watching) for file changes/g)?.length ?? 0
         if (waits === 1 && !touched) {
           touched = true
           fs.appendFileSync(`${fixtures}/one.fixture.ts`, "// changed\n")
@@ -228,7 +234,7 @@ export const watch: Scene = inWorld({ reaper: "on" }, ({ run }, { fixtures }) =>
         }
       }
     })
-    assert.lengthOf(text.match(/^worker \d+$/gm) ?? [], 4, text)
+    assert.lengthOf(watched.text.match(/^worker \d+$/gm) ?? [], 4, watched.text)
   }))
 
 /** A signal while a test has its Airflow. */
@@ -246,7 +252,7 @@ export const killed: Scene = inWorld({ reaper: "on" }, ({ folder, run }) =>
 const withoutAccount = { ASTRO_ACCESS_TOKEN: "", ASTRO_WORKSPACE_ID: "", ASTRO_REGION: "" }
 
 /** Says what is wrong and what to do, and leases nothing. */
-export const badInput: Scene = inWorld({}, ({ emulator, folder, run }) =>
+export const badInput: Scene = inWorld({}, ({ emulator, folder, run }, project) =>
   Effect.gen(function*() {
     const incomplete = yield* run(["basic"], { tests: "passes|uses nothing", env: withoutAccount })
     assert.deepInclude(statusesOf(incomplete), { "passes": "failed", "uses nothing": "passed" }, incomplete.text)
@@ -257,7 +263,7 @@ export const badInput: Scene = inWorld({}, ({ emulator, folder, run }) =>
     const driver = yield* run(["basic"], {
       tests: "passes",
       args: ["--pool=forks"],
-      env: { NODE_OPTIONS: `--require=${folder}/otherNode.cjs` }
+      env: { NODE_OPTIONS: `--require=${folder}/otherNode.cjs ${project.env["NODE_OPTIONS"] ?? ""}` }
     })
     assert.match(
       driver.tests["passes"]!.failure,
@@ -284,3 +290,44 @@ export const vmPool = (pool: "vmThreads" | "vmForks"): Scene =>
       assert.deepInclude(statusesOf(ended), { "passes": "passed", "fails": "failed" }, ended.text)
       assert.match(ended.tests["fails"]!.failure, /^AirflowApiError/)
     }))
+
+/** The fixtures, with the types of this version of vitest. */
+export const types: Scene = ({ fixtures }) =>
+  Effect.gen(function*() {
+    const compilerOptions = {
+      module: "NodeNext",
+      target: "ES2022",
+      lib: ["ES2022", "DOM"],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      skipLibCheck: true,
+      types: ["node"],
+      noEmit: true
+    }
+    fs.writeFileSync(`${fixtures}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["*.fixture.ts"] }))
+    const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+    // not `spawnSync`: the emulators of the other scenes live in this process
+    const child = spawn(process.execPath, [tsc, "-p", fixtures], { stdio: ["ignore", "pipe", "ignore"] })
+    const [problems, [code]] = yield* Effect.promise(() => Promise.all([text(child.stdout), once(child, "exit")]))
+    assert.strictEqual(problems, "")
+    assert.strictEqual(code, 0)
+  })
+
+export const all: Readonly<Record<string, Scene>> = {
+  "a body passes, fails, times out and is retried": outcomes("forks"),
+  "the same in threads": outcomes("threads"),
+  "hooks, variants and fake timers": variants,
+  "bodies in Effect": effects,
+  "a file shares a lease": scopeOfFile,
+  "a lost lease fails its test": lost,
+  "files that are not isolated share a pool": notIsolated("forks"),
+  "so do files in threads": notIsolated("threads"),
+  "shards share deployments": shards,
+  "a failure of another file ends the run": bail,
+  "a change runs a file again": watch,
+  "a signal ends the run": killed,
+  "bad input is explained": badInput,
+  "a lease in a VM context, in a thread": vmPool("vmThreads"),
+  "a lease in a VM context, in a process": vmPool("vmForks"),
+  "the fixtures have types": types
+}

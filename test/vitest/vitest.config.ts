@@ -6,5 +6,6 @@ const conditions = ["@airflow-resource/source"]
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
-  test: { root: `${import.meta.dirname}/fixtures`, include: ["*.fixture.ts"] }
+  // only a safety net: on a busy machine everything takes longer
+  test: { root: `${import.meta.dirname}/fixtures`, include: ["*.fixture.ts"], testTimeout: 60_000 }
 })
