@@ -45,10 +45,10 @@ interface Outcome {
 }
 
 /** Reports in one line whether `what` passed or failed. */
-export const outcome = <E extends { readonly message: string }>(
+export const outcome = <E extends { readonly message: string }, R>(
   what: string,
-  self: Effect.Effect<void, E>
-): Effect.Effect<Outcome> =>
+  self: Effect.Effect<void, E, R>
+): Effect.Effect<Outcome, never, R> =>
   self.pipe(
     Effect.tapError((error) => Console.error(error.message)),
     Effect.match({
@@ -56,6 +56,16 @@ export const outcome = <E extends { readonly message: string }>(
       onSuccess: () => ({ ok: true, line: `${what}: passed` })
     })
   )
+
+/** The last line of a script whose outcomes are its tests, in vitest's form, which `.ci/run` counts. */
+export const summary = (outcomes: ReadonlyArray<Outcome>): Outcome => {
+  const passed = outcomes.filter(({ ok }) => ok).length
+  const failed = outcomes.length - passed
+  return {
+    ok: outcomes.length > 0 && failed === 0,
+    line: `Tests  ${failed === 0 ? "" : `${failed} failed | `}${passed} passed (${outcomes.length})`
+  }
+}
 
 /** Runs the script, and prints all lines at its end. */
 export const main = async <E extends { readonly message: string }>(
@@ -71,6 +81,7 @@ export const main = async <E extends { readonly message: string }>(
   const stop = new AbortController()
   process.on("SIGINT", () => stop.abort())
   process.on("SIGTERM", () => stop.abort())
+  process.on("SIGHUP", () => stop.abort())
   const exit = await Effect.runPromiseExit(program, { signal: stop.signal })
   process.exitCode = Exit.isSuccess(exit) && exit.value ? 0 : 1
   if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) {
