@@ -130,7 +130,8 @@ export const variants: Scene = inWorld({}, ({ run }) =>
       "has fixtures of its own": "passed",
       "a hook > prepares the test's Airflow": "passed",
       "fake timers > stop neither the body's timeout nor the release": "failed",
-      "fake timers > before the lease > are refused": "failed"
+      "fake timers > before the lease > are refused": "failed",
+      "a test without an Airflow > gets one when it is retried": "passed"
     }, ended.text)
     assert.match(ended.tests["fake timers > stop neither the body's timeout nor the release"]!.failure, /^BodyTimeout/)
     assert.match(
