@@ -47,17 +47,17 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>("
 export const fromConfigError = (
   error: ConfigError.ConfigError,
   variables: Readonly<Record<string, { readonly meaning: string }>>
-): ConfigurationError =>
-  new ConfigurationError({
-    // several settings may come from one variable
-    problems: Array.dedupeWith(
-      problemsOf(error),
-      (a, b) => a.variable === b.variable && a.problem === b.problem
-    ).map((problem) => ({
+): ConfigurationError => {
+  // several settings may come from one variable
+  const all = Array.dedupeWith(problemsOf(error), (a, b) => a.variable === b.variable && a.problem === b.problem)
+  const isChosen = all.every(({ variable }) => !choices.includes(variable))
+  return new ConfigurationError({
+    problems: all.filter(({ problem }) => isChosen || problem !== missing).map((problem) => ({
       ...problem,
       meaning: variables[problem.variable]?.meaning ?? "a setting of airflow-resource"
     }))
   })
+}
 
 /**
  * What works without an account, for a user whose variables of Astro are missing.
@@ -83,6 +83,9 @@ export const isAccountMissing = (problems: ConfigurationError["problems"]): bool
 // internal
 
 const missing = "is missing"
+
+/** Which variables are needed depends on these. */
+const choices = ["AIRFLOW_RESOURCE_PROVIDER", "AIRFLOW_RESOURCE_DELIVERY"]
 
 const problemsOf = (
   error: ConfigError.ConfigError

@@ -420,6 +420,17 @@ describe("Settings", () => {
         )
       })))
 
+  for (const name of ["AIRFLOW_RESOURCE_PROVIDER", "AIRFLOW_RESOURCE_DELIVERY"]) {
+    it.effect(`says of a mistyped ${name} nothing but that`, () =>
+      inProject({ [name]: "locl" }, (folder) =>
+        Effect.gen(function*() {
+          const { message, problems } = yield* Effect.flip(Settings.load(folder))
+          assert.deepStrictEqual(problems.map(({ variable }) => variable), [name])
+          assert.include(message, `${name} is invalid: expected `)
+          assert.notInclude(message, "missing")
+        })))
+  }
+
   it.effect("names the valid providers and deliveries if the name is unknown", () =>
     inProject(
       { ...complete, AIRFLOW_RESOURCE_DELIVERY: "pigeon", AIRFLOW_RESOURCE_PROVIDER: "cloud" },

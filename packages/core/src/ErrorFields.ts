@@ -55,4 +55,6 @@ export const responseFields = {
  */
 export const message = (
   error: { readonly operation: string; readonly detail: string; readonly remedy: string }
-): string => `Could not ${error.operation}: ${error.detail}. ${error.remedy}`
+): string =>
+  // several lines may be those of a program, whose last one stays as it is
+  `Could not ${error.operation}: ${error.detail}${error.detail.includes("\n") ? "\n" : ". "}${error.remedy}`

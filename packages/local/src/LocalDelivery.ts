@@ -96,7 +96,9 @@ export const layer = (
                 : {
                   kind: error.isRefused ? "invalid" : "unreachable",
                   detail: error.detail.replace(/\.$/, ""),
-                  remedy: error.isRefused ? `Correct the files, or see ${error.log}.` : `See ${error.log}.`
+                  remedy: error.isRefused
+                    ? `Correct the files. To lease without those that cannot be imported, set AIRFLOW_RESOURCE_LOCAL_BROKEN_DAGS=allow. See also ${error.log}.`
+                    : `See ${error.log}.`
                 })
             })
           )

@@ -32,15 +32,21 @@ export const begin = (
       acquireTimeout,
       () => stop.abort(new AcquireBudgetSpent({ testName, budget: acquireTimeout, during }))
     )
+    let patience = { stop: () => {} }
     try {
       return await airflows.lease({
         ...request,
         signal: stop.signal,
         onProgress: ({ activity }) => {
           during = activity
+          patience.stop()
+          patience = RealTime.after("10 seconds", () => {
+            process.stderr.write(`airflow-resource: "${testName}" waits for its Airflow: ${activity}\n`)
+          })
         }
       })
     } finally {
+      patience.stop()
       timer.stop()
     }
   }
