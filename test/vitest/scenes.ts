@@ -131,8 +131,12 @@ export const variants: Scene = inWorld({}, ({ run }) =>
       "a hook > prepares the test's Airflow": "passed",
       "fake timers > stop neither the body's timeout nor the release": "failed",
       "fake timers > before the lease > are refused": "failed",
-      "a test without an Airflow > gets one when it is retried": "passed"
+      "a test without an Airflow > gets one when it is retried": "passed",
+      "does not wait for its release": "passed",
+      "has no time to get an Airflow": "failed"
     }, ended.text)
+    assert.match(ended.text, /giving back the Airflow of "variants.fixture.ts > does not wait for its release" takes/)
+    assert.match(ended.tests["has no time to get an Airflow"]!.failure, /^AcquireBudgetSpent: No Airflow was ready for/)
     assert.match(ended.tests["fake timers > stop neither the body's timeout nor the release"]!.failure, /^BodyTimeout/)
     assert.match(
       ended.tests["fake timers > before the lease > are refused"]!.failure,
