@@ -272,7 +272,7 @@ const assemble = (
     const user = yield* Effect.raceFirst(
       Effect.zipRight(
         lock === undefined ? delivered : Effect.retry(slot.writeUnderLock(delivered), deliveryRetries),
-        slot.airflow.users.create({ username, password })
+        Effect.retry(slot.airflow.users.create({ username, password }), userRetries)
       ),
       slot.lost
     )
@@ -316,6 +316,13 @@ const assemble = (
     })
     return { resource, confirm: slot.confirm, span }
   })
+
+/** A user that was created although the response was lost exists then. */
+const userRetries = {
+  times: 3,
+  schedule: Polling.backoff,
+  while: ({ retryable }: { readonly retryable: boolean }) => retryable
+}
 
 /** A delivery under a lock is sent again here, and not by itself, because each attempt has to be announced (counterexample 26). */
 const deliveryRetries = {
