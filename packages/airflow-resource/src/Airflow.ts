@@ -28,7 +28,7 @@ import * as AirflowResources from "./AirflowResources.js"
  * @category models
  */
 export interface Options extends Plain.Argument<AirflowResource.AcquireOptions> {
-  /** Gives up the wait for an Airflow [no limit but the pool's]. */
+  /** Gives up the wait for an Airflow, and rejects once what was begun is given back [no limit but the pool's]. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -227,7 +227,7 @@ const begin = (
     return {
       over,
       leased: Effect.raceFirst(Deferred.await(leased), aborted(signal)).pipe(
-        Effect.onError(() => Fiber.interruptFork(fiber))
+        Effect.onError(() => Fiber.interrupt(fiber))
       ),
       end: Effect.gen(function*() {
         yield* Deferred.succeed(released, undefined)

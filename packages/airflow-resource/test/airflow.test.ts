@@ -66,7 +66,7 @@ describe("a lease without Effect", () => {
 
   test("gives up the wait when its signal says so", async () => {
     await using airflows = Airflow.open(source())
-    await using _ = await airflows.lease({ testName: "holds" })
+    await using holds = await airflows.lease({ testName: "holds" })
     const stop = new AbortController()
     const steps: Array<string> = []
     const waits = rejection(airflows.lease({
@@ -79,6 +79,18 @@ describe("a lease without Effect", () => {
     }))
     assert.strictEqual((await waits).message, "enough")
     assert.match(steps.join("\n"), /place 1 in the queue/)
+    // while a deployment wakes
+    const late = new AbortController()
+    await holds.release()
+    const wakes = airflows.lease({
+      testName: "wakes",
+      signal: late.signal,
+      onProgress: ({ activity }) => {
+        if (/HEALTHY/.test(activity)) late.abort(new Error("too long"))
+      }
+    })
+    assert.strictEqual((await rejection(wakes)).message, "too long")
+    assert.deepStrictEqual(await left(), nothing)
     const before = AbortSignal.abort(new Error("before"))
     assert.strictEqual((await rejection(airflows.lease({ testName: "never", signal: before }))).message, "before")
   })

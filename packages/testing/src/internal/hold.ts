@@ -50,6 +50,8 @@ export const begin = (
       timer.stop()
     }
   }
+  /** There is no lease, and nothing left of one. */
+  let isOver = false
   let isLost = false
   let held: Airflow.Lease | undefined
   const lease = acquire().then((lease) => {
@@ -60,15 +62,18 @@ export const begin = (
     })
     losses.set(lease, lost)
     return lease
-  }, failed)
+  }, (error) => {
+    isOver = true
+    return failed(error)
+  })
 
   const release = async () => {
+    if (isOver) return
     stop.abort(new Error("The test has ended."))
-    if (held === undefined) return
     // a release waits, and fake timers would stop it
     if (vi.isFakeTimers()) vi.useRealTimers()
     const wasLost = isLost
-    const released = held.release().catch((error) => {
+    const released = lease.then(() => held?.release()).catch((error) => {
       if (!wasLost) throw error
     })
     await new Promise<void>((resolve, reject) => {
