@@ -2,6 +2,7 @@
 import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
 import { assert } from "@effect/vitest"
+import { AirflowResources, DeploymentPool } from "airflow-resource"
 import { Effect, Schedule, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -62,11 +63,23 @@ const inWorld = (
       )
     yield* play({ emulator, env, folder, run }, project)
     // with a reaper, soon
-    const { awake, tokens } = yield* Effect.repeat(emulator.audit, {
-      until: ({ awake, tokens }) => reaper === "off" || awake.length + tokens.length === 0,
-      schedule: Schedule.spaced("100 millis")
-    }).pipe(Effect.zipRight(emulator.audit), Effect.timeout("3 minutes"), Effect.orDie)
+    yield* until(emulator.audit, ({ awake, tokens }) => reaper === "off" || awake.length + tokens.length === 0)
+    if (reaper === "on") yield* untilReaperEnds(emulator, env)
+    const { awake, tokens } = yield* emulator.audit
     assert.deepStrictEqual({ awake, tokens }, { awake: [], tokens: [] })
+  })
+
+const until = <A, E>(poll: Effect.Effect<A, E>, isOver: (a: A) => boolean) =>
+  Effect.repeat(poll, { until: isOver, schedule: Schedule.spaced("100 millis") }).pipe(Effect.timeout("3 minutes"))
+
+/** Otherwise it would look for its emulator for a day. */
+const untilReaperEnds = (emulator: Emulator.Service, env: Parameters<typeof AirflowResources.settingsOf>[1]) =>
+  Effect.gen(function*() {
+    const settings = yield* AirflowResources.settingsOf(emulator, { ...env, AIRFLOW_RESOURCE_REAPER: "off" })
+    const inspect = Effect.flatMap(DeploymentPool.DeploymentPool, (pool) => pool.inspect).pipe(
+      Effect.provide(AirflowResources.layerPool(settings))
+    )
+    yield* until(inspect, ({ upkeep }) => upkeep.holder === null)
   })
 
 /** What vitest's JSON reporter has written. */
