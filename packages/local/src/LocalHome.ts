@@ -5,6 +5,7 @@
  */
 import type { DeploymentId } from "@airflow-resource/core/Deployment"
 import { ProviderError } from "@airflow-resource/core/DeploymentProvider"
+import type { FileSystem } from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -12,7 +13,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import * as DeploymentFolder from "./internal/DeploymentFolder.js"
-import { endWriters } from "./internal/environment/once.js"
+import * as Environments from "./internal/environment/once.js"
 import * as FileLock from "./internal/FileLock.js"
 import * as Identity from "./internal/Identity.js"
 import { remove } from "./internal/remove.js"
@@ -80,7 +81,7 @@ export const details = (home: string, id: DeploymentId): Effect.Effect<Option.Op
  * @since 0.1.0
  * @category constructors
  */
-export const prune = (home: string): Effect.Effect<ReadonlyArray<string>, ProviderError> =>
+export const prune = (home: string): Effect.Effect<ReadonlyArray<string>, ProviderError, FileSystem> =>
   Effect.gen(function*() {
     const environments = path.join(home, "environments")
     const removed: Array<string> = []
@@ -108,14 +109,10 @@ export const prune = (home: string): Effect.Effect<ReadonlyArray<string>, Provid
       const folder = path.join(environments, name)
       if (used.has(folder) || !fs.statSync(folder).isDirectory()) continue
       yield* Effect.scoped(Effect.gen(function*() {
-        const isFree = (yield* FileLock.tryAcquire(`${folder}.lock`)) &&
+        const isFree = (yield* FileLock.tryAcquire(Environments.lockOf(folder))) &&
           (yield* FileLock.tryAcquire(Seed.lockOf(folder)))
         if (!isFree) return
-        const marker = path.join(folder, "complete")
-        if (!fs.existsSync(marker)) yield* endWriters(folder)
-        // an environment without it is not complete, even if this process is killed halfway
-        fs.rmSync(marker, { force: true })
-        fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+        yield* Environments.remove(folder)
         removed.push(folder)
       })).pipe(Effect.catchAll(({ message }) => Effect.logWarning(message)))
     }

@@ -1,4 +1,5 @@
 import * as ProcessRunner from "@airflow-resource/core/ProcessRunner"
+import type { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, type Scope } from "effect"
@@ -11,11 +12,11 @@ import * as Seed from "../src/internal/supervisor/Seed.js"
 import * as LocalHome from "../src/LocalHome.js"
 import * as LocalProvider from "../src/LocalProvider.js"
 
-const withHome = (body: (home: string) => Effect.Effect<void, unknown, Scope.Scope>) => () =>
+const withHome = (body: (home: string) => Effect.Effect<void, unknown, Scope.Scope | FileSystem.FileSystem>) => () =>
   Effect.acquireRelease(
     Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "home-"))),
     (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
-  ).pipe(Effect.flatMap(body))
+  ).pipe(Effect.flatMap(body), Effect.provide(NodeContext.layer))
 
 const environmentOf = (home: string, name: string) => {
   const folder = path.join(home, "environments", name)

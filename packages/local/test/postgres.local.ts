@@ -1,5 +1,6 @@
 /** Real Airflows whose databases are on a real PostgreSQL server. */
 import { LocalHome, PostgresServer } from "@airflow-resource/local"
+import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Redacted, type Scope } from "effect"
 import * as fs from "node:fs"
@@ -29,6 +30,8 @@ const ignored: Readonly<Record<string, ReadonlyArray<string> | "all">> = {
   dataset: ["updated_at"],
   ab_user: ["last_login", "login_count", "fail_login_count", "changed_on"]
 }
+
+const prune = (home: string) => Effect.provide(LocalHome.prune(home), NodeContext.layer)
 
 /** All rows of all tables of the database, or of its snapshot, by table. */
 const rowsOf = (server: PostgresServer.PostgresServer, folder: string, schema: "public" | "snap" = "public") =>
@@ -172,10 +175,10 @@ describe(`a local Airflow ${Home.version} on PostgreSQL`, () => {
       yield* holds("its supervisor has ended", Effect.map(Home.processesOf(folder), (all) => all.length === 0))
       assert.deepStrictEqual(yield* provider.list, [])
       DeploymentFolder.server.write(folder, wrong)
-      assert.deepStrictEqual(yield* LocalHome.prune(home), [])
+      assert.deepStrictEqual(yield* prune(home), [])
       assert.isTrue(yield* exists)
       DeploymentFolder.server.write(folder, server)
-      assert.deepStrictEqual(yield* LocalHome.prune(home), [folder])
+      assert.deepStrictEqual(yield* prune(home), [folder])
       assert.deepStrictEqual(yield* Server.databases(server), before)
       assert.isFalse(fs.existsSync(folder))
     }), 30 * 60_000)

@@ -136,7 +136,10 @@ export const lockOf = (folder: string): string => path.join(folder, lock)
 export const variablesLockOf = (folder: string): string => path.join(folder, variablesLock)
 export const logOf = (folder: string): string => path.join(folder, log)
 
-/** The names of its files, apart from tokens. */
+/** Its folders. `include` and `plugins` come with a delivery. */
+export const folders: ReadonlyArray<string> = ["dags", "include", "plugins", "logs", "tokens"]
+
+/** The names of its files, apart from those in its folders. */
 export const files: ReadonlyArray<string> = [
   ...[facts, request, state, variables, delivered, server].map(({ name }) => name),
   lock,

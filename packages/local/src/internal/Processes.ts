@@ -50,10 +50,6 @@ export const list: Effect.Effect<ReadonlyArray<Process>> = Effect.sync(() =>
   hasProc() ? listFacts().map(withTitle) : listWithPs()
 )
 
-/** The other running processes whose command line has this text. */
-export const naming = (text: string): Effect.Effect<ReadonlyArray<Process>> =>
-  Effect.map(list, (all) => all.filter(({ pid, title }) => pid !== process.pid && title.includes(text)))
-
 /** The running members of the sessions that these processes lead or have led. */
 export const sessionMembers = (leaders: ReadonlyArray<ProcessId>): Effect.Effect<ReadonlyArray<Process>> =>
   Effect.sync(() => hasProc() ? membersOf(listFacts(), leaders).map(withTitle) : membersOf(listWithPs(), leaders))

@@ -4,6 +4,7 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+import process from "node:process"
 import * as FileLock from "../FileLock.js"
 import * as Processes from "../Processes.js"
 
@@ -47,25 +48,29 @@ export const once = <E, R>(folder: string, { make, onFile, onWait, program }: {
     )
   }).pipe(Effect.scoped)
 
-/** Ends what a killed process has left that still writes to this folder. Only for one that is not complete, with its lock. */
-export const endWriters = (folder: string): Effect.Effect<void> =>
+/** Held while the folder is made. */
+export const lockOf = (folder: string): string => `${folder}.lock`
+
+/** Deletes a folder whose lock this process holds. */
+export const remove = (folder: string) =>
   Effect.gen(function*() {
-    const writers = yield* Processes.naming(folder)
-    yield* Effect.forEach(writers, (writer) => Processes.kill(writer, "SIGKILL"), { discard: true })
-    const running = Effect.filter(writers, Processes.isSame)
-    yield* Effect.repeat(Effect.delay(running, "10 millis"), { until: ({ length }) => length === 0, times: 1_000 })
+    const fs = yield* FileSystem.FileSystem
+    if (!(yield* fs.exists(`${folder}/${marker}`))) yield* endWriters(folder)
+    // first: without it the folder is not complete, even if this process is killed halfway
+    yield* fs.remove(`${folder}/${marker}`, { force: true })
+    yield* fs.remove(folder, { recursive: true, force: true })
   })
 
 // internal
 
-const lockOf = (folder: string) => `${folder}.lock`
-
-/** Deletes a folder whose lock this process holds. */
-const remove = (folder: string) =>
+/** Ends what a killed process has started, which goes on to write to the folder that it was making. */
+const endWriters = (folder: string) =>
   Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    if (!(yield* fs.exists(`${folder}/${marker}`))) yield* endWriters(folder)
-    yield* fs.remove(folder, { recursive: true, force: true })
+    const all = yield* Processes.list
+    const writers = all.filter(({ pid, title }) => pid !== process.pid && title.includes(folder))
+    yield* Effect.forEach(writers, (writer) => Processes.kill(writer, "SIGKILL"), { discard: true })
+    const running = Effect.filter(writers, Processes.isSame)
+    yield* Effect.repeat(Effect.delay(running, "10 millis"), { until: ({ length }) => length === 0, times: 1_000 })
   })
 
 /** Deletes what processes have left that were killed while they made a folder next to this one. */
