@@ -66,7 +66,7 @@ describe(`a project that misbehaves, on a local Airflow ${Home.version}`, () => 
   )
 
   test(
-    "whose tasks run out of memory and write a log that is too long leaves an Airflow that works, and no log",
+    "whose tasks run out of memory, write a file and a log that is too long leaves an Airflow that works, and neither of both",
     {},
     (scene) =>
       Effect.gen(function*() {
@@ -76,6 +76,7 @@ describe(`a project that misbehaves, on a local Airflow ${Home.version}`, () => 
         yield* Local.write(scene, "verbose.py", Dags.verbose("verbose", megabytes))
         const logsOf = (deploymentId: string) =>
           path.join(scene.home, "deployments", deploymentId, "logs", "dag_id=verbose")
+        const fileOf = (deploymentId: string) => path.join(scene.home, "deployments", deploymentId, "left.txt")
         const pool = yield* DeploymentPool.DeploymentPool
         const waiting = Home.holds(
           "the next lease waits",
@@ -100,6 +101,7 @@ describe(`a project that misbehaves, on a local Airflow ${Home.version}`, () => 
             assert.isBelow(grown, 512, "megabytes: the log is not kept")
             yield* airflow.runDag("hello", { timeout: "5 minutes" })
             assert.isTrue(fs.existsSync(logsOf(deploymentId)))
+            assert.isTrue(fs.existsSync(fileOf(deploymentId)))
             yield* waiting
           }))
         const second = Effect.gen(function*() {
@@ -110,6 +112,7 @@ describe(`a project that misbehaves, on a local Airflow ${Home.version}`, () => 
             Effect.gen(function*() {
               assert.strictEqual(reused, "awake")
               assert.isFalse(fs.existsSync(logsOf(deploymentId)), "after the reset")
+              assert.isFalse(fs.existsSync(fileOf(deploymentId)), "after the reset")
               const parts = fs.readdirSync(path.dirname(logsOf(deploymentId))).filter((name) =>
                 name.endsWith(".log")
               )

@@ -98,5 +98,7 @@ with DAG("${dagId}", schedule=None):
             # Airflow leaves out repetitions
             print(number, line)
         print("the end")
+        with open("left.txt", "w") as file:
+            file.write("x")
     log()
 `
