@@ -53,6 +53,8 @@ const standalone = (version: string, environment: string, use: (call: Call) => P
             AIRFLOW__CORE__DAGS_FOLDER: dags,
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS: "True",
             AIRFLOW__API__PORT: String(port),
+            // its tasks would search it at the default port
+            AIRFLOW__CORE__EXECUTION_API_SERVER_URL: `http://127.0.0.1:${port}/execution/`,
             AIRFLOW__WEBSERVER__WEB_SERVER_PORT: String(port),
             AIRFLOW__API__AUTH_BACKENDS: "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth"
           }
