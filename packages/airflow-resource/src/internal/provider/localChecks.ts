@@ -57,7 +57,11 @@ const airflow = ({ options, spec: { region, runtimeVersion } }: Plan): Verdict.C
       onNone: () =>
         Effect.match(PythonEnvironment.resolves(options), {
           onFailure: Verdict.failed,
-          onSuccess: () => Verdict.pass(`${runtimeVersion} for ${region}; the first lease installs it`)
+          onSuccess: (resolves) =>
+            Verdict.pass(
+              `${runtimeVersion} for ${region}; the first lease installs it` +
+                (resolves ? "" : ", if the package index has all that it needs: without uv, that was not checked")
+            )
         }),
       onSome: () => Effect.succeed(Verdict.pass(`${runtimeVersion} for ${region}`))
     })
