@@ -1,34 +1,37 @@
 #!/usr/bin/env node
 /**
  * The command `airflow-resource`. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 deployments are still awake or held;
- * 130 interrupted.
+ * 130 interrupted. `exec` and `run` have more.
  *
  * @since 0.1.0
  */
-import * as CliConfig from "@effect/cli/CliConfig"
-import * as Command from "@effect/cli/Command"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as process from "node:process"
-import { command } from "./internal/command/command.js"
+import process from "node:process"
+import { parse } from "./internal/command/command.js"
 import * as Failure from "./internal/command/failure.js"
-import { version } from "./internal/command/version.js"
+import { say } from "./internal/command/output.js"
+import * as Signals from "./internal/command/signals.js"
+
+// a write that fails is reported where it is made; nobody reads a stderr that cannot be written
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
 
 const toStderr = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
 
-Failure.expectSignals()
+const { command, exitCodes } = parse(process.argv.slice(2))
 
-Command.run(command, { name: "airflow-resource", version })(process.argv).pipe(
-  Effect.provide(Layer.mergeAll(NodeContext.layer, CliConfig.layer({ showBuiltIns: false }), toStderr)),
-  Effect.onError((cause) => Effect.forEach(Failure.lines(cause), (line) => Console.error(line))),
-  NodeRuntime.runMain({
-    disableErrorReporting: true,
-    disablePrettyLogger: true,
-    teardown: (exit, onExit) => onExit(Exit.match(exit, { onSuccess: () => 0, onFailure: Failure.exitCode }))
-  })
+const fiber = Effect.runFork(
+  command.pipe(
+    Effect.provide(Layer.merge(NodeContext.layer, toStderr)),
+    Effect.onError((cause) => Effect.forEach(Failure.lines(cause), say))
+  )
+)
+
+Signals.interrupt(() => fiber.unsafeInterruptAsFork(fiber.id()))
+
+fiber.addObserver((exit) =>
+  process.exit(Exit.match(exit, { onSuccess: () => 0, onFailure: (cause) => Failure.exitCode(cause, exitCodes) }))
 )

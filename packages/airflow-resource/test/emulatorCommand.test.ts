@@ -107,10 +107,11 @@ describe.concurrent("airflow-resource emulator", () => {
 
       for (
         const [args, message] of [
-          [["--port", "0"], "--port is 0, but must be a port from 1 to 65535"],
-          [["--port", "70000"], "--port is 70000"],
-          [["--speed", "0"], "--speed is 0, but must be a number greater than 0"],
-          [["--json", "--print-env"], "cannot be used together"]
+          [["--port", "0"], "'--port <number>' argument '0' is invalid. It must be a port from 1 to 65535"],
+          [["--port", "abc"], "'--port <number>' argument 'abc'"],
+          [["--speed", "0"], "It must be a number greater than 0"],
+          [["--json", "--print-env"], "'--print-env' cannot be used with"],
+          [["--prot", "1"], "Did you mean --port?"]
         ] as const
       ) {
         const { code, stderr, stdout } = yield* (yield* emulator(cwd, ...args)).ended

@@ -1,13 +1,99 @@
-/** The command `airflow-resource`, one file per subcommand. */
-import * as Command from "@effect/cli/Command"
+/** The command line, one file per subcommand. */
+import { Command, CommanderError } from "commander"
+import * as Effect from "effect/Effect"
 import { cache } from "./cache.js"
 import { doctor } from "./doctor.js"
+import { drain } from "./drain.js"
 import { emulator } from "./emulator.js"
+import { exec } from "./exec.js"
+import * as Failure from "./failure.js"
+import { lease } from "./lease.js"
 import { local } from "./local.js"
+import * as Output from "./output.js"
+import { reap } from "./reap.js"
+import { run } from "./run.js"
 import { status } from "./status.js"
-import { drain, reap } from "./upkeep.js"
+import type { Run } from "./usage.js"
+import * as Usage from "./usage.js"
+import { version } from "./version.js"
 
-export const command = Command.make("airflow-resource").pipe(
-  Command.withDescription("Manages the pool of Airflow deployments that tests lease."),
-  Command.withSubcommands([doctor, status, reap, drain, cache, local, emulator])
-)
+export interface Parsed {
+  readonly command: Parameters<Run>[0]
+  readonly exitCodes: Failure.ExitCodes
+}
+
+/** Help and the explanation of wrong usage are commands too. */
+export const parse = (args: ReadonlyArray<string>): Parsed => {
+  let parsed: Parsed = { command: Effect.void, exitCodes: {} }
+  const printed = { out: "", err: "" }
+  const program = describe((command, exitCodes = {}) => {
+    parsed = { command, exitCodes }
+  }, printed)
+  try {
+    program.parse(args.length === 0 ? ["--help"] : args, { from: "user" })
+    return parsed
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return {
+      exitCodes: {},
+      command: error.exitCode === 0
+        ? Output.print(printed.out.trimEnd())
+        : Effect.zipRight(Output.say(printed.err.trimEnd()), new Failure.Exit({ exitCode: 2 }))
+    }
+  }
+}
+
+/** Every subcommand. */
+const subcommands = [doctor, run, exec, lease, status, reap, drain, cache, local, emulator]
+
+const describe = (start: Run, printed: { out: string; err: string }): Command => {
+  const program = new Command("airflow-resource")
+    .description("Leases real Airflows to tests and other programs, from a pool that many share.")
+    .version(version, "-v, --version", "print the version")
+    .helpOption("-h, --help", "explain this command")
+    .helpCommand("help [command]", "explain a command")
+    .configureHelp({
+      helpWidth: 80,
+      subcommandTerm: (command) =>
+        [
+          command.name(),
+          ...command.registeredArguments.map((one) => one.required ? `<${one.name()}>` : `[${one.name()}]`)
+        ].join(" ")
+    })
+    .configureOutput({
+      writeOut: (text) => {
+        printed.out += text
+      },
+      writeErr: (text) => {
+        printed.err += text
+      },
+      getOutHasColors: () => false,
+      getErrHasColors: () => false
+    })
+    .exitOverride()
+    .enablePositionalOptions()
+    .addHelpText(
+      "after",
+      Usage.footer({
+        examples: [
+          "airflow-resource doctor",
+          "airflow-resource exec -- pytest tests",
+          "airflow-resource drain"
+        ],
+        variables: {
+          AIRFLOW_RESOURCE_PROVIDER: "local, cli, api or emulator: where Airflows run",
+          AIRFLOW_RESOURCE_MAX: "how many there may be at a time"
+        },
+        exitCodes: { 3: "deployments are still awake or held" }
+      }) + "\n\nMore: https://github.com/airflow-resource/airflow-resource/tree/main/docs"
+    )
+  for (const add of subcommands) {
+    const added = add(program, start)
+    const all = added.commands.length === 0 ? [added] : added.commands
+    for (const one of all) one.showHelpAfterError(`(${pathOf(one)} --help explains it)`)
+  }
+  return program.showHelpAfterError("(airflow-resource --help lists what there is)")
+}
+
+const pathOf = (command: Command): string =>
+  command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`

@@ -1,53 +1,81 @@
-import * as Command from "@effect/cli/Command"
-import * as HelpDoc from "@effect/cli/HelpDoc"
-import * as Options from "@effect/cli/Options"
-import * as ValidationError from "@effect/cli/ValidationError"
-import * as Console from "effect/Console"
+import { Option } from "commander"
 import * as Effect from "effect/Effect"
+import * as Options from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import process from "node:process"
 import * as Emulated from "../emulated.js"
-import { documented } from "./common.js"
+import { documented, print } from "./output.js"
+import * as Usage from "./usage.js"
 
-const within = (name: string, isValid: (value: number) => boolean, expected: string) => (value: number) =>
-  isValid(value)
-    ? Effect.succeed(value)
-    : Effect.fail(ValidationError.invalidValue(HelpDoc.p(`--${name} is ${value}, but must be ${expected}`)))
+export const emulator: Usage.Subcommand = (parent, run) =>
+  Usage.formats(parent.command("emulator"), "print one line of JSON when it is ready")
+    .summary("an emulated Astro, GitHub and Airflow")
+    .description(
+      "Runs an emulator of Astro, GitHub and Airflow on loopback, until it is interrupted or the process that started " +
+        "it ends. Its deployments end with it."
+    )
+    .option(
+      "--port <number>",
+      "where to listen on 127.0.0.1 (default: a free port)",
+      Usage.number((port) => Number.isInteger(port) && port >= 1 && port <= 65_535, "a port from 1 to 65535")
+    )
+    .option(
+      "--speed <factor>",
+      "how many times as fast as the real services",
+      Usage.number((speed) => speed > 0 && speed < Infinity, "a number greater than 0"),
+      100
+    )
+    .option(
+      "--seed <number>",
+      "the same seed gives the same ids",
+      Usage.number(Number.isSafeInteger, "an integer"),
+      1
+    )
+    .option("--astro-home <folder>", "becomes an ASTRO_HOME for the astro CLI while the emulator runs")
+    .addOption(
+      new Option("--print-env", "print the variables as export commands for a shell").conflicts(["json", "output"])
+    )
+    .option("--detach", "go on after the process that started it has ended")
+    .addHelpText(
+      "after",
+      Usage.footer({
+        examples: [
+          "airflow-resource emulator",
+          "airflow-resource emulator --print-env > emulator.env &",
+          "airflow-resource emulator --json --port 8080 --speed 1000"
+        ]
+      })
+    )
+    .action(({ astroHome, detach = false, port = 0, printEnv = false, seed, speed, ...format }: Chosen) => {
+      const asJson = Usage.isJson(format)
+      const render = asJson ? Emulated.asJson : printEnv ? Emulated.exports : Emulated.render
+      run(
+        Emulated.start({ port, seed, speed, astroHome: Options.fromNullable(astroHome) }).pipe(
+          Effect.map(render),
+          documented(asJson),
+          Effect.flatMap(print),
+          Effect.zipRight(detach ? Effect.never : orphaned),
+          Effect.scoped
+        )
+      )
+    })
 
-export const emulator = Command.make("emulator", {
-  port: Options.integer("port").pipe(
-    Options.mapEffect(within("port", (port) => port >= 1 && port <= 65_535, "a port from 1 to 65535")),
-    Options.withDefault(0),
-    Options.withDescription("Where to listen on 127.0.0.1. Default: a free port.")
-  ),
-  speed: Options.float("speed").pipe(
-    Options.mapEffect(within("speed", (speed) => speed > 0 && speed < Infinity, "a number greater than 0")),
-    Options.withDefault(100),
-    Options.withDescription("How many times as fast as the real services. Default: 100.")
-  ),
-  seed: Options.integer("seed").pipe(
-    Options.withDefault(1),
-    Options.withDescription("The same seed gives the same ids. Default: 1.")
-  ),
-  astroHome: Options.text("astro-home").pipe(
-    Options.optional,
-    Options.withDescription("A folder that becomes an ASTRO_HOME for the astro CLI while the emulator runs.")
-  ),
-  as: Options.all({
-    json: Options.boolean("json").pipe(Options.withDescription("Print one line of JSON.")),
-    env: Options.boolean("print-env").pipe(
-      Options.withDescription("Print the variables as export commands for a shell.")
-    )
-  }).pipe(
-    Options.mapEffect(({ env, json }) =>
-      env && json
-        ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--json and --print-env cannot be used together")))
-        : Effect.succeed({ json, render: json ? Emulated.asJson : env ? Emulated.exports : Emulated.render })
-    )
-  )
-}, ({ as, ...options }) =>
-  Emulated.start(options).pipe(
-    Effect.map(as.render),
-    documented(as.json),
-    Effect.flatMap((text) => Console.log(text)),
-    Effect.zipRight(Effect.never),
-    Effect.scoped
-  )).pipe(Command.withDescription("Runs an emulator of Astro, GitHub and Airflow until it is interrupted."))
+// internal
+
+interface Chosen extends Usage.Format {
+  readonly port?: number
+  readonly speed: number
+  readonly seed: number
+  readonly astroHome?: string
+  readonly printEnv?: boolean
+  readonly detach?: boolean
+}
+
+/** Ends when the process that started this one has ended: this one has another parent then. */
+const orphaned = Effect.suspend(() => {
+  const parent = process.ppid
+  return Effect.repeat(Effect.sync(() => process.ppid), {
+    until: (now) => now !== parent,
+    schedule: Schedule.spaced("500 millis")
+  })
+})

@@ -1,9 +1,9 @@
 /** Why a command failed: what it prints on stderr, and with `--json` as a document on stdout. */
-import * as ValidationError from "@effect/cli/ValidationError"
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
-import process from "node:process"
+import * as Schema from "effect/Schema"
 import { oneLine } from "../text.js"
+import * as Signals from "./signals.js"
 import { version } from "./version.js"
 
 export interface Failure {
@@ -13,12 +13,8 @@ export interface Failure {
   readonly retryable: boolean
 }
 
-let isSignalled = false
-
-/** From now on an interruption after a signal is no failure. */
-export const expectSignals = (): void => {
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => isSignalled = true)
-}
+/** Ends the command with this exit code. What there is to say has been said. */
+export class Exit extends Schema.TaggedError<Exit>("airflow-resource/Exit")("Exit", { exitCode: Schema.Int }) {}
 
 /** All failures of a command, the first one first. */
 export const of = (cause: Cause.Cause<unknown>): readonly [Failure, ...ReadonlyArray<Failure>] => {
@@ -29,22 +25,29 @@ export const of = (cause: Cause.Cause<unknown>): readonly [Failure, ...ReadonlyA
   return first === undefined ? [ofInterruption()] : [first, ...others]
 }
 
-/** The lines for stderr: none if the user knows already, from the CLI's explanation of the usage or having interrupted the command. */
+/** The lines for stderr: none if the user knows already, because a result has said so, or from having interrupted the command. */
 export const lines = (cause: Cause.Cause<unknown>): ReadonlyArray<string> =>
-  isWrongUsage(cause) || wasStopped(cause) ? [] : of(cause).map(({ message }) => message)
+  isSaid(cause) || wasStopped(cause) ? [] : of(cause).map(({ message }) => message)
 
-/** One line of JSON. */
-export const document = (cause: Cause.Cause<unknown>): string => JSON.stringify({ error: of(cause)[0] })
+/** One line of JSON; `undefined` if what there is to say has been said. */
+export const document = (cause: Cause.Cause<unknown>): string | undefined =>
+  isSaid(cause) ? undefined : JSON.stringify({ error: of(cause)[0] })
 
-export const exitCode = (cause: Cause.Cause<unknown>): number =>
-  wasStopped(cause) ? 130 : isWrongUsage(cause) ? 2 : of(cause)[0].tag === "Unfinished" ? 3 : 1
+/** Exit codes by the `_tag` of an error; `otherwise` is that of any other failure [1]. */
+export type ExitCodes = Readonly<Record<string, number>>
+
+export const exitCode = (cause: Cause.Cause<unknown>, exitCodes: ExitCodes = {}): number => {
+  if (wasStopped(cause)) return 130
+  const said = Array.from(Cause.failures(cause)).find((error) => error instanceof Exit)
+  return said?.exitCode ?? exitCodes[of(cause)[0].tag] ?? exitCodes["otherwise"] ?? 1
+}
 
 // internal
 
-const wasStopped = (cause: Cause.Cause<unknown>) => isSignalled && Cause.isInterruptedOnly(cause)
+const wasStopped = (cause: Cause.Cause<unknown>) => Signals.hasInterrupted() && Cause.isInterruptedOnly(cause)
 
-const isWrongUsage = (cause: Cause.Cause<unknown>) =>
-  Array.from(Cause.failures(cause)).some(ValidationError.isValidationError)
+const isSaid = (cause: Cause.Cause<unknown>) =>
+  Array.from(Cause.failures(cause)).some((error) => error instanceof Exit) && Cause.defects(cause).length === 0
 
 const ofError = (error: unknown): Failure => ({
   tag: Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error",
@@ -59,7 +62,7 @@ const ofDefect = (defect: unknown): Failure => {
 }
 
 const ofInterruption = (): Failure =>
-  isSignalled
+  Signals.hasInterrupted()
     ? { tag: "Interrupted", message: "It was interrupted before it was done.", retryable: true }
     : bug("Interrupted", "it was interrupted without a signal")
 

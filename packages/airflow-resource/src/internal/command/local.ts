@@ -3,10 +3,6 @@ import type { Deployment } from "@airflow-resource/core/Deployment"
 import { DeploymentProvider } from "@airflow-resource/core/DeploymentProvider"
 import { ProcessRunner } from "@airflow-resource/core/ProcessRunner"
 import * as LocalHome from "@airflow-resource/local/LocalHome"
-import * as Args from "@effect/cli/Args"
-import * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -17,7 +13,8 @@ import * as process from "node:process"
 import * as Settings from "../../Settings.js"
 import * as PoolLayer from "../poolLayer.js"
 import type { LocalProvider } from "../provider/localPlan.js"
-import { json, output } from "./common.js"
+import { output, print, say, write } from "./output.js"
+import * as Usage from "./usage.js"
 
 /** There is no such deployment, or no such log of it. */
 export class NotFound extends Schema.TaggedError<NotFound>("airflow-resource/NotFound")("NotFound", {
@@ -36,56 +33,98 @@ export class InUse extends Schema.TaggedError<InUse>("airflow-resource/InUse")("
   }
 }
 
-const deployment = Args.text({ name: "deployment" }).pipe(
-  Args.withDescription("The name or the id of a deployment, as `local list` shows them.")
+export const local: Usage.Subcommand = (parent, run) => {
+  const local = parent.command("local").summary("the Airflows on this machine")
+    .description("The Airflows on this machine, whatever AIRFLOW_RESOURCE_PROVIDER is.")
+  const add = (name: string, summary: string, example: string) =>
+    Usage.formats(local.command(name)).summary(summary).addHelpText("after", Usage.footer({ examples: [example] }))
+  const named = "the name or the id of a deployment, as `local list` shows them"
+
+  add("list", "show the project's deployments", "airflow-resource local list")
+    .description("Shows the project's deployments on this machine.")
+    .action((format: Usage.Format) => run(output(Usage.isJson(format), list, renderList)))
+  local.command("logs")
+    .summary("print the logs of a deployment's processes")
+    .description("Prints the logs of a deployment's processes.")
+    .argument("<deployment>", named)
+    .argument("[component]", "supervisor, scheduler, triggerer, api-server, dag-processor or webserver; or all")
+    .option("-f, --follow", "go on until interrupted")
+    .addHelpText("after", Usage.footer({ examples: ["airflow-resource local logs NAME scheduler --follow"] }))
+    .action((deployment: string, component: string | undefined, { follow = false }: { readonly follow?: boolean }) =>
+      run(logs(deployment, Option.fromNullable(component), follow))
+    )
+  add("open", "open the pages of an awake deployment", "airflow-resource local open NAME")
+    .description("Opens the pages of an awake deployment, and says how to log in.")
+    .argument("<deployment>", named)
+    .action((deployment: string, format: Usage.Format) => run(open(deployment, Usage.isJson(format))))
+  add("stop", "stop a deployment that is not leased", "airflow-resource local stop NAME")
+    .description("Stops a deployment that is not leased. The next lease starts it again.")
+    .argument("<deployment>", named)
+    .action((deployment: string, format: Usage.Format) =>
+      run(output(
+        Usage.isJson(format),
+        withUnused(deployment, ({ hibernate }, { id, name }) => Effect.as(hibernate(id), { name, id })),
+        ({ name }) => `${name} stops.`
+      ))
+    )
+  add("remove", "delete a deployment that is not leased", "airflow-resource local remove NAME")
+    .description("Deletes a deployment that is not leased, with its database and logs.")
+    .argument("<deployment>", named)
+    .action((deployment: string, format: Usage.Format) =>
+      run(output(
+        Usage.isJson(format),
+        withUnused(deployment, (provider, { id, name }) => Effect.as(provider.delete(id), { name, id })),
+        ({ name }) => `${name} is deleted.`
+      ))
+    )
+  add("prune", "delete what no deployment uses", "airflow-resource local prune")
+    .description("Deletes the Python environments that no deployment uses, and what is left of deleted deployments.")
+    .action((format: Usage.Format) =>
+      run(output(
+        Usage.isJson(format),
+        withProvider(({ home }) => LocalHome.prune(home)),
+        (removed) =>
+          removed.length === 0 ? "There is nothing to delete." : removed.map((one) => `Deleted ${one}.`).join("\n")
+      ))
+    )
+  return local
+}
+
+// internal
+
+const list = Effect.suspend(() =>
+  withProvider(({ home }, provider) =>
+    Effect.flatMap(provider.list, (all) =>
+      Effect.forEach(
+        Array.from(all).sort((a, b) => a.name < b.name ? -1 : 1),
+        (one) =>
+          Effect.map(detailsOf(home, one), ({ folder, isLeased }) => ({
+            name: one.name,
+            id: one.id,
+            status: one.status,
+            airflow: one.spec.runtimeVersion,
+            environment: one.spec.region,
+            leased: isLeased,
+            uiUrl: one.uiUrl,
+            folder,
+            problem: one.problem ?? null
+          }))
+      ))
+  )
 )
 
-const list = Command.make("list", { json }, ({ json }) =>
-  output(
-    json,
-    withProvider(({ home }, provider) =>
-      Effect.flatMap(provider.list, (all) =>
-        Effect.forEach(
-          Array.from(all).sort((a, b) => a.name < b.name ? -1 : 1),
-          (one) =>
-            Effect.map(detailsOf(home, one), ({ folder, isLeased }) => ({
-              name: one.name,
-              id: one.id,
-              status: one.status,
-              airflow: one.spec.runtimeVersion,
-              environment: one.spec.region,
-              leased: isLeased,
-              uiUrl: one.uiUrl,
-              folder,
-              problem: one.problem ?? null
-            }))
-        ))
-    ),
-    (all) =>
-      all.length === 0
-        ? "There are no local deployments of this project. The first lease creates one."
-        : all.map(({ airflow, environment, folder, leased, name, problem, status, uiUrl }) =>
-          [
-            `${name}  ${status}${leased ? ", leased" : ""}  Airflow ${airflow}, ${environment}`,
-            `  ${status === "HEALTHY" ? uiUrl : folder}`,
-            ...(problem === null ? [] : [`  ${problem.split("\n", 1)[0]}`])
-          ].join("\n")
-        ).join("\n")
-  )).pipe(Command.withDescription("Shows the project's deployments on this machine."))
+const renderList = (all: Effect.Effect.Success<typeof list>) =>
+  all.length === 0
+    ? "There are no local deployments of this project. The first lease creates one."
+    : all.map(({ airflow, environment, folder, leased, name, problem, status, uiUrl }) =>
+      [
+        `${name}  ${status}${leased ? ", leased" : ""}  Airflow ${airflow}, ${environment}`,
+        `  ${status === "HEALTHY" ? uiUrl : folder}`,
+        ...(problem === null ? [] : [`  ${problem.split("\n", 1)[0]}`])
+      ].join("\n")
+    ).join("\n")
 
-const logs = Command.make("logs", {
-  deployment,
-  component: Args.text({ name: "component" }).pipe(
-    Args.optional,
-    Args.withDescription(
-      "supervisor, scheduler, triggerer, api-server, dag-processor or webserver. Without it, all of them."
-    )
-  ),
-  follow: Options.boolean("follow").pipe(
-    Options.withAlias("f"),
-    Options.withDescription("Go on until interrupted.")
-  )
-}, ({ component, deployment, follow }) =>
+const logs = (deployment: string, component: Option.Option<string>, follow: boolean) =>
   withProvider(({ home }, provider) =>
     Effect.gen(function*() {
       const { logs } = yield* Effect.flatMap(find(provider, deployment), (one) => detailsOf(home, one))
@@ -98,22 +137,22 @@ const logs = Command.make("logs", {
         return yield* new NotFound({ what, there: Object.keys(logs) })
       }
       const shown = new Map<string, number>()
-      const show = Effect.sync(() => {
+      const show = Effect.gen(function*() {
         for (const [name, file] of wanted) {
           let isFirst = true
           for (const part of partsOf(file, shown.get(file) ?? 0)) {
-            if (isFirst && wanted.length > 1) process.stdout.write(`== ${name}: ${file}\n`)
+            if (isFirst && wanted.length > 1) yield* print(`== ${name}: ${file}`)
             isFirst = false
-            process.stdout.write(part)
+            yield* write(part)
             shown.set(file, (shown.get(file) ?? 0) + part.length)
           }
         }
       })
       yield* follow ? Effect.repeat(show, Schedule.spaced("250 millis")) : show
     })
-  )).pipe(Command.withDescription("Prints the logs of a deployment's processes."))
+  )
 
-const open = Command.make("open", { deployment, json }, ({ deployment, json }) =>
+const open = (deployment: string, json: boolean) =>
   output(
     json,
     withProvider(({ home }, provider) =>
@@ -131,52 +170,7 @@ const open = Command.make("open", { deployment, json }, ({ deployment, json }) =
   ).pipe(
     Effect.flatMap(({ uiUrl }) => uiUrl === null || json ? Effect.void : openBrowser(uiUrl)),
     Effect.provide(PoolLayer.platform)
-  )).pipe(Command.withDescription("Opens the pages of an awake deployment, and says how to log in."))
-
-const stop = Command.make(
-  "stop",
-  { deployment, json },
-  ({ deployment, json }) =>
-    output(
-      json,
-      withUnused(deployment, ({ hibernate }, { id, name }) => Effect.as(hibernate(id), { name, id })),
-      ({ name }) => `${name} stops.`
-    )
-).pipe(
-  Command.withDescription("Stops a deployment that is not leased. The next lease starts it again.")
-)
-
-const remove = Command.make(
-  "remove",
-  { deployment, json },
-  ({ deployment, json }) =>
-    output(
-      json,
-      withUnused(deployment, (provider, { id, name }) => Effect.as(provider.delete(id), { name, id })),
-      ({ name }) => `${name} is deleted.`
-    )
-).pipe(
-  Command.withDescription("Deletes a deployment that is not leased, with its database and logs.")
-)
-
-const prune = Command.make("prune", { json }, ({ json }) =>
-  output(
-    json,
-    withProvider(({ home }) => LocalHome.prune(home)),
-    (removed) =>
-      removed.length === 0 ? "There is nothing to delete." : removed.map((one) => `Deleted ${one}.`).join("\n")
-  )).pipe(
-    Command.withDescription(
-      "Deletes the Python environments that no deployment uses, and what is left of deleted deployments."
-    )
   )
-
-export const local = Command.make("local").pipe(
-  Command.withDescription("The Airflows on this machine."),
-  Command.withSubcommands([list, logs, open, stop, remove, prune])
-)
-
-// internal
 
 type Provider = typeof DeploymentProvider.Service
 
@@ -228,7 +222,7 @@ const openBrowser = (url: string) =>
       env: Object.fromEntries(Object.entries(process.env).map(([name, value]) => [name, value ?? ""])),
       cwd: process.cwd(),
       timeout: "5 seconds"
-    })).pipe(Effect.catchAll(() => Console.error("No browser could be started.")))
+    })).pipe(Effect.catchAll(() => say("No browser could be started.")))
 
 /** What a file has after an offset, in parts: it may be large. */
 function* partsOf(file: string, offset: number): Generator<Buffer> {

@@ -1,12 +1,9 @@
-/** What the commands share: results go to stdout, everything else to stderr. */
-import * as Options from "@effect/cli/Options"
-import * as Console from "effect/Console"
+/** The pool that a command works on. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as process from "node:process"
 import * as AirflowResources from "../../AirflowResources.js"
 import * as Settings from "../../Settings.js"
-import * as Failure from "./failure.js"
 
 /** The pool belongs to an emulator, which no other process can reach. */
 export class PoolIsPrivate extends Schema.TaggedError<PoolIsPrivate>("airflow-resource/PoolIsPrivate")(
@@ -20,24 +17,6 @@ export class PoolIsPrivate extends Schema.TaggedError<PoolIsPrivate>("airflow-re
       `For an emulator that several processes can use, run \`airflow-resource emulator\`.`
   }
 }
-
-export const json = Options.boolean("json").pipe(Options.withDescription("Print one JSON document."))
-
-/** With `--json`, prints a failure as a document. */
-export const documented = (asJson: boolean) => <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onError(command, (cause) => asJson ? Console.log(Failure.document(cause)) : Effect.void)
-
-/** Prints the result of a command, as text or, with `--json`, as a document, and returns it. */
-export const output = <A, E, R>(
-  asJson: boolean,
-  command: Effect.Effect<A, E, R>,
-  render: (result: A) => string
-): Effect.Effect<A, E, R> =>
-  command.pipe(
-    Effect.map((result) => [result, asJson ? JSON.stringify(result, undefined, 2) : render(result)] as const),
-    documented(asJson),
-    Effect.flatMap(([result, text]) => Effect.as(Console.log(text), result))
-  )
 
 /** The settings of a pool that other processes can use. They need no variable of the delivery. */
 export const sharedSettings = Effect.suspend(() => Settings.load(process.cwd(), { delivers: false })).pipe(
