@@ -132,7 +132,7 @@ const allAtOnce = (slots: number) =>
         })), { concurrency: "unbounded" })
     const pool = yield* DeploymentPool
     const waits = yield* Effect.forEach(leaseIds, (leaseId) =>
-      Effect.map(pool.events(leaseId), (events) => {
+      Effect.map(pool.events({ leaseId }), (events) => {
         const at = (kind: string) =>
           events.find((event) =>
             event.kind === kind

@@ -202,7 +202,7 @@ const begin = (
     const request: AirflowResource.AcquireOptions = {
       ...options,
       password: typeof password === "string" ? Redacted.make(password) : password,
-      onProgress: onProgress && ((progress) => Effect.promise(async () => onProgress(progress)))
+      onProgress: onProgress && ((progress) => Effect.promise(async () => onProgress(Plain.from(progress))))
     }
     const use = (resource: AirflowResource.AirflowResource) => {
       const { deploymentName, lost, testName } = resource

@@ -8,7 +8,6 @@ import type { AirflowApiError } from "@airflow-resource/airflow/AirflowError"
 import { callSite } from "@airflow-resource/airflow/CallSite"
 import * as Polling from "@airflow-resource/airflow/Polling"
 import * as RetryAfter from "@airflow-resource/airflow/RetryAfter"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -255,17 +254,14 @@ const assemble = (
       "deployment.name": slot.deployment.name
     }
     for (const [name, value] of Object.entries(facts)) span.attribute(name, value)
-    const onStep = (activity: string) =>
-      Effect.gen(function*() {
-        yield* Effect.logInfo(activity)
-        yield* options.onProgress?.({ at: yield* Clock.currentTimeMillis, activity }) ?? Effect.void
-      }).pipe(Effect.annotateLogs({ ...facts, "process.id": pool.cache.owner.pid }))
+    const onStep = (activity: string, shown?: string) =>
+      Effect.annotateLogs(slot.report(activity, shown), { ...facts, "process.id": pool.cache.owner.pid })
     const delivered = delivery.deliver({
       deploymentId: slot.deployment.id,
       deploymentName: slot.deployment.name,
       accessToken: slot.token,
       leaseId: slot.leaseId,
-      onWait: onStep
+      onWait: (reason) => onStep(reason)
     })
     yield* onStep("delivering DAGs and creating the user")
     // one after the other: a delivery may restart Airflow
@@ -276,7 +272,7 @@ const assemble = (
       ),
       slot.lost
     )
-    yield* onStep("ready")
+    yield* onStep("ready", "in use")
     const readyAt = yield* DateTime.now
 
     const resource = printable({

@@ -38,7 +38,7 @@ import * as Upkeep from "./internal/policy/upkeep.js"
 import { randomHex } from "./internal/randomHex.js"
 import type { LeaseId } from "./Lease.js"
 import { LeaseLost } from "./Lease.js"
-import type { LockHolder, LockRow, Owner, PoolEvent, Run, Slot } from "./Slot.js"
+import type { EventQuery, LockHolder, LockRow, Owner, RecordedEvent, Run, Slot } from "./Slot.js"
 
 /**
  * A lock on a name, held until its scope closes.
@@ -186,11 +186,11 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
     ) => Effect.Effect<void, CacheError>
     /** Reads one pool's part of the ledger without changing it. */
     readonly inspect: (poolId: string) => Effect.Effect<Snapshot, CacheError>
-    /** The pool's events, oldest first; those of one lease if `leaseId` is given. */
+    /** The pool's events, oldest first. */
     readonly events: (
       poolId: string,
-      leaseId?: LeaseId
-    ) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
+      query?: EventQuery
+    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, CacheError>
     /** Waits for the lock, holds it until the scope closes, then releases it. */
     readonly lock: (name: string, options: LockOptions) => Effect.Effect<Lock, CacheError, Scope.Scope>
   }
@@ -321,10 +321,10 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
       reconcile: (rules, cloud) =>
         modify("reconcile", rules, {}, (ledger, rules, now) => reconcile(ledger, rules, now, cloud)),
       inspect: (poolId) => store.inspect(poolId).pipe(traced("inspect", { "pool.id": poolId })),
-      events: (poolId, leaseId) =>
-        store.events(poolId, leaseId).pipe(traced("events", {
+      events: (poolId, query = {}) =>
+        store.events(poolId, query).pipe(traced("events", {
           "pool.id": poolId,
-          ...(leaseId === undefined ? {} : { "lease.id": leaseId })
+          ...(query.leaseId === undefined ? {} : { "lease.id": query.leaseId })
         })),
       lock: (name, options) => acquireLock(store, host, name, options).pipe(traced("lock", { "lock.name": name }))
     })

@@ -31,10 +31,10 @@ import * as Marker from "./internal/pool/Marker.js"
 import * as PoolId from "./internal/pool/PoolId.js"
 import * as Reaper from "./internal/pool/reaper.js"
 import * as Upkeep from "./internal/pool/upkeep.js"
-import type { LeaseId } from "./Lease.js"
+import * as UsualTimes from "./internal/pool/UsualTimes.js"
 import type { LeasedSlot, LeaseRequest } from "./LeasedSlot.js"
 import type { PoolError } from "./PoolError.js"
-import type { PoolEvent } from "./Slot.js"
+import type { EventQuery, RecordedEvent } from "./Slot.js"
 import type { DrainOptions, ReaperEnd, ReaperOptions, Report, UpkeepOptions } from "./Upkeep.js"
 
 /**
@@ -142,8 +142,10 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
     readonly inspect: Effect.Effect<PoolSnapshot, ProviderError | CacheError>
     /** Lists the workspace's deployments, corrects the ledger to match them, and returns them. */
     readonly reconcile: Effect.Effect<ReadonlyArray<Deployment>, ProviderError | CacheError>
-    /** The events of one lease, or of the whole pool, oldest first. */
-    readonly events: (leaseId?: LeaseId) => Effect.Effect<ReadonlyArray<PoolEvent>, ProviderError | CacheError>
+    /** What happened in the pool, oldest first. The ledger keeps events for 30 days. */
+    readonly events: (
+      query?: EventQuery
+    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, ProviderError | CacheError>
     /**
      * Takes care of the whole pool once: expires what is overdue, hibernates idle deployments, deletes older deployments of its slots and
      * tokens of ended leases.
@@ -184,12 +186,14 @@ export const make = (
       pin(Effect.flatMap(context, f))
     const acquireTimeout = Duration.decode(options.acquireTimeout ?? defaults.acquireTimeout)
     const discover = discoverOnce(options)
+    const usualTimes = yield* UsualTimes.make(context)
     const pool: Chores.Pool = { context, spec: options.spec, reconcile: reconcile(options) }
 
     return DeploymentPool.of({
       options,
       cache,
-      acquire: (request) => pin(Lease.acquire(request, { spec: options.spec, acquireTimeout, context, discover })),
+      acquire: (request) =>
+        pin(Lease.acquire(request, { spec: options.spec, acquireTimeout, context, discover, usualTimes })),
       scoped: (effect) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
@@ -204,7 +208,7 @@ export const make = (
         ),
       inspect: withContext(({ rules }) => Effect.map(cache.inspect(rules.poolId), (all) => ({ ...all, rules }))),
       reconcile: withContext(pool.reconcile),
-      events: (leaseId) => withContext(({ rules }) => cache.events(rules.poolId, leaseId)),
+      events: (query) => withContext(({ rules }) => cache.events(rules.poolId, query)),
       reap: pin(Upkeep.reap(pool)),
       drain: (options) => pin(Upkeep.drain(pool, options)),
       upkeep: (options = {}) => pin(Upkeep.run(pool, options)),

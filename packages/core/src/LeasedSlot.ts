@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { CacheError } from "./CacheError.js"
 import type { DeploymentSpec } from "./Deployment.js"
@@ -45,6 +46,11 @@ export interface Progress {
   /** Epoch milliseconds. */
   readonly at: number
   readonly activity: string
+  /**
+   * How long the step that begins now usually takes, if the ledger's recent events show it. While waiting in the queue, how long the whole
+   * wait usually takes, from `wait.since`.
+   */
+  readonly usual?: Duration.Duration
   /** While waiting in the queue: the place, since when, and what the current holders are doing. */
   readonly wait?: Wait
 }
@@ -63,6 +69,11 @@ export interface LeasedSlot extends PreparedSlot {
   readonly lost: Effect.Effect<never, LeaseLost>
   /** Checks with the ledger: fails if the lease is lost, even if this process has not noticed yet. */
   readonly confirm: Effect.Effect<void, LeaseLost>
+  /**
+   * Reports a step to `onProgress`, and records it for the processes that wait: as `activity`, or as `shown`. A ledger that cannot be
+   * written does not fail it.
+   */
+  readonly report: (activity: string, shown?: string) => Effect.Effect<void>
   /**
    * Runs writes that the lease's lock protects. If one of them has no response when the lease ends, the next lease gets the lock only
    * after the write can no longer land.

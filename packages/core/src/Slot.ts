@@ -228,6 +228,32 @@ export interface PoolEvent {
 }
 
 /**
+ * An event, as the ledger has it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RecordedEvent extends PoolEvent {
+  /** Grows from event to event, with gaps. */
+  readonly seq: number
+}
+
+/**
+ * Which events to read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EventQuery {
+  /** Those of one lease [all]. */
+  readonly leaseId?: LeaseId | undefined
+  /** Those that were recorded after the event with this number [all]. */
+  readonly after?: number | undefined
+  /** At most so many, the last ones [all]. */
+  readonly last?: number | undefined
+}
+
+/**
  * @since 0.1.0
  * @category models
  */

@@ -124,7 +124,7 @@ const openStore = (
           return { ...(yield* tables.loadLedger(pool, null)), now: yield* clock.now }
         })),
       owners: (pool) => run(tables.loadOwners(pool)),
-      events: (pool, leaseId) => run(tables.loadEvents(pool, leaseId))
+      events: (pool, query) => run(tables.loadEvents(pool, query))
     }
     return (yield* HeartbeatThread.readsClocksOf(host))
       ? { ...store, keepAlive: yield* HeartbeatThread.make({ file, watched, host }) }

@@ -194,7 +194,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.strictEqual(c.holder?.owner.pid, 3)
         assert.isFalse(yield* gone.beat(one.rules, a.number, a.epoch))
         assert.strictEqual((yield* poll(gone, "b", one))._tag, "Ended")
-        const events = yield* other.events(rules.poolId, lease("a"))
+        const events = yield* other.events(rules.poolId, { leaseId: lease("a") })
         assert.deepInclude(events.at(-1), { kind: "expired", detail: "its process has ended" })
       }))
 
@@ -528,13 +528,31 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* cache.update(rules, a.number, a.epoch, { activity: "creating" })
         yield* cache.free(rules, a.number, a.epoch, dirty)
         yield* granted(cache, "b")
-        const events = yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
+        const events = yield* cache.events(rules.poolId, { leaseId: Lease.LeaseId.make("lease-a") })
         assert.deepStrictEqual(
           events.map((event) =>
             event.kind
           ),
           ["queued", "granted", "step", "freed"]
         )
+      }))
+
+    test("returns the last events, and those after an event", (cache) =>
+      Effect.gen(function*() {
+        const other = { ...rules, poolId: "p2" }
+        yield* granted(cache, "a")
+        yield* granted(cache, "x", { rules: other })
+        const b = yield* granted(cache, "b")
+        yield* cache.update(rules, b.number, b.epoch, { activity: "creating" })
+        const all = yield* cache.events(rules.poolId)
+        assert.deepStrictEqual(all.map(({ kind }) => kind), ["queued", "granted", "queued", "granted", "step"])
+        assert.isTrue(all.every(({ seq }, index) => index === 0 || seq > all[index - 1]!.seq))
+        assert.deepStrictEqual(yield* cache.events(rules.poolId, { last: 2 }), all.slice(-2))
+        assert.deepStrictEqual(yield* cache.events(rules.poolId, { last: 9 }), all)
+        assert.deepStrictEqual(yield* cache.events(rules.poolId, { after: all[1]!.seq }), all.slice(2))
+        assert.deepStrictEqual(yield* cache.events(rules.poolId, { after: all[1]!.seq, last: 1 }), all.slice(-1))
+        assert.deepStrictEqual(yield* cache.events(rules.poolId, { after: all[4]!.seq }), [])
+        assert.deepStrictEqual(yield* cache.events(rules.poolId, { leaseId: lease("b"), last: 2 }), all.slice(-2))
       }))
 
     test("says why a ticket waits: for holders, for a request in flight, for a quarantine", (cache) =>

@@ -54,7 +54,7 @@ describe.each(["memory", "SQLite"] as const)("over %s", (store) => {
         yield* cache.sweep(rules)
         yield* cache.reconcile(rules, { all: [], own: [], adoptable: [] })
         yield* cache.inspect(rules.poolId)
-        yield* cache.events(rules.poolId, Lease.LeaseId.make("lease-a"))
+        yield* cache.events(rules.poolId, { leaseId: Lease.LeaseId.make("lease-a") })
         yield* Effect.scoped(
           cache.lock("repo", { label: "one", holderId: "one", onWait: () => Effect.void })
         )

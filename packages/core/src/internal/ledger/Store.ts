@@ -2,8 +2,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CacheError } from "../../CacheError.js"
-import type { LeaseId } from "../../Lease.js"
-import type { LockRow, Owner, PoolEvent } from "../../Slot.js"
+import type { EventQuery, LockRow, Owner, RecordedEvent } from "../../Slot.js"
 import type { Change, Ledger } from "../policy/model.js"
 import type { Heartbeat, Held } from "./Heartbeat.js"
 
@@ -41,8 +40,8 @@ export interface Store {
   readonly inspect: (poolId: string) => Effect.Effect<Ledger & { readonly now: number }, CacheError>
   /** The owners of all tickets that the ledger still has, ended ones included; each once. */
   readonly owners: (poolId: string) => Effect.Effect<ReadonlyArray<Owner>, CacheError>
-  /** Oldest first. */
-  readonly events: (poolId: string, leaseId: LeaseId | undefined) => Effect.Effect<ReadonlyArray<PoolEvent>, CacheError>
+  /** Oldest first. What `last` leaves out is not read. */
+  readonly events: (poolId: string, query: EventQuery) => Effect.Effect<ReadonlyArray<RecordedEvent>, CacheError>
   /**
    * Beats from a place that keeps running while this process's event loop is blocked; falls back to `otherwise`, which
    * beats from the event loop.

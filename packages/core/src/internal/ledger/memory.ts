@@ -1,7 +1,7 @@
 /** A ledger in memory. */
 import * as Effect from "effect/Effect"
 import * as Host from "../../Host.js"
-import type { LockRow, Owner, PoolEvent, Run, Slot, Ticket } from "../../Slot.js"
+import type { LockRow, Owner, RecordedEvent, Run, Slot, Ticket } from "../../Slot.js"
 import type { Ledger, LockUse } from "../policy/model.js"
 import { upkeepLock } from "../policy/model.js"
 import { holds } from "../policy/slots.js"
@@ -15,6 +15,7 @@ import type { Store } from "./Store.js"
 export const make = (ledgerId: string): (host: Host.Host) => Effect.Effect<Store> => {
   const pools = new Map<string, PoolRows>()
   const locks = new Map<string, LockRow>()
+  let lastEvent = 0
   let endedLockUses: ReadonlyArray<LockUse> = []
   let time: { readonly anchor: LedgerTime.Anchor | undefined; readonly last: number } = { anchor: undefined, last: 0 }
 
@@ -58,7 +59,7 @@ export const make = (ledgerId: string): (host: Host.Host) => Effect.Effect<Store
             rows.slots = [...ledger.slots].sort((a, b) => a.number - b.number)
             rows.tickets = [...rows.tickets.filter((ticket) => !isVisible(ticket)), ...ledger.tickets]
             rows.runs = ledger.runs
-            rows.events.push(...events)
+            for (const event of events) rows.events.push({ ...event, seq: ++lastEvent })
             locks.set(upkeepLock(poolId, machine), ledger.upkeep)
             const ended = ledger.lockUses.filter((use) => !before.lockUses.includes(use))
             endedLockUses = [...endedLockUses.filter(({ name }) => ended.every((use) => use.name !== name)), ...ended]
@@ -87,8 +88,13 @@ export const make = (ledgerId: string): (host: Host.Host) => Effect.Effect<Store
             ...new Map(rowsOf(poolId).tickets.map(({ owner }): [string, Owner] => [JSON.stringify(owner), owner]))
               .values()
           ]),
-        events: (poolId, leaseId) =>
-          Effect.sync(() => rowsOf(poolId).events.filter((event) => leaseId === undefined || event.leaseId === leaseId))
+        events: (poolId, { after = 0, last = Infinity, leaseId }) =>
+          Effect.sync(() => {
+            const matching = rowsOf(poolId).events.filter((event) =>
+              event.seq > after && (leaseId === undefined || event.leaseId === leaseId)
+            )
+            return matching.slice(Math.max(0, matching.length - last))
+          })
       }
     })
 }
@@ -106,5 +112,5 @@ interface PoolRows {
   slots: ReadonlyArray<Slot>
   tickets: ReadonlyArray<Ticket>
   runs: ReadonlyArray<Run>
-  readonly events: Array<PoolEvent>
+  readonly events: Array<RecordedEvent>
 }

@@ -16,7 +16,7 @@ import type { CacheError } from "../../CacheError.js"
 import type { Deployment, DeploymentSpec } from "../../Deployment.js"
 import type { ProviderError } from "../../DeploymentProvider.js"
 import { LeaseId, LeaseLost } from "../../Lease.js"
-import type { LeasedSlot, LeaseRequest, RequestedLock } from "../../LeasedSlot.js"
+import type { LeasedSlot, LeaseRequest, Progress, RequestedLock } from "../../LeasedSlot.js"
 import type { PoolError } from "../../PoolError.js"
 import { AcquireTimeout, TicketEnded } from "../../PoolError.js"
 import type { Slot } from "../../Slot.js"
@@ -27,6 +27,7 @@ import { randomHex } from "../randomHex.js"
 import type { PoolContext } from "./HeldSlot.js"
 import * as HeldSlot from "./HeldSlot.js"
 import * as PrepareSlot from "./PrepareSlot.js"
+import * as UsualTimes from "./UsualTimes.js"
 
 /** Leases a slot until the scope closes. Everything but the waits is uninterruptible. */
 export const acquire = (request: LeaseRequest, options: {
@@ -35,10 +36,11 @@ export const acquire = (request: LeaseRequest, options: {
   readonly context: Effect.Effect<PoolContext, ProviderError>
   /** What has to be known of the cloud before a ticket may be granted. */
   readonly discover: (pool: PoolContext) => Effect.Effect<void, ProviderError | CacheError>
+  readonly usualTimes: Effect.Effect<UsualTimes.UsualTimes>
 }): Effect.Effect<LeasedSlot, PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const lease = yield* make(request, request.spec ?? options.spec)
+      const lease = yield* make(request, request.spec ?? options.spec, options.usualTimes)
       const inTime = <A, E>(wait: Effect.Effect<A, E>) =>
         Effect.gen(function*() {
           const passed = (yield* Clock.currentTimeMillis) - lease.requestedAt
@@ -107,19 +109,32 @@ interface Lease {
 
 type Prepared = PrepareSlot.PreparedSlot & Pick<Slot, "adopted">
 
-const make = ({ key, lock, onProgress }: LeaseRequest, spec: DeploymentSpec): Effect.Effect<Lease> =>
+const make = (
+  { key, lock, onProgress }: LeaseRequest,
+  spec: DeploymentSpec,
+  usualTimes: Effect.Effect<UsualTimes.UsualTimes>
+): Effect.Effect<Lease> =>
   Effect.gen(function*() {
     const id = LeaseId.make(yield* randomHex(8))
     const activity = yield* Ref.make("starting")
     const failure = yield* Ref.make<ProviderError | undefined>(undefined)
     const requestedAt = yield* Clock.currentTimeMillis
-    const tell = (step: string, isInfo: boolean, wait?: Wait) =>
+    const place = yield* Ref.make(UsualTimes.start)
+    const tell = (step: string, isInfo: boolean, facts: Pick<Progress, "usual" | "wait"> = {}) =>
       Effect.gen(function*() {
         const at = yield* Clock.currentTimeMillis
         yield* (isInfo ? Effect.logInfo : Effect.logDebug)(oneLine(step)).pipe(
           Effect.annotateLogs("elapsed", Duration.format(Duration.millis(at - requestedAt)))
         )
-        yield* onProgress?.({ at, activity: step, ...(wait === undefined ? {} : { wait }) }) ?? Effect.void
+        yield* onProgress?.({ at, activity: step, ...facts }) ?? Effect.void
+      })
+    const factsOf = (step: string, wait: Wait | undefined) =>
+      Effect.gen(function*() {
+        const now = wait === undefined
+          ? yield* Ref.updateAndGet(place, (before) => UsualTimes.follow(before, step))
+          : UsualTimes.queue
+        const usual = onProgress === undefined ? undefined : (yield* usualTimes)(now)
+        return { ...(usual === undefined ? {} : { usual }), ...(wait === undefined ? {} : { wait }) }
       })
     return {
       id,
@@ -128,7 +143,11 @@ const make = ({ key, lock, onProgress }: LeaseRequest, spec: DeploymentSpec): Ef
       lock,
       requestedAt,
       activity,
-      onStep: (step, { waits }, wait) => Effect.zipRight(Ref.set(activity, step), tell(step, waits, wait)),
+      onStep: (step, { waits }, wait) =>
+        Ref.set(activity, step).pipe(
+          Effect.zipRight(factsOf(step, wait)),
+          Effect.flatMap((facts) => tell(step, waits, facts))
+        ),
       failure,
       retries: {
         times: Infinity,
@@ -224,6 +243,11 @@ const use = (
       epoch: slot.epoch,
       lost: Deferred.await(lost),
       confirm: confirm(slot),
+      report: (activity, shown = activity) =>
+        Effect.catchAll(slot.write({ activity: shown }), ({ message }) => Effect.logDebug(message)).pipe(
+          Effect.zipRight(lease.onStep(activity, { waits: true })),
+          Effect.annotateLogs({ slot: slot.number })
+        ),
       writeUnderLock: writeUnderLock(slot, lease.openWrites)
     })
   })

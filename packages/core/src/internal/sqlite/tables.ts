@@ -6,7 +6,16 @@ import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { CacheError } from "../../CacheError.js"
 import { LeaseId } from "../../Lease.js"
-import { type LockRow, Owner, type PoolEvent, type Run, type Slot, type Ticket } from "../../Slot.js"
+import {
+  type EventQuery,
+  type LockRow,
+  Owner,
+  type PoolEvent,
+  type RecordedEvent,
+  type Run,
+  type Slot,
+  type Ticket
+} from "../../Slot.js"
 import { lockUseOf } from "../ledger/memory.js"
 import * as rows from "../ledger/rows.js"
 import type { Change, Ledger, LockUse } from "../policy/model.js"
@@ -127,13 +136,18 @@ export const make = (sql: SqlClient, path: string, machine: string) => {
       Effect.forEach(({ owner }) => decoded(Schema.decode(Schema.parseJson(Owner))(owner)))
     )
 
-  const loadEvents = (pool: string, leaseId: LeaseId | undefined) =>
+  /** Without `leaseId`, from the newest event back, and no further than necessary. */
+  const loadEvents = (pool: string, { after = 0, last, leaseId }: EventQuery) =>
     Effect.map(
-      sql<Omit<PoolEvent, "leaseId"> & { readonly lease_id: string | null }>`
-        SELECT at, kind, slot, epoch, lease_id, detail FROM events
-        WHERE pool = ${pool} AND ${leaseId === undefined ? sql`1` : sql`lease_id = ${leaseId}`} ORDER BY seq`,
+      sql<Omit<RecordedEvent, "leaseId"> & { readonly lease_id: string | null }>`
+        SELECT * FROM (
+          SELECT seq, at, kind, slot, epoch, lease_id, detail FROM events ${
+        leaseId === undefined
+          ? sql`NOT INDEXED WHERE pool = ${pool}`
+          : sql`WHERE pool = ${pool} AND lease_id = ${leaseId}`
+      } AND seq > ${after} ORDER BY seq DESC LIMIT ${last ?? -1}) ORDER BY seq`,
       (events) =>
-        events.map(({ lease_id, ...event }): PoolEvent => ({
+        events.map(({ lease_id, ...event }): RecordedEvent => ({
           ...event,
           leaseId: lease_id === null ? null : LeaseId.make(lease_id)
         }))
