@@ -224,6 +224,7 @@ export interface PoolEvent {
   readonly slot: number | null
   readonly epoch: number | null
   readonly leaseId: LeaseId | null
+  /** Of `queued`: the label of the ticket. Of `step`: the activity. */
   readonly detail: string
 }
 

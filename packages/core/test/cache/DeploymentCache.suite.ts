@@ -535,6 +535,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
           ),
           ["queued", "granted", "step", "freed"]
         )
+        assert.strictEqual(events[0]?.detail, "test a", "the ticket itself is forgotten")
       }))
 
     test("returns the last events, and those after an event", (cache) =>

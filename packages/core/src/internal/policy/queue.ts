@@ -1,6 +1,6 @@
 /** The queue: tickets come in, overdue holders and tickets expire, free slots are granted first come, first served. */
 import type { DeploymentSpec } from "../../Deployment.js"
-import { describeSpec, sameSpec } from "../../Deployment.js"
+import { sameSpec } from "../../Deployment.js"
 import type { LeaseId } from "../../Lease.js"
 import type { Slot, Ticket } from "../../Slot.js"
 import { statusOf } from "./explain.js"
@@ -43,7 +43,7 @@ export const enqueue = (
   return {
     value: undefined,
     ledger: { ...ledger, tickets: [...ledger.tickets, added] },
-    events: [event(now, "queued", null, ticket.leaseId, describeSpec(ticket.needs))]
+    events: [event(now, "queued", null, ticket.leaseId, ticket.label)]
   }
 }
 
