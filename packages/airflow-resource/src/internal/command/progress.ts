@@ -63,5 +63,5 @@ export const quiet = Logger.minimumLogLevel(LogLevel.Warning)
 
 const isLive = process.stderr.isTTY === true && process.env["TERM"] !== "dumb"
 
-const usually = ({ usual }: Progress & { readonly usual?: Duration.Duration }) =>
+const usually = ({ usual }: Progress) =>
   usual === undefined ? "" : `${isLive ? " of " : ", "}usually ${ago(Duration.toMillis(usual))}`
