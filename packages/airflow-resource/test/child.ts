@@ -28,7 +28,8 @@ export const start = (
   program: string,
   args: ReadonlyArray<string>,
   env: Readonly<Record<string, string>>,
-  cwd: string
+  cwd: string,
+  { stdin = "ignore" }: { readonly stdin?: "ignore" | "pipe" } = {}
 ) =>
   Effect.gen(function*() {
     const child = yield* Effect.acquireRelease(
@@ -36,12 +37,13 @@ export const start = (
         spawn(process.execPath, [...tsx, fileURLToPath(new URL(program, import.meta.url)), ...args], {
           cwd,
           env: { PATH: process.env["PATH"], NODE_NO_WARNINGS: "1", ...env },
-          stdio: ["ignore", "pipe", "pipe"]
+          stdio: [stdin, "pipe", "pipe"]
         })
       ),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
     const output = { stdout: "", stderr: "" }
+    if (child.stdout === null || child.stderr === null) return yield* Effect.dieMessage("both are pipes")
     child.stdout.on("data", (chunk) => output.stdout += chunk)
     child.stderr.on("data", (chunk) => output.stderr += chunk)
     const closed = once(child, "close")

@@ -53,7 +53,7 @@ export const exec: Usage.Subcommand = (parent, run) =>
       Usage.footer({
         examples: [
           "airflow-resource exec -- pytest tests",
-          `airflow-resource exec -- sh -c 'curl -H "Authorization: Bearer $AIRFLOW_AUTH_TOKEN" "$AIRFLOW_RESOURCE_API_URL/dags"'`
+          `airflow-resource exec --name "load test" -- sh -c 'echo "$AIRFLOW_API_URL"'`
         ],
         variables: {
           "AIRFLOW_API_URL": "the address of the Airflow",

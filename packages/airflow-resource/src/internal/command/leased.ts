@@ -18,4 +18,4 @@ export const leased = <A, E, R>(
       { testName, onProgress: display.onProgress },
       (resource) => Effect.zipRight(display.pause, body(resource, settings))
     ).pipe(Effect.provide(AirflowResources.layer(settings)))
-  }).pipe(Effect.scoped, Effect.provide(Progress.logger), Effect.provide(Progress.quiet))
+  }).pipe(Effect.scoped, Effect.provide(Progress.logger))

@@ -53,10 +53,10 @@ export const local: Usage.Subcommand = (parent, run) => {
     .action((deployment: string, component: string | undefined, { follow = false }: { readonly follow?: boolean }) =>
       run(logs(deployment, Option.fromNullable(component), follow))
     )
-  add("open", "open the pages of an awake deployment", "airflow-resource local open NAME")
-    .description("Opens the pages of an awake deployment, and says how to log in.")
-    .argument("<deployment>", named)
-    .action((deployment: string, format: Usage.Format) => run(open(deployment, Usage.isJson(format))))
+  add("open", "open the pages of an awake deployment", "airflow-resource local open")
+    .description("Opens the pages of an awake deployment, and says how to log in. Without a name, of the only one.")
+    .argument("[deployment]", named)
+    .action((deployment: string | undefined, format: Usage.Format) => run(open(deployment, Usage.isJson(format))))
   add("stop", "stop a deployment that is not leased", "airflow-resource local stop NAME")
     .description("Stops a deployment that is not leased. The next lease starts it again.")
     .argument("<deployment>", named)
@@ -152,7 +152,7 @@ const logs = (deployment: string, component: Option.Option<string>, follow: bool
     })
   )
 
-const open = (deployment: string, json: boolean) =>
+const open = (deployment: string | undefined, json: boolean) =>
   output(
     json,
     withProvider(({ home }, provider) =>
@@ -187,11 +187,15 @@ const withProvider = <A, E, R>(body: (settings: LocalProvider, provider: Provide
     )
   })
 
-const find = (provider: Provider, name: string) =>
+/** Without a name: the only one. */
+const find = (provider: Provider, name: string | undefined) =>
   Effect.flatMap(provider.list, (all) => {
-    const found = all.find((one) => one.name === name || one.id === name)
+    const found = name === undefined && all.length === 1
+      ? all[0]
+      : all.find((one) => one.name === name || one.id === name)
+    const what = name === undefined ? "only deployment: name one" : `deployment ${name}`
     return found === undefined
-      ? new NotFound({ what: `deployment ${name}`, there: all.map(({ name }) => name) })
+      ? new NotFound({ what, there: all.map(({ name }) => name) })
       : Effect.succeed(found)
   })
 

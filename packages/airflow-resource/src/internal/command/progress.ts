@@ -1,8 +1,11 @@
 /** Shows on stderr what a lease is doing: one live line on a terminal, else a line for each step. */
 import type { Progress } from "@airflow-resource/core/LeasedSlot"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Schedule from "effect/Schedule"
@@ -49,19 +52,26 @@ export const make: Effect.Effect<Display, never, Scope.Scope> = Effect.gen(funct
   }
 })
 
-/** The display says what the info logs would say; a warning erases the live line. */
-export const logger = Logger.replace(
-  Logger.defaultLogger,
-  Logger.make((entry) => {
-    process.stderr.write(`${isLive ? "\r\u001b[2K" : ""}${Logger.logfmtLogger.log(entry)}\n`)
-  })
+/** The display says what the info logs would say. A warning erases the live line, and is one line without a stack. */
+export const logger = Layer.merge(
+  Logger.minimumLogLevel(LogLevel.Warning),
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ cause, logLevel, message }) => {
+      const reasons = Cause.prettyErrors(cause).map((error) => error.message)
+      const text = [...Arr.ensure(message).map(String), ...reasons].join(" ")
+      process.stderr.write(
+        `${isLive ? "\r\u001b[2K" : ""}airflow-resource: ${logLevel.label.toLowerCase()}: ${oneLine(text)}\n`
+      )
+    })
+  )
 )
-
-export const quiet = Logger.minimumLogLevel(LogLevel.Warning)
 
 // internal
 
 const isLive = process.stderr.isTTY === true && process.env["TERM"] !== "dumb"
 
 const usually = ({ usual }: Progress) =>
-  usual === undefined ? "" : `${isLive ? " of " : ", "}usually ${ago(Duration.toMillis(usual))}`
+  usual === undefined || Duration.lessThan(usual, "1 second")
+    ? ""
+    : `${isLive ? " of " : ", "}usually ${ago(Duration.toMillis(usual))}`
