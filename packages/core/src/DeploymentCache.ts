@@ -105,6 +105,8 @@ export class DeploymentCache extends Context.Tag("@airflow-resource/core/Deploym
     readonly withdraw: (rules: PoolRules, leaseId: LeaseId) => Effect.Effect<boolean, CacheError>
     /** Expires, for a caller without a ticket. */
     readonly sweep: (rules: PoolRules) => Effect.Effect<void, CacheError>
+    /** Expires the slot's holder now, and returns the slot as it was. `None`: there is no such slot. */
+    readonly expire: (rules: PoolRules, slot: number) => Effect.Effect<Option.Option<Slot>, CacheError>
     /** Makes upkeep the holder of a free slot, unless a ticket is waiting for it. */
     readonly claim: (
       rules: PoolRules,
@@ -250,7 +252,7 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
           new LeaseLost({
             held: `slot ${slot}`,
             epoch,
-            reason: "its deadline has passed, and the slot may have another holder"
+            reason: "its deadline has passed, or an administrator released it, and the slot may have another holder"
           })
       )
 
@@ -271,6 +273,10 @@ export const make = (store: Store, host: Host.Host = Host.alone): Effect.Effect<
       withdraw: (rules, leaseId) =>
         modify("withdraw", rules, { "lease.id": leaseId }, (ledger, _, now) => Queue.withdraw(ledger, now, leaseId)),
       sweep: (rules) => modify("sweep", rules, {}, Queue.expire),
+      expire: (rules, slot) =>
+        modify("expire", rules, { slot }, (ledger, rules, now) => Queue.expireNow(ledger, rules, now, slot)).pipe(
+          Effect.map(Option.fromNullable)
+        ),
       claim: (rules, slot, claimant) =>
         modify(
           "claim",

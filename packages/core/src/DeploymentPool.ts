@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import type { DeploymentInUse, DeploymentNotFound, SlotFree, SlotNotFound } from "./AdministrationError.js"
 import type { CacheError } from "./CacheError.js"
 import type { Deployment, DeploymentSpec } from "./Deployment.js"
 import type { Snapshot } from "./DeploymentCache.js"
@@ -23,6 +24,7 @@ import type { ProviderError } from "./DeploymentProvider.js"
 import { DeploymentProvider } from "./DeploymentProvider.js"
 import type { PoolRules } from "./internal/policy/model.js"
 import { isTakenBack } from "./internal/policy/slots.js"
+import * as Administration from "./internal/pool/administration.js"
 import type * as Chores from "./internal/pool/chores.js"
 import * as DeploymentWatch from "./internal/pool/DeploymentWatch.js"
 import type { PoolContext, PrepareOptions } from "./internal/pool/HeldSlot.js"
@@ -33,9 +35,9 @@ import * as Reaper from "./internal/pool/reaper.js"
 import * as Upkeep from "./internal/pool/upkeep.js"
 import * as UsualTimes from "./internal/pool/UsualTimes.js"
 import type { LeasedSlot, LeaseRequest } from "./LeasedSlot.js"
-import type { PoolError } from "./PoolError.js"
+import type { AcquireTimeout, PoolError, TicketEnded } from "./PoolError.js"
 import type { EventQuery, RecordedEvent } from "./Slot.js"
-import type { DrainOptions, ReaperEnd, ReaperOptions, Report, UpkeepOptions } from "./Upkeep.js"
+import type { DrainOptions, Emptied, ReaperEnd, ReaperOptions, Released, Report, UpkeepOptions } from "./Upkeep.js"
 
 /**
  * Defaults in brackets.
@@ -151,6 +153,20 @@ export class DeploymentPool extends Context.Tag("@airflow-resource/core/Deployme
      * tokens of ended leases.
      */
     readonly reap: Effect.Effect<Report, ProviderError | CacheError>
+    /**
+     * Ends the hold of a slot, whatever holds it, and takes care of the slot as `reap` does. The former holder loses the slot as if its
+     * deadline had passed.
+     */
+    readonly release: (
+      slot: number
+    ) => Effect.Effect<Released, ProviderError | CacheError | SlotNotFound | SlotFree>
+    /** Empties a free deployment, given by its name or its id, and hibernates it, unless it is kept awake for a run. */
+    readonly reset: (
+      deployment: string
+    ) => Effect.Effect<
+      Emptied,
+      Exclude<PoolError, AcquireTimeout | TicketEnded> | DeploymentNotFound | DeploymentInUse
+    >
     /** Hibernates the whole pool: waits for holders, up to the timeout, and deletes deployments above the pool's maximum. */
     readonly drain: (options: DrainOptions) => Effect.Effect<Report, ProviderError | CacheError>
     /**
@@ -210,6 +226,8 @@ export const make = (
       reconcile: withContext(pool.reconcile),
       events: (query) => withContext(({ rules }) => cache.events(rules.poolId, query)),
       reap: pin(Upkeep.reap(pool)),
+      release: (slot) => pin(Administration.release(pool, slot)),
+      reset: (deployment) => pin(Administration.reset(pool, deployment)),
       drain: (options) => pin(Upkeep.drain(pool, options)),
       upkeep: (options = {}) => pin(Upkeep.run(pool, options)),
       reaper: (options = {}) => pin(Reaper.run(pool, options))

@@ -8,6 +8,7 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { Chore } from "./internal/policy/upkeep.js"
+import type { Holder } from "./Slot.js"
 
 /**
  * Defaults in brackets.
@@ -71,6 +72,37 @@ export interface Action {
   readonly did: Chore | "left alone"
   /** Why it was left alone; empty otherwise. */
   readonly detail: string
+}
+
+/**
+ * The end of a hold that an administrator has ended, and what was done for the slot then.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Released {
+  readonly slot: number
+  /** The deployment in it; `null`: none. */
+  readonly deployment: string | null
+  /** What held it. */
+  readonly holder: Holder
+  readonly actions: ReadonlyArray<Action>
+  /** Why nothing was done: until then, in milliseconds of the ledger's time, requests of the former holder may land. */
+  readonly busyUntil: number | null
+}
+
+/**
+ * A deployment that was emptied on request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Emptied {
+  readonly slot: number
+  /** Another one than before, if that could not be emptied. */
+  readonly deployment: string
+  /** The pool keeps it awake for a run. */
+  readonly isAwake: boolean
 }
 
 /**

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as AdministrationError from "./AdministrationError.js"
 export * as AirflowResource from "./AirflowResource.js"
 export * as CacheError from "./CacheError.js"
 export * as CallSite from "./CallSite.js"

@@ -230,10 +230,59 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         yield* granted(other, "b", one)
       }))
 
+    test("ends a hold now, whatever it is, and says so", (cache) =>
+      Effect.gen(function*() {
+        const one = { rules: { ...rules, max: 1 } }
+        assert.isTrue(Option.isNone(yield* cache.expire(one.rules, 1)))
+        const a = yield* granted(cache, "a", one)
+        yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, power: "awake" })
+        yield* waits(cache, "b", one)
+        const ended = Option.getOrThrow(yield* cache.expire(one.rules, a.number))
+        assert.strictEqual(ended.holder?.leaseId, "lease-a")
+        assert.isFalse(yield* cache.beat(one.rules, a.number, a.epoch))
+        assert.strictEqual((yield* Effect.flip(cache.update(one.rules, a.number, a.epoch, {})))._tag, "LeaseLost")
+        assert.isFalse(yield* cache.free(one.rules, a.number, a.epoch, dirty))
+        const [slot] = (yield* cache.inspect(rules.poolId)).slots
+        assert.deepInclude(slot, { holder: null, power: "unknown", clean: false, busyUntil: null, epoch: a.epoch })
+        assert.isNull(Option.getOrThrow(yield* cache.expire(one.rules, a.number)).holder)
+        const expired = (yield* cache.events(rules.poolId)).filter(({ kind }) =>
+          kind === "expired"
+        )
+        assert.deepStrictEqual(expired.map(({ detail }) => detail), ["released by an administrator"])
+        assert.strictEqual((yield* granted(cache, "b", one)).epoch, a.epoch + 1)
+        assert.strictEqual((yield* poll(cache, "a", one))._tag, "Ended")
+      }))
+
+    for (
+      const [what, patch, lock] of [
+        ["of an unfenced hold", { fenced: false }],
+        ["that has an open request", { request: "sent" }],
+        ["whose lock protects an open write", { isWriting: true }, "lock"]
+      ] as const
+    ) {
+      test(`grants a slot ${what} only one longest request after its deadline, once it was ended (27)`, (cache) =>
+        Effect.gen(function*() {
+          const one = { rules: { ...rules, max: 1 }, ...(lock === undefined ? {} : { lock }) }
+          const a = yield* granted(cache, "a", one)
+          yield* cache.update(one.rules, a.number, a.epoch, { name: "d1", spec: needs, ...patch })
+          yield* TestClock.adjust("30 seconds")
+          assert.isTrue(yield* cache.beat(one.rules, a.number, a.epoch))
+          yield* TestClock.adjust("10 seconds")
+          yield* cache.expire(one.rules, a.number)
+          for (let passed = 0; passed < 80; passed += 20) {
+            yield* waits(cache, "b", one)
+            yield* TestClock.adjust("20 seconds")
+          }
+          yield* TestClock.adjust("4 seconds")
+          yield* waits(cache, "b", one)
+          yield* TestClock.adjust("1 seconds")
+          yield* granted(cache, "b", one)
+        }))
+    }
+
     test("clears the mark of tokens only in the version that was read (16)", (cache) =>
       Effect.gen(function*() {
-        const tokens = Effect.map(cache.inspect(rules.poolId), ({ slots }) =>
-          slots[0]?.tokens)
+        const tokens = Effect.map(cache.inspect(rules.poolId), ({ slots }) => slots[0]?.tokens)
         const a = yield* granted(cache, "a")
         yield* cache.update(rules, a.number, a.epoch, { name: "d1", spec: needs, mints: true })
         assert.deepStrictEqual(yield* tokens, { mayExist: true, version: 1 })
@@ -355,8 +404,7 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
       test("is given up only if nothing is left to do, and nothing was granted meanwhile (19)", (cache) =>
         Effect.gen(function*() {
           const { epoch } = yield* take(cache)
-          const retires = (slots: ReadonlyArray<Slot.Slot>) =>
-            cache.retire(rules, epoch, slots)
+          const retires = (slots: ReadonlyArray<Slot.Slot>) => cache.retire(rules, epoch, slots)
           assert.isFalse(yield* cache.retire(rules, epoch + 1, yield* seen(cache)), "another holder's")
           const a = yield* granted(cache, "a", { rules: { ...rules, max: 1 } })
           assert.isFalse(yield* retires(yield* seen(cache)), "a slot is held")

@@ -710,6 +710,7 @@ const gatedCache = (cache: Cache, gate: Gate, world: World, ledger: Ledger): Cac
     step: (...args) => write("step", cache.step(...args)),
     withdraw: (...args) => write("withdraw", cache.withdraw(...args)),
     sweep: (...args) => write("sweep", cache.sweep(...args)),
+    expire: (...args) => write("expire", cache.expire(...args)),
     claim: (...args) => write("claim", cache.claim(...args)),
     // its heartbeats stop with the clock of the process
     keepAlive: cache.keepAlive,

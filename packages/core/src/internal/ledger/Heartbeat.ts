@@ -85,6 +85,7 @@ export const lossOf = ({ epoch, name }: Pick<Held, "name" | "epoch">, loss: Loss
 // internal
 
 const reasons = {
-  silent: "no beat arrived before its deadline, or it was held for longer than AIRFLOW_RESOURCE_MAX_HOLD allows",
+  silent: "no beat arrived before its deadline, it was held for longer than AIRFLOW_RESOURCE_MAX_HOLD allows, " +
+    "or an administrator released it",
   replaced: "its cache file was moved, deleted or replaced"
 }

@@ -8,6 +8,7 @@ import type { AppliedRules, Change, Ledger, NewTicket, PoolRules, TicketStatus }
 import {
   end,
   event,
+  getSlot,
   holds,
   isBusy,
   isFilled,
@@ -130,6 +131,38 @@ export const expire = (ledger: Ledger, rules: AppliedRules, now: number): Change
       events: [...events, event(now, "expired", slot, holder.leaseId, reason)]
     }
   }, lapse(ledger, rules, now))
+
+/**
+ * Expires the holder of a slot now, whatever it is, because an administrator says so. Its process may be alive, and learns of it from its
+ * next heartbeat, or at its deadline: until then it may write without a fence, or under its lock, so that neither is granted before a
+ * request that it sends at its deadline has landed (counterexample 27). Returns the slot as it was, whether or not it had a holder;
+ * `undefined`: there is none with this number.
+ */
+export const expireNow = (
+  ledger: Ledger,
+  rules: AppliedRules,
+  now: number,
+  number: number
+): Change<Slot | undefined> => {
+  const swept = expire(ledger, rules, now)
+  const slot = getSlot(swept.ledger, number)
+  const value = getSlot(ledger, number)
+  if (slot === undefined || slot.holder === null) return { ...swept, value }
+  const { holder } = slot
+  return {
+    value,
+    ledger: vacate(
+      swept.ledger,
+      rules,
+      { ...slot, holder, isRequesting: slot.isRequesting || !holder.fenced },
+      now,
+      { power: "unknown" },
+      end,
+      Math.min(holder.deadline, holder.maxUntil)
+    ),
+    events: [...swept.events, event(now, "expired", slot, holder.leaseId, "released by an administrator")]
+  }
+}
 
 // internal
 

@@ -97,18 +97,22 @@ export const occupy = (
   }
 })
 
-/** Ends a hold: whatever its holder has sent last may still land for one longest request (counterexamples 17 and 26). */
+/**
+ * Ends a hold: whatever its holder has sent last may still land for one longest request (counterexamples 17 and 26), counted from when it
+ * has stopped for certain.
+ */
 export const vacate = (
   ledger: Ledger,
   rules: PoolRules,
   slot: Slot & { readonly holder: Holder },
   now: number,
   facts: Partial<Slot>,
-  toTicket: (ticket: Ticket) => Ticket = end
+  toTicket: (ticket: Ticket) => Ticket = end,
+  stopsAt: number = now
 ): Ledger => {
   const { isRequesting, holder: { kind, label, lock } } = slot
   const vacant: Slot = {
-    ...(isRequesting ? holdBack(slot, now + rules.longestRequest) : slot),
+    ...(isRequesting ? holdBack(slot, stopsAt + rules.longestRequest) : slot),
     isRequesting: false,
     clean: false,
     ...facts,
@@ -120,7 +124,7 @@ export const vacate = (
   return {
     ...rest,
     lockUses: lock?.isWriting === true
-      ? [...lockUses.filter(({ name }) => name !== lock.name), { name: lock.name, label, endsAt: now }]
+      ? [...lockUses.filter(({ name }) => name !== lock.name), { name: lock.name, label, endsAt: stopsAt }]
       : lockUses
   }
 }

@@ -29,16 +29,17 @@ export interface Pool {
 
 export const randomId = Effect.map(randomHex(6), (hex) => LeaseId.make(`upkeep-${hex}`))
 
-/** Does every chore of the pool, a few slots at a time. */
+/** Does every chore of the pool, or of one slot, a few slots at a time. */
 export const round = (
   pool: Pool,
   context: PoolContext,
-  upkeepRules: UpkeepRules
+  upkeepRules: UpkeepRules,
+  only?: number
 ): Effect.Effect<Report, ProviderError | CacheError> =>
   Effect.gen(function*() {
     const { all, chores } = yield* survey(pool, context, upkeepRules)
     const actions = yield* Effect.forEach(
-      chores,
+      chores.filter(({ slot }) => only === undefined || slot.number === only),
       ({ chore, slot }) => tend(pool, context, slot, chore, upkeepRules, all),
       { concurrency: 4 }
     )
@@ -175,7 +176,9 @@ const work = (
         return yield* PrepareSlot.release(slot, Option.some(prepared), asGood)
       }
       case "reset": {
-        const { deployment, own } = yield* PrepareSlot.prepare(slot, granted)
+        const prepared = yield* PrepareSlot.prepare(slot, granted)
+        if (!upkeepRules.resetAhead) return yield* PrepareSlot.release(slot, Option.some(prepared), asGood)
+        const { deployment, own } = prepared
         // now, because the next holder would have to wait until the revocation takes effect
         yield* Fence.revoke(slot, deployment.id, own)
         return yield* slot.free(asGood)

@@ -167,15 +167,15 @@ export const lock = ({ cache, rules }: PoolContext, holderId: LeaseId, onWait: E
 
 export const defaultEvery = "10 seconds"
 
-// internal
-
-const longestUnseen = 60_000
-
 /** The pool, with what the run wants to keep: this process may have been started by another run. */
-const withReset = (context: PoolContext, run: Run | undefined): PoolContext =>
+export const withReset = (context: PoolContext, run: Run | undefined): PoolContext =>
   run === undefined
     ? context
     : { ...context, options: { ...context.options, reset: { ...context.options.reset, ...run.reset } } }
+
+// internal
+
+const longestUnseen = 60_000
 
 const isRefusal = ({ kind }: ProviderError) => kind === "forbidden" || kind === "unauthorized"
 
