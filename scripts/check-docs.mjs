@@ -20,6 +20,7 @@ const subpathOnly = new Set([
   "packages/core/src/SqliteDeploymentCache.ts",
   "packages/airflow-resource/src/main.ts",
   "packages/testing/src/globalSetup.ts",
+  "packages/testing/src/reporter.ts",
   "packages/testing/src/vitest.ts"
 ])
 

@@ -50,12 +50,15 @@ export const make = (vitest: string): Effect.Effect<Project, never, Scope.Scope>
 // internal
 
 const config = `
+const reporters = process.env.AIRFLOW_RESOURCE_TEST_REPORTERS
+
 export default {
   test: {
     include: ["*.fixture.ts"],
     // only a safety net: on a busy machine everything takes longer
     testTimeout: 60_000,
-    globalSetup: process.env.AIRFLOW_RESOURCE_TEST_SETUP ? ["@airflow-resource/testing/globalSetup"] : []
+    globalSetup: process.env.AIRFLOW_RESOURCE_TEST_SETUP ? ["@airflow-resource/testing/globalSetup"] : [],
+    ...(reporters === undefined ? {} : { reporters: JSON.parse(reporters) })
   }
 }
 `

@@ -3,7 +3,7 @@ import { Emulator } from "@airflow-resource/emulator"
 import { FileSystem } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { AirflowResources, DeploymentPool } from "airflow-resource"
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, Redacted, Schedule, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -32,7 +32,10 @@ interface World {
   readonly run: (files: ReadonlyArray<string>, options?: Options) => Effect.Effect<Run>
 }
 
-type Options = Partial<Pick<Parameters<typeof Child.vitest>[0], "args" | "command" | "env" | "onText" | "tests">>
+type Options = Partial<Pick<Parameters<typeof Child.vitest>[0], "args" | "command" | "env" | "onText" | "tests">> & {
+  /** Besides vitest's own. */
+  readonly reporter?: readonly [name: string, options: unknown]
+}
 
 const inWorld = (
   { max = 1, reaper = "off" }: { readonly max?: number; readonly reaper?: "on" | "off" },
@@ -44,23 +47,26 @@ const inWorld = (
     const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
     const env = { ...Child.environment(emulator, folder, max), AIRFLOW_RESOURCE_REAPER: reaper }
     let runs = 0
-    const run: World["run"] = (files, options = {}) =>
-      Effect.map(
-        Child.vitest({
-          ...options,
-          config: project.config,
-          vitest: project.vitest,
-          env: { ...project.env, ...env, ...options.env },
-          args: [
-            ...files.map((file) => `${file}.fixture.ts`),
-            "--reporter=default",
-            "--reporter=json",
-            `--outputFile.json=${folder}/${++runs}.json`,
-            ...options.args ?? []
-          ]
-        }),
-        (ended) => ({ ...ended, tests: testsOf(`${folder}/${runs}.json`) })
-      )
+    const run: World["run"] = (files, { reporter, ...options } = {}) =>
+      Effect.suspend(() => {
+        const outputFile = `${folder}/${++runs}.json`
+        const reporters = ["default", ["json", { outputFile }], ...(reporter === undefined ? [] : [reporter])]
+        return Effect.map(
+          Child.vitest({
+            ...options,
+            config: project.config,
+            vitest: project.vitest,
+            env: {
+              ...project.env,
+              ...env,
+              AIRFLOW_RESOURCE_TEST_REPORTERS: JSON.stringify(reporters),
+              ...options.env
+            },
+            args: [...files.map((file) => `${file}.fixture.ts`), ...options.args ?? []]
+          }),
+          (ended) => ({ ...ended, tests: testsOf(outputFile) })
+        )
+      })
     yield* play({ emulator, env, folder, run }, project)
     // with a reaper, soon
     yield* until(emulator.audit, ({ awake, tokens }) => reaper === "off" || awake.length + tokens.length === 0)
@@ -309,6 +315,76 @@ export const vmPool = (pool: "vmThreads" | "vmForks"): Scene =>
       assert.match(ended.tests["fails"]!.failure, /^AirflowApiError/)
     }))
 
+interface Reported {
+  readonly test: string
+  readonly outcome: string
+  readonly passed: boolean | null
+  readonly phases: ReadonlyArray<{ readonly name: string }>
+}
+
+const reporterName = "@airflow-resource/testing/reporter"
+
+/** What the reporter prints and writes. */
+export const reporter: Scene = inWorld({}, ({ emulator, folder, run }) =>
+  Effect.gen(function*() {
+    const [html, json, junit] = ["html", "json", "xml"].map((type) => `${folder}/a/new folder/report.${type}`)
+    const ended = yield* run(["report", "file"], {
+      reporter: [reporterName, { html, json, junit }],
+      args: ["--no-file-parallelism", "--testTimeout=120000"]
+    })
+    assert.strictEqual(ended.code, 1, ended.text)
+    assert.match(ended.text, /^outcome +Airflow +waited +started in +reset +used +deployment +test$/m)
+    assert.match(ended.text, /^passed +(created|woken) .* airflow-resource-\S+-s1-g1 +report\.fixture\.ts > passes$/m)
+    assert.match(ended.text, /^failed +woken .* report\.fixture\.ts > fails &<by> itself$/m)
+    assert.match(ended.text, /^no Airflow +- .* report\.fixture\.ts > has no time to get an Airflow$/m)
+    assert.match(ended.text, /^2 tests failed, 1 had no Airflow$/m)
+    // the run's own result
+    assert.match(ended.text, /Tests +3 failed/)
+    assert.notMatch(ended.text, /may be awake|could not be written/)
+
+    const report = JSON.parse(fs.readFileSync(json!, "utf8"))
+    assert.deepInclude(report.tests, { failed: 2, withoutAirflow: 1, passed: 7 })
+    const leases = report.leases.map(({ outcome, passed, phases, test }: Reported) => [
+      test,
+      outcome,
+      passed,
+      // how far one got that had too little time depends on the machine
+      outcome === "released"
+        ? phases.map(({ name }) => name).filter((name) => !/^(creating|waking)$/.test(name)).join(" ")
+        : ""
+    ])
+    const whole = "waiting resetting delivering using releasing"
+    assert.sameDeepMembers(leases, [
+      ["file.fixture.ts", "released", null, whole],
+      ["report.fixture.ts > passes", "released", true, whole],
+      ["report.fixture.ts > passes in Effect", "released", true, whole],
+      ["report.fixture.ts > fails &<by> itself", "released", false, whole],
+      ["report.fixture.ts > is retried", "released", false, whole],
+      ["report.fixture.ts > is retried", "released", true, whole],
+      ["report.fixture.ts > fails before its Airflow, in Effect", "no Airflow", false, ""],
+      ["report.fixture.ts > has no time to get an Airflow", "no Airflow", false, ""]
+    ])
+
+    const xml = fs.readFileSync(junit!, "utf8")
+    assert.match(xml, /<testsuites name="vitest" tests="10" failures="2" errors="1" time="[\d.]+">/)
+    assert.match(xml, /<testcase [^>]*name="fails &#38;&#60;by&#62; itself"[^>]*>\s*<failure message="[^"]*no_such_dag/)
+    assert.match(
+      xml,
+      /name="has no time to get an Airflow"[^>]*>\s*<error message="No Airflow[^"]*" type="AcquireBudgetSpent">/
+    )
+    assert.include(fs.readFileSync(html!, "utf8"), "fails &#38;&#60;by&#62; itself")
+    for (const file of [html!, json!, junit!]) {
+      assert.notInclude(fs.readFileSync(file, "utf8"), Redacted.value(emulator.astroToken))
+    }
+
+    fs.writeFileSync(`${folder}/file`, "")
+    const wrong = yield* run(["one"], { reporter: [reporterName, { html: `${folder}/file/report.html`, xml: "x" }] })
+    assert.match(wrong.text, /Tests +2 passed/)
+    assert.match(wrong.text, /there is no option xml; there are json, html, junit/)
+    assert.match(wrong.text, /html: \S+\/file\/report\.html could not be written: .*Choose another path/)
+    assert.strictEqual(wrong.code, 1, wrong.text)
+  }))
+
 /** The fixtures, with the types of this version of vitest. */
 export const types: Scene = ({ fixtures }) =>
   Effect.gen(function*() {
@@ -347,5 +423,6 @@ export const all: Readonly<Record<string, Scene>> = {
   "bad input is explained": badInput,
   "a lease in a VM context, in a thread": vmPool("vmThreads"),
   "a lease in a VM context, in a process": vmPool("vmForks"),
+  "leases are reported": reporter,
   "the fixtures have types": types
 }

@@ -3,9 +3,16 @@ import { defineConfig } from "vitest/config"
 
 const conditions = ["@airflow-resource/source"]
 
+const reporters = process.env["AIRFLOW_RESOURCE_TEST_REPORTERS"]
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   // only a safety net: on a busy machine everything takes longer
-  test: { root: `${import.meta.dirname}/fixtures`, include: ["*.fixture.ts"], testTimeout: 60_000 }
+  test: {
+    root: `${import.meta.dirname}/fixtures`,
+    include: ["*.fixture.ts"],
+    testTimeout: 60_000,
+    ...(reporters === undefined ? {} : { reporters: JSON.parse(reporters) })
+  }
 })

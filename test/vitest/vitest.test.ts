@@ -9,7 +9,8 @@ const scenes: Readonly<Record<string, Scenes.Scene>> = {
   "hooks, variants and fake timers": Scenes.variants,
   "a file shares a lease": Scenes.scopeOfFile,
   "files that are not isolated share a pool": Scenes.notIsolated("threads"),
-  "bad input is explained": Scenes.badInput
+  "bad input is explained": Scenes.badInput,
+  "leases are reported": Scenes.reporter
 }
 
 // they mostly wait

@@ -5,6 +5,7 @@
  */
 import type { Lease } from "airflow-resource"
 import { AirflowResource, CallSite, PinnedClock } from "airflow-resource"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,8 @@ import type * as Scope from "effect/Scope"
 import { test, type TestAPI, type TestContext } from "vitest"
 import * as EffectTest from "./internal/effectTest.js"
 import * as Names from "./internal/names.js"
+import * as Observation from "./internal/observation.js"
+import * as Patience from "./internal/patience.js"
 import { AcquireBudgetSpent, BodyTimeout } from "./TestingError.js"
 
 /**
@@ -85,33 +88,7 @@ export const withAirflow = <A, E, R, LE>(
   A,
   E | LE | BodyTimeout | AcquireBudgetSpent | AirflowResource.AcquireError | Lease.LeaseLost,
   Exclude<Exclude<R, Scope.Scope>, AirflowResource.Requirements>
-> =>
-  Effect.gen(function*() {
-    const timeout = Duration.decode(options.timeout ?? defaults.timeout)
-    const budget = Duration.decode(options.acquireTimeout ?? defaults.acquireTimeout)
-    const after = (duration: Duration.Duration) => PinnedClock.live(Effect.sleep(duration))
-    const leased = yield* Deferred.make<void>()
-    let during = "starting"
-    const isTooLate = after(budget).pipe(
-      Effect.zipRight(Effect.suspend(() => new AcquireBudgetSpent({ testName, budget, during }))),
-      Effect.raceFirst(Effect.zipRight(Deferred.await(leased), Effect.never))
-    )
-    return yield* AirflowResource.use(
-      {
-        ...options,
-        testName,
-        onProgress: (progress) => {
-          during = progress.activity
-          return options.onProgress?.(progress) ?? Effect.void
-        }
-      },
-      (resource) =>
-        Effect.zipRight(
-          Deferred.succeed(leased, undefined),
-          Effect.raceFirst(body(resource), Effect.zipRight(after(timeout), new BodyTimeout({ timeout })))
-        )
-    ).pipe(Effect.raceFirst(isTooLate))
-  }).pipe(Effect.provide(PinnedClock.liveLayer(options.layer)))
+> => Effect.suspend(() => observed(Observation.begin(testName), body, options))
 
 /**
  * Declares a test with its own Airflow. The body runs under TestClock, as in `it.scoped`; the Airflow keeps real time.
@@ -170,6 +147,56 @@ function of(test: TestAPI): AirflowTest {
   return Object.defineProperties(declare, Object.getOwnPropertyDescriptors(variants)) as AirflowTest
 }
 
+/** {@link withAirflow}, which also records what a reporter is told. */
+const observed = <A, E, R, LE>(
+  observation: Observation.Observation,
+  body: (resource: AirflowResource.AirflowResource) => Effect.Effect<A, E, R>,
+  options: Options<LE>
+) =>
+  Effect.gen(function*() {
+    const testName = observation.observed.test
+    const timeout = Duration.decode(options.timeout ?? defaults.timeout)
+    const budget = Duration.decode(options.acquireTimeout ?? defaults.acquireTimeout)
+    const after = (duration: Duration.Duration) => PinnedClock.live(Effect.sleep(duration))
+    const leased = yield* Deferred.make<void>()
+    const patience = yield* Effect.acquireRelease(
+      Effect.sync(() => Patience.begin(testName)),
+      ({ stop }) => Effect.sync(stop)
+    )
+    let during = "starting"
+    const isTooLate = after(budget).pipe(
+      Effect.zipRight(Effect.suspend(() => new AcquireBudgetSpent({ testName, budget, during }))),
+      Effect.raceFirst(Effect.zipRight(Deferred.await(leased), Effect.never))
+    )
+    return yield* AirflowResource.use(
+      {
+        ...options,
+        testName,
+        onProgress: (progress) => {
+          during = progress.activity
+          observation.onProgress(progress)
+          patience.onProgress(progress)
+          return options.onProgress?.(progress) ?? Effect.void
+        }
+      },
+      (resource) => {
+        patience.stop()
+        observation.isReady(resource)
+        return Deferred.succeed(leased, undefined).pipe(
+          Effect.zipRight(
+            Effect.raceFirst(body(resource), Effect.zipRight(after(timeout), new BodyTimeout({ timeout })))
+          ),
+          Effect.ensuring(Effect.sync(observation.ends))
+        )
+      }
+    ).pipe(Effect.raceFirst(isTooLate))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(PinnedClock.liveLayer(options.layer)),
+    Effect.tapErrorCause((cause) => Effect.sync(() => observation.fails(Cause.squash(cause)))),
+    Effect.ensuring(Effect.sync(observation.isReleased))
+  )
+
 /** Vitest's timeout counts everything. */
 const timeouts = <E>(options: Options<E>) => ({
   timeout: Duration.toMillis(
@@ -187,10 +214,12 @@ const run = <A, E, LE>(
     resource: AirflowResource.AirflowResource
   ) => Effect.Effect<A, E, Scope.Scope | AirflowResource.Requirements>,
   options: Options<LE>
-) =>
-  EffectTest.run(
-    withAirflow(
-      Names.nameOf(context.task),
+) => {
+  const observation = Observation.begin(Names.nameOf(context.task))
+  Observation.attach(context.task, observation)
+  return EffectTest.run(
+    observed(
+      observation,
       (resource) =>
         Effect.zipRight(Effect.promise(() => context.annotate(Names.annotationOf(resource))), body(resource)),
       options
@@ -198,3 +227,4 @@ const run = <A, E, LE>(
     context,
     Duration.toMillis(options.releaseTimeout ?? defaults.releaseTimeout)
   )
+}

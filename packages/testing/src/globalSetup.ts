@@ -17,6 +17,7 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import process from "node:process"
+import * as GlobalSetup from "./internal/isGlobalSetup.js"
 import * as Summary from "./internal/summary.js"
 
 /**
@@ -52,6 +53,11 @@ const start: Effect.Effect<Option.Option<Effect.Effect<void>>, never, Scope.Scop
     const { now: since } = yield* pool.inspect
     const upkeep = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
     yield* Scope.extend(pool.upkeep({ hibernateAfter: settings.upkeep.hibernateAfter }), upkeep)
+    // a reporter leaves what is awake to the summary below
+    yield* Effect.acquireRelease(
+      Effect.sync(() => GlobalSetup.setActive(true)),
+      () => Effect.sync(() => GlobalSetup.setActive(false))
+    )
     const end = Scope.close(upkeep, Exit.void).pipe(
       Effect.zipRight(Summary.of(pool, since)),
       Effect.flatMap((summary) => summary === "" ? Effect.void : Console.warn(summary)),

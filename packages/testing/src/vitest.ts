@@ -9,6 +9,7 @@ import { test as base, type TestAPI, type TestContext } from "vitest"
 import * as BodyTimeout from "./internal/bodyTimeout.js"
 import * as Hold from "./internal/hold.js"
 import * as Names from "./internal/names.js"
+import * as Observation from "./internal/observation.js"
 import * as Worker from "./internal/worker.js"
 
 /**
@@ -65,7 +66,8 @@ export const makeTest = (
     await opened?.close()
   }
   const ofTest = async ({ annotate, onTestFinished, task }: TestContext, use: Use<Airflow.Lease>) => {
-    const { end, lease } = begin(Names.nameOf(task))
+    const { end, lease, observation } = begin(Names.nameOf(task))
+    Observation.attach(task, observation)
     // in case that vitest gives up before there is a lease
     onTestFinished(() => end().catch(() => {}), Duration.toMillis(budgets.releaseTimeout) + 10_000)
     const leased = await lease
@@ -91,7 +93,13 @@ export const makeTest = (
   })
   return BodyTimeout.withBodyTimeout(test, {
     besides: Duration.toMillis(Duration.sum(budgets.acquireTimeout, budgets.releaseTimeout)),
-    check: (context) => Hold.check(Reflect.get(context, "lease")),
+    check: (context) => {
+      const lease: unknown = Reflect.get(context, "lease")
+      const observation = Hold.observationOf(lease)
+      // only a test knows its file
+      if (scope === "file" && observation !== undefined) Observation.attach(context.task.file, observation)
+      Hold.check(lease)
+    },
     lost: (context) => Hold.lost(Reflect.get(context, "lease"))
   })
 }

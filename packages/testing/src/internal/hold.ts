@@ -5,6 +5,8 @@ import * as Predicate from "effect/Predicate"
 import * as process from "node:process"
 import { vi } from "vitest"
 import { AcquireBudgetSpent, TimersAreFake } from "../TestingError.js"
+import * as Observation from "./observation.js"
+import * as Patience from "./patience.js"
 import * as RealTime from "./realTime.js"
 
 export interface Options extends Omit<Airflow.Options, "signal" | "onProgress"> {
@@ -17,6 +19,8 @@ export interface Hold {
   readonly lease: Promise<Airflow.Lease>
   /** Gives up the wait for an Airflow, or gives it back. Rejects if the lease was lost and that is not known yet. */
   readonly end: () => Promise<void>
+  /** For a reporter. */
+  readonly observation: Observation.Observation
 }
 
 export const begin = (
@@ -25,6 +29,7 @@ export const begin = (
 ): Hold => {
   const { testName } = request
   const stop = new AbortController()
+  const observation = Observation.begin(testName)
   let during = "starting"
   const acquire = async () => {
     if (vi.isFakeTimers()) throw new TimersAreFake()
@@ -32,17 +37,15 @@ export const begin = (
       acquireTimeout,
       () => stop.abort(new AcquireBudgetSpent({ testName, budget: acquireTimeout, during }))
     )
-    let patience = { stop: () => {} }
+    const patience = Patience.begin(testName)
     try {
       return await airflows.lease({
         ...request,
         signal: stop.signal,
-        onProgress: ({ activity }) => {
-          during = activity
-          patience.stop()
-          patience = RealTime.after("10 seconds", () => {
-            process.stderr.write(`airflow-resource: "${testName}" waits for its Airflow: ${activity}\n`)
-          })
+        onProgress: (progress) => {
+          during = progress.activity
+          observation.onProgress(progress)
+          patience.onProgress(progress)
         }
       })
     } finally {
@@ -56,18 +59,25 @@ export const begin = (
   let held: Airflow.Lease | undefined
   const lease = acquire().then((lease) => {
     held = lease
+    observation.isReady(lease)
     const lost = lease.lost()
-    lost.catch(() => {
+    lost.catch((error) => {
       isLost = true
+      observation.fails(error)
     })
     losses.set(lease, lost)
     return lease
   }, (error) => {
     isOver = true
+    observation.fails(error)
     return failed(error)
+  }).then((lease) => {
+    observations.set(lease, observation)
+    return lease
   })
 
   const release = async () => {
+    observation.ends()
     if (isOver) return
     stop.abort(new Error("The test has ended."))
     // a release waits, and fake timers would stop it
@@ -75,7 +85,7 @@ export const begin = (
     const wasLost = isLost
     const released = lease.then(() => held?.release()).catch((error) => {
       if (!wasLost) throw error
-    })
+    }).finally(observation.isReleased)
     await new Promise<void>((resolve, reject) => {
       const timer = RealTime.after(releaseTimeout, () => {
         process.stderr.write(
@@ -89,7 +99,7 @@ export const begin = (
     })
   }
   let ending: Promise<void> | undefined
-  return { lease, end: () => ending ??= release() }
+  return { lease, end: () => ending ??= release(), observation }
 }
 
 /**
@@ -104,6 +114,10 @@ export const check = (lease: unknown): void => {
   if (failure !== undefined) throw failure.error
 }
 
+/** What is known of the lease. */
+export const observationOf = (lease: unknown): Observation.Observation | undefined =>
+  Predicate.isObject(lease) ? observations.get(lease) : undefined
+
 /** Rejected when the lease is lost. */
 export const lost = (lease: unknown): Promise<never> =>
   (Predicate.isObject(lease) ? losses.get(lease) : undefined) ?? new Promise(() => {})
@@ -111,6 +125,8 @@ export const lost = (lease: unknown): Promise<never> =>
 // internal
 
 const failures = new WeakMap<object, { readonly error: unknown }>()
+
+const observations = new WeakMap<object, Observation.Observation>()
 
 const losses = new WeakMap<object, Promise<never>>()
 
