@@ -47,6 +47,7 @@ def airflow_resource(request):
         yield AirflowResource({
             **facts,
             "test_name": request.node.name,
+            "description": f"An Airflow resource for {facts['resource_id']}",
             "worker_pid": os.getpid(),
             "creation_time": datetime.fromisoformat(facts["creation_time"].replace("Z", "+00:00")).timestamp(),
             "airflow_instance": Airflow(lease),
@@ -145,8 +146,10 @@ class Lease:
             sys.stderr.write(line)
 
     def _last_words(self):
+        """What it has said last, except for its progress and its log."""
         self._listener.join(5)
-        return "".join(self._said).strip() or f"airflow-resource exited with {self._process.poll()}."
+        said = [line for line in self._said if not line.startswith(("airflow-resource: ", "timestamp="))]
+        return "".join(said).strip() or f"airflow-resource exited with {self._process.poll()}."
 
 
 def hide_secrets(document):
@@ -229,6 +232,7 @@ class Airflow:
 
     def _request(self, method, path, body=None, accept="application/json", tries=5):
         """Sends a request, and again after a server error: each request of this client may arrive twice."""
+        self._lease.check()
         url = self._lease.facts["apiUrl"] + path
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, {"Accept": accept, "Content-Type": "application/json"}, method=method)
