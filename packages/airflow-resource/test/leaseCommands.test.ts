@@ -1,4 +1,4 @@
-import { Dags } from "@airflow-resource/emulator"
+import type { Dags } from "@airflow-resource/emulator"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, Schedule, type Scope } from "effect"
