@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander"
 import * as Effect from "effect/Effect"
 import { cache } from "./cache.js"
+import { completion } from "./completion.js"
 import { doctor } from "./doctor.js"
 import { drain } from "./drain.js"
 import { emulator } from "./emulator.js"
@@ -44,7 +45,7 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
 }
 
 /** Every subcommand. */
-const subcommands = [doctor, run, exec, lease, status, reap, drain, cache, local, emulator]
+const subcommands = [doctor, run, exec, lease, status, reap, drain, cache, local, emulator, completion]
 
 const describe = (start: Run, printed: { out: string; err: string }): Command => {
   const program = new Command("airflow-resource")
