@@ -56,7 +56,7 @@ export const make = (
 })
 
 /**
- * The leases in a pool's ledger, which knows those of at least a week. To it, the delivery is a part of the use.
+ * The leases in a pool's ledger, which knows those of the last 30 days.
  *
  * @example
  * ```ts
@@ -67,7 +67,7 @@ export const make = (
  *   const pool = yield* DeploymentPool.DeploymentPool
  *   const { now, slots } = yield* pool.inspect
  *   const leases = Report.ofLedger({ events: yield* pool.events(), slots, now })
- *   return Report.html(Report.make({ title: "The last week", at: now, leases }))
+ *   return Report.html(Report.make({ title: "The last 30 days", at: now, leases }))
  * })
  * ```
  *

@@ -91,6 +91,34 @@ describe.concurrent("airflow-resource status", () => {
   )
 })
 
+describe.concurrent("airflow-resource report", () => {
+  it.scopedLive("prints what leases took, and writes it as a page", () =>
+    Effect.gen(function*() {
+      const { cwd, hold, run } = yield* world()
+      assert.deepInclude(yield* run("report"), { code: 0, stdout: "No Airflow was leased.\n" })
+
+      const one = yield* hold("one <b>")
+      const name = yield* one.deploymentName
+      yield* one.end
+      const text = yield* run("report", "--html", "new folder/report.html")
+      assert.deepEqual([text.code, text.stderr], [0, `The page is ${cwd}/new folder/report.html\n`])
+      assert.match(text.stdout, new RegExp(`^released  created  .*  ${name}  one <b>$`, "m"))
+      const page = fs.readFileSync(`${cwd}/new folder/report.html`, "utf8")
+      assert.include(page, "one &#60;b&#62;")
+
+      const { leases, totals } = asJson((yield* run("report", "--json")).stdout)
+      assert.lengthOf(leases, 1)
+      assert.deepInclude(leases[0], { test: "one <b>", deployment: name, slot: 1, outcome: "released", passed: null })
+      assert.deepInclude(totals, { leases: 1, created: 1, saved: null })
+
+      fs.writeFileSync(`${cwd}/file`, "")
+      const refused = yield* run("report", "--html", "file/report.html", "--json")
+      assert.strictEqual(refused.code, 1)
+      assert.match(refused.stderr, /^file\/report\.html could not be written: .*Choose another path with --html\.\n$/)
+      assert.strictEqual(asJson(refused.stdout).error.tag, "PageNotWritten")
+    }).pipe(Effect.provide(NodeContext.layer)), 300_000)
+})
+
 describe.concurrent("airflow-resource reap", () => {
   it.scopedLive("hibernates what a killed process left awake", () =>
     Effect.gen(function*() {

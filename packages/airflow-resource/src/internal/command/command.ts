@@ -12,6 +12,7 @@ import { lease } from "./lease.js"
 import { local } from "./local.js"
 import * as Output from "./output.js"
 import { reap } from "./reap.js"
+import { report } from "./report.js"
 import { run } from "./run.js"
 import { status } from "./status.js"
 import type { Run } from "./usage.js"
@@ -45,7 +46,7 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
 }
 
 /** Every subcommand. */
-const subcommands = [doctor, run, exec, lease, status, reap, drain, cache, local, emulator, completion]
+const subcommands = [doctor, run, exec, lease, status, reap, drain, report, cache, local, emulator, completion]
 
 const describe = (start: Run, printed: { out: string; err: string }): Command => {
   const program = new Command("airflow-resource")

@@ -21,7 +21,10 @@ export const reusedBy = (activities: ReadonlyArray<string>): Reused =>
 /** Phases without gaps, from the first mark to `end`. */
 export const phases = (marks: ReadonlyArray<Mark>, end: number, reused: Reused): ReadonlyArray<Phase> => {
   const found: Array<Phase> = []
-  for (const [index, { at, stage }] of marks.entries()) {
+  for (const [index, mark] of marks.entries()) {
+    const { at } = mark
+    // the pool has granted its use by then, but not to the test
+    const stage = mark.stage === "using" && marks[index + 1]?.stage === "delivering" ? "delivering" : mark.stage
     const name = stage === "filling" ? filling[reused] : stage
     const to = Math.max(at, marks[index + 1]?.at ?? end)
     const last = found.at(-1)
