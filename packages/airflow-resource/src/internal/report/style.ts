@@ -37,7 +37,6 @@ export const style = `
 @media (prefers-color-scheme:dark){:root{${
   properties("dark")
 }--text:#e6e9ee;--quiet:#9aa4b1;--line:#343a43;--bad:#ff8a80}}
-@media print{:root{color-scheme:light;${light}}tr,.lane{break-inside:avoid}body{padding:0}}
 *{box-sizing:border-box}
 body{margin:0;padding:24px;background:var(--background);color:var(--text);font:14px/1.45 system-ui,sans-serif}
 h1{font-size:22px;margin:0;overflow-wrap:anywhere}
@@ -68,5 +67,6 @@ th.test svg{margin-top:3px}
 td{font-variant-numeric:tabular-nums}
 .problem{display:block;font-size:12px}
 .bad .problem,.bad td:nth-of-type(2){color:var(--bad);font-weight:600}
-@media (max-width:760px){body{padding:12px}.minor{display:none}th.test{width:46%}td{font-size:12px}}
+@media screen and (max-width:760px){body{padding:12px}.minor,thead .axis{display:none}th.test{width:36%}td,thead th{font-size:11px;padding-right:4px}}
+@media print{:root{color-scheme:light;${light}}body{padding:0;font-size:10px}td,thead th{font-size:8.5px;padding-right:5px}td.long,.axis{font-size:8px}tr,.lane{break-inside:avoid}}
 `
