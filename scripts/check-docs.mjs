@@ -178,6 +178,8 @@ const otherNames = new Set([
   "AIRFLOW_HOME",
   "AIRFLOW_VAR_REGION",
   "AIRFLOW_CTX_DAG_ID",
+  // variables of the fixture for pytest
+  "AIRFLOW_RESOURCE_COMMAND",
   // variables of the astro CLI
   "ASTRO_HOME",
   "ASTRO_TELEMETRY_DISABLED",

@@ -49,7 +49,7 @@ export const write = ({ project }: Scene, file: string, text: string) =>
   Effect.sync(() => fs.writeFileSync(path.join(project, "dags", file), text))
 
 /** Fails while a process of the scene's deployments runs that belongs to their Airflows, or a token exists. */
-export const isAsleep = ({ home }: Scene) =>
+export const isAsleep = ({ home }: Pick<Scene, "home">) =>
   Effect.forEach(Home.foldersOf(home), (folder) =>
     Home.until(
       Effect.filterOrFail(

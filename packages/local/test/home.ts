@@ -63,9 +63,8 @@ export const make = Effect.acquireRelease(
 /** For a composition that has environments and deployments in one home. */
 export const shareEnvironments = (home: string) => {
   for (const name of ["environments", "tools"]) {
-    if (fs.existsSync(path.join(options.home, name))) {
-      fs.symlinkSync(path.join(options.home, name), path.join(home, name))
-    }
+    fs.mkdirSync(path.join(options.home, name), { recursive: true })
+    fs.symlinkSync(path.join(options.home, name), path.join(home, name))
   }
 }
 
