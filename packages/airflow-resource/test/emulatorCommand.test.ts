@@ -79,6 +79,36 @@ describe.concurrent("airflow-resource emulator", () => {
       assert.isFalse(fs.existsSync(config))
     }))
 
+  test("has the DAGs of a file, which it refuses before it starts if they cannot run", (cwd) =>
+    Effect.gen(function*() {
+      const task = { taskId: "load", duration: "1 second", log: ["loaded", "3 orders"], xcom: { return_value: 3 } }
+      const write = (dags: unknown) => fs.writeFileSync(`${cwd}/dags.json`, JSON.stringify(dags))
+      write([{ dagId: "orders", tasks: [task] }])
+      const running = yield* emulator(cwd, "--print-env", "--speed", "1000", "--dags", "dags.json")
+      const env = evaluated(yield* printed(running, "AIRFLOW_REPO="))
+      const leased = yield* (yield* start("once.ts", [], { ...env, AIRFLOW_RESOURCE_DELIVERY: "none" }, cwd)).ended
+      assert.strictEqual(leased.code, 0, leased.stderr)
+      assert.deepInclude(JSON.parse(leased.stdout), { dags: ["orders"] })
+
+      for (
+        const [dags, problem] of [
+          [
+            [{ dagId: "orders", tasks: [{ ...task, duration: "soon" }] }],
+            /0\.tasks\.0\.duration: .*must be a duration/
+          ],
+          [[{ dagId: "orders", task: [] }], /0\.task: is unexpected/],
+          [[{ dagId: "orders", tasks: [task, task] }], /two tasks named load/]
+        ] as const
+      ) {
+        write(dags)
+        const refused = yield* (yield* emulator(cwd, "--json", "--dags", "dags.json")).ended
+        assert.strictEqual(refused.code, 1)
+        assert.match(JSON.parse(refused.stdout).error.message, problem)
+      }
+      const missing = yield* (yield* emulator(cwd, "--json", "--dags", "nowhere.json")).ended
+      assert.deepInclude(JSON.parse(missing.stdout).error, { tag: "DagFileRefused", retryable: false })
+    }))
+
   test("prints how to use it", (cwd) =>
     Effect.gen(function*() {
       const text = yield* printed(yield* emulator(cwd), "--astro-home")

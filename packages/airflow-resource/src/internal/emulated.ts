@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as DagFile from "./dagFile.js"
 import { variables } from "./provider/emulator.js"
 
 /** The folder cannot become the astro CLI's home. */
@@ -26,14 +27,20 @@ export class AstroHomeRefused
 export type Emulated = Effect.Effect.Success<ReturnType<typeof start>>
 
 /** Starts an emulator that lives until the scope closes, and returns how to reach it. */
-export const start = ({ astroHome, ...options }: {
+export const start = ({ astroHome, dagFile, ...options }: {
   readonly port: number
   readonly seed: number
   readonly speed: number
   readonly astroHome: Option.Option<string>
+  /** A file with the DAGs that it has instead of `hello_world_dag`. */
+  readonly dagFile: Option.Option<string>
 }) =>
   Effect.gen(function*() {
-    const emulator = yield* Emulator.make(options)
+    const dags = yield* Effect.transposeMapOption(dagFile, DagFile.read)
+    const emulator = yield* Emulator.make({
+      ...options,
+      ...Option.match(dags, { onNone: () => ({}), onSome: (dags) => ({ dags }) })
+    })
     const { astroApiUrl, githubApiUrl, organizationId, regions, repository, runtimeVersions, url, workspaceId } =
       emulator
     const account: AstroConfig = {

@@ -31,6 +31,7 @@ export const emulator: Usage.Subcommand = (parent, run) =>
       Usage.number(Number.isSafeInteger, "an integer"),
       1
     )
+    .option("--dags <file>", "a JSON list of the DAGs that every Airflow has, instead of hello_world_dag")
     .option("--astro-home <folder>", "becomes an ASTRO_HOME for the astro CLI while the emulator runs")
     .addOption(
       new Option("--print-env", "print the variables as export commands for a shell").conflicts(["json", "output"])
@@ -46,11 +47,17 @@ export const emulator: Usage.Subcommand = (parent, run) =>
         ]
       })
     )
-    .action(({ astroHome, detach = false, port = 0, printEnv = false, seed, speed, ...format }: Chosen) => {
+    .action(({ astroHome, dags, detach = false, port = 0, printEnv = false, seed, speed, ...format }: Chosen) => {
       const asJson = Usage.isJson(format)
       const render = asJson ? Emulated.asJson : printEnv ? Emulated.exports : Emulated.render
       run(
-        Emulated.start({ port, seed, speed, astroHome: Options.fromNullable(astroHome) }).pipe(
+        Emulated.start({
+          port,
+          seed,
+          speed,
+          astroHome: Options.fromNullable(astroHome),
+          dagFile: Options.fromNullable(dags)
+        }).pipe(
           Effect.map(render),
           documented(asJson),
           Effect.flatMap(print),
@@ -67,6 +74,7 @@ interface Chosen extends Usage.Format {
   readonly speed: number
   readonly seed: number
   readonly astroHome?: string
+  readonly dags?: string
   readonly printEnv?: boolean
   readonly detach?: boolean
 }
