@@ -6,7 +6,7 @@ import * as Home from "../../packages/local/test/home.js"
 import { isAsleep } from "../local.js"
 import * as Project from "./project.js"
 
-/** Runs pytest, which has to pass. */
+/** Runs pytest, which has to pass. The first time, its first lease installs Airflow. */
 const scene = (title: string, version: string, args: ReadonlyArray<string>, check: (text: string) => void = () => {}) =>
   it.scopedLive(title, () =>
     Effect.gen(function*() {
@@ -21,7 +21,7 @@ const scene = (title: string, version: string, args: ReadonlyArray<string>, chec
         AIRFLOW_RESOURCE_REAPER: "off",
         EXPECTED_API: version.startsWith("2") ? "v1" : "v2"
       }
-      const { code, text } = yield* Project.pytest({ project, args, env })
+      const { code, text } = yield* Project.pytest({ project, args, env, timeout: "25 minutes" })
       assert.strictEqual(code, 0, text)
       check(text)
       const { slots } = JSON.parse(yield* Project.command(project, env, "status", "--json"))

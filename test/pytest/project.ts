@@ -1,6 +1,6 @@
 /** Projects with the fixture of `examples/pytest`, and runs of pytest in them. */
 import { FileSystem } from "@effect/platform"
-import { Cause, Effect, Schedule } from "effect"
+import { Cause, type Duration, Effect, Schedule } from "effect"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -73,12 +73,14 @@ export interface Options {
   /** Test files without their ending, and options. */
   readonly args: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
+  /** [4 minutes] */
+  readonly timeout?: Duration.DurationInput
   /** Called once, when a test has written the file that `STARTED` names. */
   readonly onStarted?: (pid: number) => void
 }
 
 /** Runs pytest in a process group of its own, as a terminal does. */
-export const pytest = ({ args, env, onStarted, project }: Options): Effect.Effect<Ended> =>
+export const pytest = ({ args, env, onStarted, project, timeout = "4 minutes" }: Options): Effect.Effect<Ended> =>
   Effect.gen(function*() {
     const started = path.join(project, "started")
     fs.rmSync(started, { force: true })
@@ -111,7 +113,7 @@ export const pytest = ({ args, env, onStarted, project }: Options): Effect.Effec
     }
     const [code, signal] = yield* Effect.promise(() => exited).pipe(
       Effect.timeoutFailCause({
-        duration: "4 minutes",
+        duration: timeout,
         onTimeout: () => Cause.die(new Error(`pytest did not end in time; it printed:\n${text}`))
       })
     )
