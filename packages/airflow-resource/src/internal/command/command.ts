@@ -6,18 +6,22 @@ import { completion } from "./completion.js"
 import { doctor } from "./doctor.js"
 import { drain } from "./drain.js"
 import { emulator } from "./emulator.js"
+import { events } from "./events.js"
 import { exec } from "./exec.js"
 import * as Failure from "./failure.js"
 import { lease } from "./lease.js"
 import { local } from "./local.js"
 import * as Output from "./output.js"
 import { reap } from "./reap.js"
+import { release } from "./release.js"
 import { report } from "./report.js"
+import { reset } from "./reset.js"
 import { run } from "./run.js"
 import { status } from "./status.js"
 import type { Run } from "./usage.js"
 import * as Usage from "./usage.js"
 import { version } from "./version.js"
+import { warm } from "./warm.js"
 
 export interface Parsed {
   readonly command: Parameters<Run>[0]
@@ -46,7 +50,24 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
 }
 
 /** Every subcommand. */
-const subcommands = [doctor, run, exec, lease, status, reap, drain, report, cache, local, emulator, completion]
+const subcommands = [
+  doctor,
+  run,
+  exec,
+  lease,
+  warm,
+  status,
+  events,
+  report,
+  reap,
+  drain,
+  release,
+  reset,
+  cache,
+  local,
+  emulator,
+  completion
+]
 
 const describe = (start: Run, printed: { out: string; err: string }): Command => {
   const program = new Command("airflow-resource")
