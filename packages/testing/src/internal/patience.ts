@@ -1,6 +1,5 @@
 /** What a test prints while it waits for its Airflow: one line, then nothing until something has changed. */
 import * as Duration from "effect/Duration"
-import * as process from "node:process"
 import * as RealTime from "./realTime.js"
 
 /** What a wait is about. In the queue, `activity` is the place and the reason. */
