@@ -6,8 +6,8 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import { quantile } from "./compare.js"
+import { foreign } from "./foreign.js"
 
 const entries = [
   "@airflow-resource/airflow",
@@ -22,32 +22,6 @@ const entries = [
 ]
 
 const turns = 5
-
-const packages = fileURLToPath(new URL("../packages/", import.meta.url))
-
-/** Modules of other packages that are loaded together with a module, as URLs. */
-const foreign = (entry: string): ReadonlyArray<string> => {
-  const found = new Set<string>()
-  const seen = new Set<string>()
-  const visit = (url: string) => {
-    if (seen.has(url)) return
-    seen.add(url)
-    for (
-      const [, to = ""] of fs.readFileSync(fileURLToPath(url), "utf8").matchAll(
-        /^(?:import|export) (?:[^"=]* from )?"([^"]+)";$/gm
-      )
-    ) {
-      // outside of a worker of vitest, this cannot be imported
-      if (to === "vitest") continue
-      const resolved = to.startsWith(".") ? new URL(to, url).href : import.meta.resolve(to)
-      if (resolved.startsWith("node:")) found.add(resolved)
-      else if (fs.realpathSync(fileURLToPath(resolved)).startsWith(packages)) visit(resolved)
-      else found.add(resolved)
-    }
-  }
-  visit(import.meta.resolve(entry))
-  return [...found]
-}
 
 /** Takes the place of vitest. */
 const hooks = `data:text/javascript,${
