@@ -1002,6 +1002,21 @@ export const suite = (name: string, world: Effect.Effect<Open, unknown, Scope.Sc
         assert.isFalse(yield* cache.handOver(rules, b.number, b.epoch))
       }))
 
+    test("of several runs, the last one decides, with the longest time that any keeps deployments awake", (cache) =>
+      Effect.gen(function*() {
+        const run = (id: string, hibernateAfter: number) =>
+          cache.run(rules, { id, hibernateAfter, recycleUses: null, recycleAge: null, reset: {} })
+        const current = Effect.map(cache.outlook(rules), ({ run }) => [run?.id, run?.hibernateAfter])
+        yield* run("short", 1_000)
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* run("long", 60_000)
+          assert.deepStrictEqual(yield* current, ["long", 60_000])
+          yield* run("last", 0)
+          assert.deepStrictEqual(yield* current, ["last", 60_000])
+        }))
+        assert.deepStrictEqual(yield* current, ["short", 1_000])
+      }))
+
     test("a lock has one holder, and a waiter is told which", (cache) =>
       Effect.gen(function*() {
         const reasons: Array<string> = []

@@ -47,14 +47,21 @@ export const activeUpkeep = (
   now: number
 ): LockHolder | undefined => holder !== null && holder.deadline > now && !isGone(holder.owner) ? holder : undefined
 
-/** The run of this machine that deployments are kept awake for: of several, the one that began last. */
+/**
+ * The run of this machine that deployments are kept awake for: of several, the one that began last, with the longest time that any of
+ * them keeps an unused deployment awake.
+ */
 export const currentRun = (
   { runs }: Ledger,
   { isGone, machine }: AppliedRules,
   now: number
-): Run | undefined =>
-  runs.filter(({ deadline, owner }) => Host.machineOf(owner) === machine && deadline > now && !isGone(owner))
-    .at(-1)
+): Run | undefined => {
+  const alive = runs.filter(({ deadline, owner }) =>
+    Host.machineOf(owner) === machine && deadline > now && !isGone(owner)
+  )
+  const last = alive.at(-1)
+  return last && { ...last, hibernateAfter: Math.max(...alive.map(({ hibernateAfter }) => hibernateAfter)) }
+}
 
 /** What upkeep does for a run. */
 export const rulesOf = ({ hibernateAfter, recycleAge, recycleUses }: Run): UpkeepRules => ({
