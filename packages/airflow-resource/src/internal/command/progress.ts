@@ -30,7 +30,7 @@ export const make: Effect.Effect<Display, never, Scope.Scope> = Effect.gen(funct
     if (step === undefined || !isLive) return
     const now = yield* Clock.currentTimeMillis
     const line = `${oneLine(step.activity)} (${ago(now - step.since)}${usually(step)}; ${ago(now - begunAt)} in all)`
-    process.stderr.write(`\r\u001b[2K${line.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`)
+    process.stderr.write(`\r\u001b[2K${line.slice(0, Math.max(20, (process.stderr.columns || 80) - 1))}`)
   })
   yield* Effect.forkScoped(Effect.repeat(draw, Schedule.spaced("1 second")))
   const pause = Effect.suspend(() => {
