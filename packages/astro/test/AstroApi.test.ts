@@ -73,7 +73,7 @@ const against = (
 }
 
 /** Bodies are read by promises, which do not run on the TestClock. */
-const settled = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 1000)
+const settled = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 300)
 
 const respond = (request: HttpClientRequest.HttpClientRequest, reply: Reply) => {
   if (reply === "silence") return Effect.never
