@@ -43,17 +43,17 @@ let isSignalled = false
 let handler: ((signal: Signal) => void) | undefined
 
 /**
- * One Ctrl-C may arrive twice: from the terminal, and forwarded by npx. A signal that follows within half a second is the
- * same one.
+ * One Ctrl-C may arrive twice: from the terminal, and forwarded by npx. So the same signal within half a second counts
+ * once.
  */
 const listen = (handlerOf: () => (signal: Signal) => void) => {
-  let last = -Infinity
   for (const signal of all) {
+    let last = -Infinity
     process.on(signal, () => {
       const now = performance.now()
-      const isSame = now - last < 500
+      if (now - last < 500) return
       last = now
-      if (!isSame) handlerOf()(signal)
+      handlerOf()(signal)
     })
   }
 }
