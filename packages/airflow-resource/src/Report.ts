@@ -5,6 +5,8 @@
  */
 import type { PoolEvent, Slot } from "@airflow-resource/core/Slot"
 import * as DateTime from "effect/DateTime"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { page } from "./internal/report/html.js"
 import * as Ledger from "./internal/report/ledger.js"
 import type { LeaseRecord, Observed, Report } from "./internal/report/model.js"
@@ -209,6 +211,23 @@ export const json = ({ at, leases, title, totals: { saved, ...totals } }: Report
  * @category accessors
  */
 export const html: (report: Report) => string = page
+
+/**
+ * Writes a file, and creates its folder. Throws Node's error if it cannot.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const save = (file: string, content: string): void => {
+  const createFolder = (folder: string): void => {
+    if (fs.existsSync(folder)) return
+    createFolder(path.dirname(folder))
+    // not `recursive`: below a folder such as /proc, which accepts none, Node 20 would try for ever
+    fs.mkdirSync(folder)
+  }
+  createFolder(path.dirname(path.resolve(file)))
+  fs.writeFileSync(file, content)
+}
 
 // internal
 

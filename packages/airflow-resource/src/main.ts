@@ -13,19 +13,17 @@ import * as Logger from "effect/Logger"
 import process from "node:process"
 import { parse } from "./internal/command/command.js"
 import * as Failure from "./internal/command/failure.js"
-import { say } from "./internal/command/output.js"
+import { logger, say } from "./internal/command/output.js"
 import * as Signals from "./internal/command/signals.js"
 
 // a write that fails is reported where it is made; nobody reads a stderr that cannot be written
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
 
-const toStderr = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
-
 const { command, exitCodes } = parse(process.argv.slice(2))
 
 const fiber = Effect.runFork(
   command.pipe(
-    Effect.provide(Layer.merge(NodeContext.layer, toStderr)),
+    Effect.provide(Layer.merge(NodeContext.layer, Logger.replace(Logger.defaultLogger, logger))),
     Effect.onError((cause) => Effect.forEach(Failure.lines(cause), say))
   )
 )

@@ -75,6 +75,12 @@ describe("the command line", () => {
         [["exec"], /missing required argument 'program'/],
         [["run"], /missing required argument 'dag-id'/],
         [["local", "opne"], /Did you mean open\?/],
+        [["help", "bogus"], /there is no command 'bogus' to explain/],
+        [["help", "local", "bogus"], /there is no command 'bogus' to explain/],
+        [["run", " "], /It must not be blank/],
+        [["exec", "--name", "", "true"], /It must not be blank/],
+        [["run", "a", "--timeout", "0"], /It must be longer than 0/],
+        [["warm", "0x1"], /whole number above 0/],
         [["completion", "powershell"], /Allowed choices are bash, zsh, fish/]
       ]
       for (const [args, says] of wrong) {

@@ -2,6 +2,9 @@ import type { Slot } from "@airflow-resource/core"
 import { assert, describe, it } from "@effect/vitest"
 import { AirflowResource, AirflowResources, DeploymentPool, Report } from "airflow-resource"
 import { Deferred, Effect } from "effect"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
 import { colours } from "../src/internal/report/style.js"
 import { leases } from "./reportLeases.js"
 
@@ -260,4 +263,16 @@ describe("the colours of the phases", () => {
       }
     })
   }
+})
+
+describe("the file of a report", () => {
+  it("is written into a folder that is created, or not at all", () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "airflow-resource-test-"))
+    const file = path.join(folder, "a", "b", "report.html")
+    Report.save(file, "page")
+    assert.strictEqual(fs.readFileSync(file, "utf8"), "page")
+    assert.throws(() => Report.save(path.join(file, "c.html"), "page"), /ENOTDIR/)
+    fs.rmSync(folder, { recursive: true })
+    if (fs.existsSync("/proc")) assert.throws(() => Report.save("/proc/x/report.html", "page"), /ENOENT/)
+  })
 })

@@ -9,7 +9,6 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import { AirflowResources, DeploymentPool, Report, Settings } from "airflow-resource"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import * as GlobalSetup from "./internal/isGlobalSetup.js"
@@ -96,8 +95,7 @@ export default class AirflowReporter {
     if (name === undefined) return []
     const file = path.resolve(this.#root, name)
     try {
-      fs.mkdirSync(path.dirname(file), { recursive: true })
-      fs.writeFileSync(file, content())
+      Report.save(file, content())
       return []
     } catch (error) {
       return [

@@ -1,9 +1,10 @@
 /** Text for a terminal. */
 import * as Duration from "effect/Duration"
 
-/** Control characters in the name of a test must not move the cursor. */
-// oxlint-disable-next-line no-control-regex
-export const oneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").trim()
+/** Control characters in the name of a test must not move the cursor, nor turn the direction of the text around. */
+export const oneLine = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, " ").trim()
 
 /** Columns are as wide as their widest cell. The last one is never padded. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {

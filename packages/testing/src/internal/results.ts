@@ -76,8 +76,10 @@ export interface Counts {
   readonly passed: number
   /** Because of what is tested. */
   readonly failed: number
-  /** Because there was no Airflow, or it was lost. */
+  /** Because there was no Airflow. */
   readonly withoutAirflow: number
+  /** Because the lease was lost. */
+  readonly lost: number
   readonly skipped: number
 }
 
@@ -88,16 +90,18 @@ export const countsOf = (files: ReadonlyArray<File>): Counts => {
     tests: tests.length,
     passed: count(({ state }) => state === "passed"),
     failed: count(({ infrastructure, state }) => state === "failed" && infrastructure === undefined),
-    withoutAirflow: count(({ infrastructure }) => infrastructure !== undefined),
+    withoutAirflow: count(({ infrastructure }) => infrastructure !== undefined && infrastructure.name !== "LeaseLost"),
+    lost: count(({ infrastructure }) => infrastructure?.name === "LeaseLost"),
     skipped: count(({ state }) => state === "skipped")
   }
 }
 
 /** `2 tests failed, 1 had no Airflow`, or nothing. */
-export const verdict = ({ failed, withoutAirflow }: Counts): string =>
+export const verdict = ({ failed, lost, withoutAirflow }: Counts): string =>
   [
-    ...(failed === 0 && withoutAirflow === 0 ? [] : [`${failed} ${failed === 1 ? "test" : "tests"} failed`]),
-    ...(withoutAirflow === 0 ? [] : [`${withoutAirflow} had no Airflow`])
+    ...(failed + withoutAirflow + lost === 0 ? [] : [`${failed} ${failed === 1 ? "test" : "tests"} failed`]),
+    ...(withoutAirflow === 0 ? [] : [`${withoutAirflow} had no Airflow`]),
+    ...(lost === 0 ? [] : [`${lost} lost ${lost === 1 ? "its Airflow" : "their Airflows"}`])
   ].join(", ")
 
 // internal

@@ -36,6 +36,8 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
     parsed = { command, exitCodes }
   }, printed)
   try {
+    const unknown = args[0] === "help" ? unknownIn(program, args.slice(1)) : undefined
+    if (unknown !== undefined) program.error(`error: there is no command '${unknown}' to explain`)
     program.parse(args.length === 0 ? ["--help"] : args, { from: "user" })
     return parsed
   } catch (error) {
@@ -116,6 +118,11 @@ const describe = (start: Run, printed: { out: string; err: string }): Command =>
     for (const one of all) one.showHelpAfterError(`(${pathOf(one)} --help explains it)`)
   }
   return program.showHelpAfterError("(airflow-resource --help lists what there is)")
+}
+
+const unknownIn = (command: Command, [name, ...others]: ReadonlyArray<string>): string | undefined => {
+  const found = command.commands.find((one) => one.name() === name)
+  return name === undefined ? undefined : found === undefined ? name : unknownIn(found, others)
 }
 
 const pathOf = (command: Command): string =>

@@ -44,9 +44,9 @@ export const exec: Usage.Subcommand = (parent, run) =>
       "Leases an Airflow, runs a program that finds it in its environment, and gives it back when the program has " +
         "ended, whatever the reason. Ends with the program's exit code."
     )
-    .argument("<program>", "what to run; write -- before it")
+    .argument("<program>", "what to run; write -- before it", Usage.text)
     .argument("[args...]", "its arguments")
-    .option("--name <text>", "what the pool shows as the holder (default: the program's name)")
+    .option("--name <text>", "what the pool shows as the holder (default: the program's name)", Usage.text)
     .passThroughOptions()
     .addHelpText(
       "after",
@@ -81,7 +81,7 @@ export const exec: Usage.Subcommand = (parent, run) =>
           leased(name, (resource) =>
             Effect.gen(function*() {
               const facts = Resource.factsOf(resource)
-              // beside the project, which a deploy would send to Astro; deleted with it, also after kill -9
+              // beside the project, which a deploy would send to Astro; deleted with it, after kill -9 by the next lease
               const file = path.join(path.dirname(resource.projectDirectory), "lease.json")
               yield* Effect.sync(() => fs.writeFileSync(file, JSON.stringify(facts), { mode: 0o600 }))
               return yield* Effect.scoped(child(program, args, Resource.variablesOf(facts, file)))
@@ -121,8 +121,9 @@ const child = (program: string, args: ReadonlyArray<string>, env: Readonly<Recor
     const started = yield* Effect.acquireRelease(
       Effect.sync(() =>
         spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } })
-          .once("error", ({ message }) => {
-            Deferred.unsafeDone(ended, new ProgramNotStarted({ program, problem: message }))
+          .once("error", ({ code, message }: NodeJS.ErrnoException) => {
+            const problem = code === "ENOENT" ? "its first line names an interpreter that is not there" : message
+            Deferred.unsafeDone(ended, new ProgramNotStarted({ program, problem }))
           })
           .once("exit", (code, signal) => {
             Deferred.unsafeDone(ended, Effect.succeed(code ?? 128 + os.constants.signals[signal!]))

@@ -25,7 +25,7 @@ export const lease: Usage.Subcommand = (parent, run) =>
       "Leases an Airflow, prints how to reach it, and holds it until stdin closes or a signal arrives. A program in any " +
         "language starts this, reads one line of JSON, and closes the pipe at its end."
     )
-    .option("--name <text>", "what the pool shows as the holder", "airflow-resource lease")
+    .option("--name <text>", "what the pool shows as the holder", Usage.text, "airflow-resource lease")
     .option("--no-stdin", "hold it until a signal arrives, whatever stdin is")
     .addHelpText(
       "after",

@@ -1,5 +1,6 @@
 /** What a command prints: results on stdout, everything else on stderr. */
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import process from "node:process"
@@ -13,6 +14,9 @@ export class OutputFailed extends Schema.TaggedError<OutputFailed>("airflow-reso
     return `The result could not be written to stdout: ${this.detail}`
   }
 }
+
+/** What the library logs, unless a command shows it in another way. */
+export const logger = Logger.withConsoleError(Logger.logfmtLogger)
 
 /** Prints a line on stdout, and waits until it is written. */
 export const print = (text: string): Effect.Effect<void, OutputFailed> => write(`${text}\n`)

@@ -12,6 +12,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
 import { ago, oneLine } from "../text.js"
+import * as Output from "./output.js"
 
 export interface Display {
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
@@ -56,7 +57,7 @@ export const make: Effect.Effect<Display, never, Scope.Scope> = Effect.gen(funct
 export const logger = Layer.merge(
   Logger.minimumLogLevel(LogLevel.Warning),
   Logger.replace(
-    Logger.defaultLogger,
+    Output.logger,
     Logger.make(({ cause, logLevel, message }) => {
       const reasons = Cause.prettyErrors(cause).map((error) => error.message)
       const text = [...Arr.ensure(message).map(String), ...reasons].join(" ")

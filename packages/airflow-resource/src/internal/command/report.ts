@@ -1,7 +1,6 @@
 import { DeploymentPool } from "@airflow-resource/core/DeploymentPool"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import * as AirflowResources from "../../AirflowResources.js"
@@ -29,7 +28,7 @@ export const report: Usage.Subcommand = (parent, run) =>
   Usage.formats(parent.command("report"))
     .summary("what leases took, and what reuse saved")
     .description("Reports what the leases of the last 30 days took, as the ledger records them, and what reuse saved.")
-    .option("--html <file>", "also write it as a page")
+    .option("--html <file>", "also write it as a page", Usage.text)
     .addHelpText(
       "after",
       Usage.footer({ examples: ["airflow-resource report", "airflow-resource report --html report.html"] })
@@ -69,8 +68,7 @@ const isAstro = ({ provider }: Settings.Settings) => provider._tag === "AstroApi
 const write = (file: string, page: string) =>
   Effect.try({
     try: () => {
-      fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true })
-      fs.writeFileSync(file, page)
+      Report.save(file, page)
     },
     catch: (error) => new PageNotWritten({ file, detail: error instanceof Error ? error.message : String(error) })
   }).pipe(Effect.zipRight(say(`The page is ${path.resolve(file)}`)))

@@ -11,7 +11,7 @@ export const reset: Usage.Subcommand = (parent, run) =>
       "Empties a free deployment, verifies that it is empty, and hibernates it again, unless it is kept awake for a run " +
         "of tests. Every lease does this by itself; it takes as long as waking the deployment."
     )
-    .argument("<deployment>", "its name or its id, as `airflow-resource status` shows them")
+    .argument("<deployment>", "its name or its id, as `airflow-resource status` shows them", Usage.text)
     .addHelpText("after", Usage.footer({ examples: ["airflow-resource reset airflow-resource-f8cc8a7d-s1-g1"] }))
     .action((deployment: string, format: Usage.Format) =>
       run(output(

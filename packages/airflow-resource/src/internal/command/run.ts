@@ -38,11 +38,11 @@ export const run: Usage.Subcommand = (parent, run) =>
       "Leases an Airflow with the project's DAGs, runs one of them, prints the logs of its tasks on stderr while it " +
         "runs and its result on stdout, and gives the Airflow back."
     )
-    .argument("<dag-id>", "the DAG")
+    .argument("<dag-id>", "the DAG", Usage.text)
     .addOption(new Option("--conf <json>", "the run's configuration, a JSON object").argParser(conf).default({}, "{}"))
     .addOption(
       new Option("--timeout <duration>", "how long the run may take")
-        .argParser(Usage.duration).default(Duration.minutes(10), "10 minutes")
+        .argParser(Usage.someTime).default(Duration.minutes(10), "10 minutes")
     )
     .addHelpText(
       "after",

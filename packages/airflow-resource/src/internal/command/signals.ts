@@ -14,7 +14,10 @@ export const interrupt = (command: () => void): void => {
     if (handler !== undefined) return handler
     return () => {
       received += 1
-      if (received > 1) process.exit(130)
+      if (received > 1) {
+        process.stderr.write("\nEnded before everything was given back: the reaper does the rest.\n")
+        process.exit(130)
+      }
       isSignalled = true
       command()
     }

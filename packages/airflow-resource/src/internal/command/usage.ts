@@ -30,9 +30,22 @@ export const isJson = ({ output }: Format): boolean => output === "json"
 
 /** Parses a number within limits. */
 export const number = (isValid: (value: number) => boolean, expected: string) => (text: string): number => {
-  const value = text.trim() === "" ? NaN : Number(text)
+  const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : NaN
   if (!isValid(value)) throw new InvalidArgumentError(`It must be ${expected}.`)
   return value
+}
+
+/** Parses a text that is not blank. */
+export const text = (value: string): string => {
+  if (value.trim() === "") throw new InvalidArgumentError("It must not be blank.")
+  return value
+}
+
+/** Parses a duration of a week at most, and longer than 0. */
+export const someTime = (text: string): Duration.Duration => {
+  const parsed = duration(text)
+  if (Duration.toMillis(parsed) === 0) throw new InvalidArgumentError("It must be longer than 0.")
+  return parsed
 }
 
 /** Parses a duration of a week at most. */

@@ -49,7 +49,7 @@ export const warm: Usage.Subcommand = (parent, run) =>
     )
     .addOption(
       new Option("--for <duration>", "for how long, 7 days at most")
-        .argParser(Usage.duration).default(Duration.hours(1), "1 hour")
+        .argParser(Usage.someTime).default(Duration.hours(1), "1 hour")
     )
     .addHelpText(
       "after",
@@ -88,7 +88,17 @@ const keepWarm = (count: number, time: Duration.Duration, asJson: boolean) =>
     yield* print(asJson ? JSON.stringify({ deployments: ready, until }) : render(ready, until))
     yield* Effect.timeoutOption(Deferred.await(signalled), time)
     yield* say("hibernating the deployments that are free …")
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, Effect.zipRight(sayWhatStays))
+
+/** Of several runs, the last one to end hibernates. */
+const sayWhatStays = Effect.gen(function*() {
+  const { cache, inspect } = yield* DeploymentPool
+  const { rules } = yield* inspect
+  const { run } = yield* cache.outlook(rules)
+  if (run !== undefined) {
+    yield* say(`process ${run.owner.pid} wants deployments awake as well: they are hibernated when it has ended`)
+  }
+})
 
 /** A lease leaves its deployment awake only to an upkeep that is active. */
 const awaitUpkeep = Effect.gen(function*() {
