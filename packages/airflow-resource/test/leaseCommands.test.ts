@@ -106,18 +106,25 @@ describe.concurrent("airflow-resource exec", () => {
 
       const stubborn = yield* all.begin(
         "exec",
-        ...node(`for (const one of ["SIGINT", "SIGTERM"]) process.on(one, () => console.log("has " + one));${lives}`)
+        ...node(
+          `for (const one of ["SIGINT", "SIGTERM"]) process.on(one, () => console.log("has " + one));console.log("pid " + process.pid);${lives}`
+        )
       )
       yield* stubborn.prints("stdout", "runs")
       stubborn.child.kill("SIGINT")
       yield* stubborn.prints("stdout", "has SIGINT")
       stubborn.child.kill("SIGTERM")
       yield* stubborn.prints("stdout", "has SIGTERM")
-      // again and again: those that follow each other at once count once, see `signals.ts`
-      yield* Effect.raceFirst(
-        stubborn.ended,
-        Effect.repeat(Effect.sync(() => stubborn.child.kill("SIGINT")), Schedule.spaced("50 millis"))
-      )
+      // again and again, until it is killed: those that follow each other at once count once, see `signals.ts`
+      const pid = Number(/pid (\d+)/.exec(yield* stubborn.prints("stdout", "pid"))?.[1])
+      const isAlive = Effect.sync(() => {
+        try {
+          return process.kill(pid, 0) && stubborn.child.kill("SIGINT")
+        } catch {
+          return false
+        }
+      })
+      yield* Effect.repeat(isAlive, { while: (alive) => alive, schedule: Schedule.spaced("50 millis") })
       assert.strictEqual((yield* stubborn.ended).code, 128 + 9)
       assert.deepStrictEqual(yield* left(all), nothing)
     })

@@ -57,7 +57,7 @@ describe("a failure is the test's own", () => {
       test("b", [{ name: "Error" }]),
       test("c", [{ name: "LeaseLost" }])
     ])
-    assert.strictEqual(Results.verdict(Results.countsOf(files)), "2 tests failed, 1 had no Airflow")
+    assert.strictEqual(Results.verdict(Results.countsOf(files)), "2 tests failed, 1 lost its Airflow")
     assert.strictEqual(Results.verdict(Results.countsOf(run([test("a", undefined)]))), "")
   })
 })
