@@ -2,6 +2,7 @@ import { Option } from "commander"
 import * as Effect from "effect/Effect"
 import * as Options from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as fs from "node:fs"
 import process from "node:process"
 import * as Emulated from "../emulated.js"
 import { documented, print } from "./output.js"
@@ -79,11 +80,22 @@ interface Chosen extends Usage.Format {
   readonly detach?: boolean
 }
 
-/** Ends when the process that started this one has ended: this one has another parent then. */
+/** Ends when the process that started this one has ended: this one, or the shell that npm has put between, has another parent then. */
 const orphaned = Effect.suspend(() => {
-  const parent = process.ppid
-  return Effect.repeat(Effect.sync(() => process.ppid), {
-    until: (now) => now !== parent,
+  const parents = () =>
+    process.env["npm_command"] === undefined ? [process.ppid] : [process.ppid, parentOf(process.ppid)]
+  const before = parents()
+  return Effect.repeat(Effect.sync(parents), {
+    until: (now) => now.some((parent, index) => parent !== before[index]),
     schedule: Schedule.spaced("500 millis")
   })
 })
+
+/** 0 where there is no `/proc`. */
+const parentOf = (pid: number) => {
+  try {
+    return Number(fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ")[1])
+  } catch {
+    return 0
+  }
+}
