@@ -104,7 +104,7 @@ class Lease:
             self._process = subprocess.Popen([*command, "lease", "--json", f"--name={name}"], cwd=folder, encoding="utf-8",
                                              stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
-            pytest.fail(f"{command[0]} cannot be started: {error}", pytrace=False)
+            pytest.fail(f"{command[0]} cannot be started: {error}. Correct AIRFLOW_RESOURCE_COMMAND.", pytrace=False)
         self._said = deque(maxlen=20)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -186,6 +186,8 @@ class Airflow:
 
     def unpause_and_trigger_airflow_dag(self, dag_id, conf=None):
         """Starts one run, and returns its id."""
+        if not self.verify_airflow_dag_exists(dag_id):
+            raise AirflowError(f"There is no DAG {dag_id}. Check its name, and that its file was delivered.")
         run = {"dag_run_id": f"pytest__{uuid.uuid4()}", "conf": conf or {}, **({} if self._is_2 else {"logical_date": None})}
         self._request("PATCH", path("dags", dag_id), {"is_paused": False})
         try:

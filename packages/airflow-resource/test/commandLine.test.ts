@@ -104,6 +104,7 @@ describe("the command line", () => {
       assert.strictEqual(completed("dra"), "drain")
       assert.strictEqual(completed("local", "o"), "open")
       assert.strictEqual(completed("drain", "--t"), "--timeout")
+      assert.strictEqual(completed("run", "a_dag", "--timeout", "5s", "--co"), "--conf")
       assert.strictEqual(
         completed("exec", "--", "/etc/host"),
         execFileSync("bash", ["-c", "compgen -f /etc/host"]).toString().trim().replaceAll("\n", " ")

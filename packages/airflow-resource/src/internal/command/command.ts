@@ -102,7 +102,7 @@ const describe = (start: Run, printed: { out: string; err: string }): Command =>
       Usage.footer({
         examples: [
           "airflow-resource doctor",
-          "airflow-resource exec -- pytest tests",
+          "airflow-resource exec -- ./load-test.sh",
           "airflow-resource drain"
         ],
         variables: {

@@ -40,14 +40,15 @@ const places = (program: Command): ReadonlyArray<{ readonly path: string; readon
 }
 
 /** What follows a program's name belongs to that program. */
-const bash = (program: Command, isZsh: boolean) =>
-  `${isZsh ? "autoload -U +X bashcompinit && bashcompinit\n" : ""}_airflow_resource() {
+const bash = (program: Command, isZsh: boolean) => {
+  const subcommands = places(program).flatMap(({ path }) => path === "" ? [] : `"${path}"`).join("|")
+  return `${isZsh ? "autoload -U +X bashcompinit && bashcompinit\n" : ""}_airflow_resource() {
   local word=\${COMP_WORDS[COMP_CWORD]} at= one
   for one in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "$one" in
       --) COMPREPLY=($(compgen -f -- "$word")); return ;;
       -*) ;;
-      *) at="\${at:+$at }$one" ;;
+      *) case "\${at:+$at }$one" in ${subcommands}) at="\${at:+$at }$one" ;; esac ;;
     esac
   done
   case "$at" in
@@ -60,6 +61,7 @@ ${
   esac
 }
 complete -F _airflow_resource airflow-resource`
+}
 
 const fish = (program: Command) =>
   ["complete -c airflow-resource -f"].concat(

@@ -52,7 +52,7 @@ export const exec: Usage.Subcommand = (parent, run) =>
       "after",
       Usage.footer({
         examples: [
-          "airflow-resource exec -- pytest tests",
+          "airflow-resource exec -- ./load-test.sh --fast",
           `airflow-resource exec --name "load test" -- sh -c 'echo "$AIRFLOW_API_URL"'`
         ],
         variables: {

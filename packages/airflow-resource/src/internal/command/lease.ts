@@ -69,7 +69,7 @@ const stdinClosed = Effect.map(Deferred.make<void>(), (closed) => {
 
 /** Without the token: a terminal keeps what it shows. */
 const render = ({ apiUrl, deploymentName, password, uiUrl, username }: AirflowResource) =>
-  `${deploymentName} is yours until you press Ctrl-C.
+  `${deploymentName} is yours until you press Ctrl-C, or stdin closes.
 
 pages     ${uiUrl}
 api       ${apiUrl}

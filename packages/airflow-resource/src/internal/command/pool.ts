@@ -11,10 +11,9 @@ export class PoolIsPrivate extends Schema.TaggedError<PoolIsPrivate>("airflow-re
   {}
 ) {
   override get message(): string {
-    return `AIRFLOW_RESOURCE_PROVIDER is emulator: such an emulator exists only inside the process that starts it, ` +
-      `so this command has no pool to work on, and nothing stays awake after the process. ` +
-      `For a pool on Astro, set AIRFLOW_RESOURCE_PROVIDER to cli or api. ` +
-      `For an emulator that several processes can use, run \`airflow-resource emulator\`.`
+    return `There is no pool to work on: with AIRFLOW_RESOURCE_PROVIDER=emulator, each process has an emulator of its own, ` +
+      `which exists only inside the process that starts it. To keep one, run \`airflow-resource emulator\`, and this command ` +
+      `and the tests in another shell with the exports that it prints. Or set AIRFLOW_RESOURCE_PROVIDER to local, cli or api.`
   }
 }
 
