@@ -16,7 +16,7 @@ import * as Failure from "./internal/command/failure.js"
 import { logger, say } from "./internal/command/output.js"
 import * as Signals from "./internal/command/signals.js"
 
-// a write that fails is reported where it is made; nobody reads a stderr that cannot be written
+// a write to stdout that fails is reported where it is made; a stderr that cannot be written shows nothing
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
 
 const { command, exitCodes } = parse(process.argv.slice(2))

@@ -113,7 +113,7 @@ describe("airflow-resource reset", () => {
       const byId = yield* run("reset", slot!.deploymentId!, "--json")
       assert.deepStrictEqual(JSON.parse(byId.stdout), { slot: 1, deployment: name, isAwake: false })
 
-      const unknown = yield* run("reset", "nobody", "--json")
+      const unknown = yield* run("reset", "no-such-deployment", "--json")
       assert.strictEqual(unknown.code, 1)
       assert.deepInclude(errorOf(unknown.stdout), { tag: "DeploymentNotFound", retryable: false })
       assert.include(unknown.stderr, `It has: ${name}`)

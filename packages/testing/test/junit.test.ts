@@ -20,11 +20,11 @@ const test = (
 
 const run = (tests: ReadonlyArray<Results.TestCase>, errors: ReadonlyArray<Infrastructure.SerializedError> = []) =>
   Results.of([{
-    moduleId: "/root/tests/a.test.ts",
+    moduleId: "/project/tests/a.test.ts",
     children: { allTests: () => tests },
     errors: () => errors,
     diagnostic: () => ({ duration: 5_000 })
-  }], "/root")
+  }], "/project")
 
 describe("a failure is the test's own", () => {
   it("unless its tag says that there was no Airflow, or that it was lost", () => {

@@ -161,8 +161,8 @@ overEachLedger((test) => {
     test("refuses a deployment that is not in the pool", one, (world) => {
       const { name } = dirty(world)
       const admin = world.actor()
-      const error = failure(admin, admin.pool.reset("nobody's"))
-      assert.deepInclude(error, { _tag: "DeploymentNotFound", deployment: "nobody's", deployments: [name] })
+      const error = failure(admin, admin.pool.reset("no-such-deployment"))
+      assert.deepInclude(error, { _tag: "DeploymentNotFound", deployment: "no-such-deployment", deployments: [name] })
     })
 
     test("refuses a deployment that is held, and says by what", one, (world) => {
